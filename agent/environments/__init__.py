@@ -1,0 +1,1 @@
+"""Prepare what an action needs beside its interpreter."""

@@ -1,0 +1,1 @@
+"""Run one execution, from claim to report."""

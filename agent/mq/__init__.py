@@ -1,0 +1,1 @@
+"""Talk to the message broker: RabbitMQ, or the database itself."""

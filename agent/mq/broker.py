@@ -1,0 +1,112 @@
+"""What the service asks of a broker, whichever one it is: the protocol that RabbitMQ and the database queue implement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One message to publish: already encoded, so that a retry sends identical bytes.
+
+    ``timestamp`` is whole Unix seconds; ids are UUID strings, equal to those in the envelope.
+    """
+
+    exchange: str
+    routing_key: str
+    body: bytes
+    message_id: str
+    correlation_id: str
+    timestamp: int
+
+
+class Delivery(Protocol):
+    """One message that was received. Its methods may be called from any thread, each delivery is settled once;
+    settling after the connection has gone does nothing (the broker delivers the message again)."""
+
+    body: bytes
+    redelivered: bool
+
+    def ack(self) -> None:
+        """Tell the broker that the message is done with."""
+
+    def reject(self, *, requeue: bool) -> None:
+        """Return the message to its queue (``requeue``) or drop it (dead-letter where one is declared)."""
+
+
+class Consumer(Protocol):
+    """Receives from one queue in one thread with its own connection; reconnects, redeclares and resubscribes by itself."""
+
+    def run(self) -> None:
+        """Consume until ``stop`` was called; the body of the consumer's thread."""
+
+    def stop(self) -> None:
+        """Take no new deliveries and give those back that were prefetched and not handed over; the connection stays up so
+        that deliveries in hand can still be settled. From any thread."""
+
+    def close(self) -> None:
+        """Send what was settled, close the connection, end ``run``. From any thread."""
+
+    def settle(self, deliveries: Sequence[Delivery]) -> None:
+        """Acknowledge many at once, at the cost of one wake-up. From any thread."""
+
+    @property
+    def subscribed(self) -> bool:
+        """Whether the broker is delivering to this consumer now."""
+
+
+class Publisher(Protocol):
+    """Publishes with confirmation from one thread of its own; order of ``send`` is kept."""
+
+    def run(self) -> None:
+        """Publish what is sent until ``close``; the body of the publisher's thread. Reconnects by itself and then repeats
+        what was not confirmed, identically."""
+
+    def send(self, messages: Sequence[Outgoing]) -> None:
+        """Queue messages; returns at once. From any thread."""
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until everything sent so far is confirmed; False when ``timeout`` seconds were not enough."""
+
+    def close(self) -> None:
+        """End ``run`` after what was sent is confirmed or the broker is away. From any thread."""
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A durable queue with its arguments and bindings ``(exchange, routing key)``."""
+
+    name: str
+    bindings: tuple[tuple[str, str], ...]
+    arguments: Mapping[str, str | int]
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """What one consumer asks for. ``on_delivery`` runs in the consumer's thread and must not block for long.
+
+    ``queues`` are declared (with the common exchanges) each time a connection is made.
+    """
+
+    queue: Queue
+    tag: str
+    prefetch: int
+    on_delivery: Callable[[Delivery], None]
+
+
+class Broker(Protocol):
+    """Makes consumers and publishers, declares and removes topology."""
+
+    def declare(self, queues: Sequence[Queue]) -> None:
+        """Declare the common exchanges and these queues. Raises BrokerUnavailable, BrokerError."""
+
+    def delete(self, queues: Sequence[str]) -> None:
+        """Delete queues that will never be consumed again. Raises BrokerUnavailable, BrokerError."""
+
+    def consumer(self, subscription: Subscription) -> Consumer:
+        """A consumer, not yet running."""
+
+    def publisher(self) -> Publisher:
+        """A publisher, not yet running."""

@@ -1,0 +1,1 @@
+"""Read packs and put them into the database."""

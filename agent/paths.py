@@ -1,0 +1,24 @@
+"""Where the files that ship with the agent lie: in the source tree, in an installed wheel or in the frozen program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def shipped(name: str) -> Path:
+    """Return the directory ``packs`` or ``migrations`` that ships with this program.
+
+    Raises:
+        FileNotFoundError: this build does not carry it.
+    """
+    package = Path(__file__).resolve().parent
+    for candidate in (package / "data" / name, package.parent / name):
+        if candidate.is_dir():
+            return candidate
+    raise FileNotFoundError(f"this build does not ship {name}/")
+
+
+def source_tree() -> Path | None:
+    """Return the root of the source tree when the program runs from one, else None."""
+    root = Path(__file__).resolve().parent.parent
+    return root if (root / "pyproject.toml").is_file() and (root / "agent").is_dir() else None

@@ -1,0 +1,1 @@
+"""Tell the control plane that this worker exists."""

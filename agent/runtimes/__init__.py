@@ -1,0 +1,1 @@
+"""What can run here: interpreters, their versions, and which one an action gets."""

@@ -1,0 +1,52 @@
+"""The only place that starts threads: each is named, owned by a group and joined; its death is reported to the owner."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+
+class ThreadGroup:
+    """The threads of one service.
+
+    ``on_death(name, error)`` is called in the dying thread when a member ends with an exception, so that the owner
+    can stop the service: no thread dies silently.
+    """
+
+    def __init__(self, on_death: Callable[[str, BaseException], None] | None = None) -> None:
+        """Start with no member."""
+        self._on_death = on_death
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+
+    def start(self, name: str, target: Callable[[], None]) -> threading.Thread:
+        """Run ``target`` in a new thread called ``name`` (``role-what``: ``slot-3``, ``consumer-cancel``)."""
+
+        def run() -> None:
+            try:
+                target()
+            except BaseException as error:  # noqa: BLE001 - reported to the owner, never swallowed
+                log.critical("thread %s died: %s", name, error, exc_info=True)
+                if self._on_death is not None:
+                    self._on_death(name, error)
+
+        thread = threading.Thread(target=run, name=name, daemon=True)
+        with self._lock:
+            self._threads = [member for member in self._threads if member.is_alive()]
+            self._threads.append(thread)
+            thread.start()
+        return thread
+
+    def join(self, timeout: float) -> list[str]:
+        """Wait for all members within one shared budget of ``timeout`` seconds; return the names still alive."""
+        deadline = time.monotonic() + timeout
+        with self._lock:
+            members = list(self._threads)
+        for thread in members:
+            if thread is not threading.current_thread():
+                thread.join(max(0.0, deadline - time.monotonic()))
+        return [thread.name for thread in members if thread.is_alive()]

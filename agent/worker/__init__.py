@@ -1,0 +1,1 @@
+"""The worker service: its life and its threads."""

@@ -1,0 +1,25 @@
+"""The environment that child processes get: the container's own, as it was before this program changed it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+#: The launcher of the one-file agent keeps what it had to unset in variables of this prefix (``ATTUNE_LAUNCHER_ENV_LD_PRELOAD``).
+SAVED_PREFIX = "ATTUNE_LAUNCHER_ENV_"
+
+#: Set by the launcher or by the frozen program's boot loader for our process alone.
+_OURS = ("_PYI_", "ATTUNE_LAUNCHER_")
+
+#: Settings of the agent: they hold credentials, and nothing an action could use.
+_SETTINGS = "ATTUNE__"
+
+
+def container_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the container's environment without the agent's settings and without traces of the frozen program (E8)."""
+    current = os.environ if environ is None else environ
+    saved = {
+        name.removeprefix(SAVED_PREFIX): value for name, value in current.items() if name.startswith(SAVED_PREFIX)
+    }
+    own = {name: value for name, value in current.items() if not name.startswith((*_OURS, _SETTINGS))}
+    return own | saved

@@ -1,0 +1,45 @@
+"""The children that this program started itself and will wait for: everything else that dies here is an orphan's zombie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Children:
+    """A registry of our own child processes, shared by everything that spawns and by the reaper.
+
+    A reaper may only collect a zombie that is not ours. A child can die before its id is known here, so a reaper that
+    found a zombie checks in this order: nothing is ``starting``, then the id is not ``mine``.
+    """
+
+    def __init__(self) -> None:
+        """Start with no child."""
+        self._starting = 0
+        self._pids: set[int] = set()
+
+    @contextmanager
+    def starting(self) -> Iterator[set[int]]:
+        """Hold while spawning; add the new id to the yielded set before leaving."""
+        self._starting += 1
+        try:
+            yield self._pids
+        finally:
+            self._starting -= 1
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no spawn is under way."""
+        return self._starting == 0
+
+    def mine(self, pid: int) -> bool:
+        """Whether somebody here waits for this process."""
+        return pid in self._pids
+
+    def release(self, pid: int) -> None:
+        """Forget a child that was waited for."""
+        self._pids.discard(pid)
+
+
+#: One registry per process: process ids are a property of the process, not of an object.
+CHILDREN = Children()

@@ -1,0 +1,23 @@
+"""The two process attributes that the agent sets on itself through prctl(2)."""
+
+from __future__ import annotations
+
+import ctypes
+
+_PR_SET_DUMPABLE = 4
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def _set(option: int, value: int) -> bool:
+    libc = ctypes.CDLL(None)
+    return bool(libc.prctl(ctypes.c_int(option), ctypes.c_ulong(value), 0, 0, 0) == 0)
+
+
+def hide_memory() -> bool:
+    """Make this process not dumpable: a job with the same UID can't read its memory or environment from /proc (E8)."""
+    return _set(_PR_SET_DUMPABLE, 0)
+
+
+def become_subreaper() -> bool:
+    """Inherit the orphans of our descendants, so that jobs can't leave processes behind unseen (E7)."""
+    return _set(_PR_SET_CHILD_SUBREAPER, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-#: The launcher of the one-file agent keeps what it had to unset in variables of this prefix (``ATTUNE_LAUNCHER_ENV_LD_PRELOAD``).
+#: What the launcher of the one-file agent had to unset, it keeps under this prefix (``ATTUNE_LAUNCHER_ENV_LD_PRELOAD``).
 SAVED_PREFIX = "ATTUNE_LAUNCHER_ENV_"
 
 #: Set by the launcher or by the frozen program's boot loader for our process alone.
@@ -18,8 +18,6 @@ _SETTINGS = "ATTUNE__"
 def container_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the container's environment without the agent's settings and without traces of the frozen program (E8)."""
     current = os.environ if environ is None else environ
-    saved = {
-        name.removeprefix(SAVED_PREFIX): value for name, value in current.items() if name.startswith(SAVED_PREFIX)
-    }
+    saved = {name.removeprefix(SAVED_PREFIX): value for name, value in current.items() if name.startswith(SAVED_PREFIX)}
     own = {name: value for name, value in current.items() if not name.startswith((*_OURS, _SETTINGS))}
     return own | saved

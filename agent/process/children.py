@@ -1,7 +1,8 @@
-"""The children that this program started itself and will wait for: everything else that dies here is an orphan's zombie."""
+"""The children that this program started itself and will wait for; all else that dies here is an orphan's zombie."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,17 +16,20 @@ class Children:
 
     def __init__(self) -> None:
         """Start with no child."""
+        self._lock = threading.Lock()
         self._starting = 0
         self._pids: set[int] = set()
 
     @contextmanager
     def starting(self) -> Iterator[set[int]]:
         """Hold while spawning; add the new id to the yielded set before leaving."""
-        self._starting += 1
+        with self._lock:
+            self._starting += 1
         try:
             yield self._pids
         finally:
-            self._starting -= 1
+            with self._lock:
+                self._starting -= 1
 
     @property
     def quiet(self) -> bool:

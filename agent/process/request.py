@@ -1,0 +1,48 @@
+"""What to run and what became of it: the values that go into the runner and come out of it (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Ending(StrEnum):
+    """Why a child process is no longer running."""
+
+    EXIT = "exit"
+    SIGNAL = "signal"
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+    SHUTDOWN = "shutdown"
+    SPAWN_FAILED = "spawn_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRequest:
+    """One child to run.
+
+    ``timeout`` is in seconds from the spawn, None means no limit. ``stdout`` and ``stderr`` receive each chunk as it
+    arrives. ``marker`` is the ``NAME=value`` by which processes that the child leaves behind are recognised.
+    """
+
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    cwd: str | None
+    stdin: bytes
+    timeout: float | None
+    stdout: Callable[[bytes], None]
+    stderr: Callable[[bytes], None]
+    marker: str | None = None
+    grace: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessOutcome:
+    """What became of a child: ``exit_code`` is None unless it exited by itself, ``signal`` unless one ended it."""
+
+    ending: Ending
+    exit_code: int | None
+    signal: int | None
+    seconds: float
+    reason: str = ""

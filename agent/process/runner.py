@@ -1,0 +1,233 @@
+"""Supervise one child from spawn to the last of its processes: input, output, time limit, interrupt, kill."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+
+from agent.process.children import CHILDREN
+from agent.process.orphans import kill_orphans
+from agent.process.request import Ending, ProcessOutcome, ProcessRequest
+from agent.process.spawn import spawn
+from agent.process.stop import StopRequest
+
+#: Seconds that output is still read after the child has exited: a process that it left behind may hold the pipe (E7).
+DRAIN_SECONDS = 2.0
+_CHUNK = 65536
+#: Where pidfd_open(2) is missing (Linux before 5.3), how often the child is asked for.
+_POLL_WITHOUT_PIDFD = 0.05
+
+
+def run(request: ProcessRequest, stop: StopRequest) -> ProcessOutcome:
+    """Run one child to its end and leave none of its processes behind.
+
+    Never raises for what the child does; a program that can't be started is ``Ending.SPAWN_FAILED`` with the reason.
+    """
+    started = time.monotonic()
+    try:
+        run_ = _Run(request, stop, started)
+    except OSError as error:
+        return ProcessOutcome(Ending.SPAWN_FAILED, None, None, time.monotonic() - started, _why(error, request))
+    try:
+        run_.supervise()
+        return run_.outcome()
+    finally:
+        run_.clean_up()
+
+
+def _why(error: OSError, request: ProcessRequest) -> str:
+    name = error.filename if isinstance(error.filename, str) else request.argv[0]
+    remedy = {
+        errno.ENOENT: "no such file, or the interpreter that its first line names is missing",
+        errno.EACCES: "not executable here (check its mode and that its file system is not mounted noexec)",
+        errno.ENOEXEC: "not a program this machine can run (a script needs a #! line)",
+        errno.E2BIG: "its arguments and environment are larger than the kernel allows",
+        errno.ENOTDIR: "the working directory is not a directory",
+    }.get(error.errno or 0, error.strerror or str(error))
+    return f"can't start {name}: {remedy}"
+
+
+class _Run:
+    """The state of one run; everything happens in the thread that made it."""
+
+    def __init__(self, request: ProcessRequest, stop: StopRequest, started: float) -> None:
+        self._request = request
+        self._stop = stop
+        self._started = started
+        self._deadline = None if request.timeout is None else started + request.timeout
+        self._ending: Ending | None = None
+        self._kill_at: float | None = None
+        self._drained_at: float | None = None
+        self._status: int | None = None
+        self._pending = memoryview(request.stdin)
+        self._poll = select.poll()
+        self._sinks: dict[int, Callable[[bytes], None]] = {}
+        self._stdin = -1
+        self._pidfd = -1
+        self._start()
+
+    def _start(self) -> None:
+        opened: list[int] = []
+        try:
+            pipes = [_pipe(opened) for _ in range(3)]
+            (child_in, our_in), (our_out, child_out), (our_err, child_err) = pipes
+            os.set_blocking(our_in, False)
+            self._stdin = our_in
+            self._write_stdin()
+            self.pid = spawn(
+                self._request.argv,
+                env=self._request.env,
+                cwd=self._request.cwd,
+                stdin=child_in,
+                stdout=child_out,
+                stderr=child_err,
+            )
+        except OSError:
+            for fd in opened:
+                with contextlib.suppress(OSError):
+                    os.close(fd)
+            raise
+        for fd in (child_in, child_out, child_err):
+            os.close(fd)
+        self._watch(our_out, our_err)
+
+    def _watch(self, out: int, err: int) -> None:
+        self._sinks = {out: self._request.stdout, err: self._request.stderr}
+        self._poll.register(out, select.POLLIN)
+        self._poll.register(err, select.POLLIN)
+        self._poll.register(self._stop.fileno(), select.POLLIN)
+        if self._stdin >= 0:
+            self._poll.register(self._stdin, select.POLLOUT)
+        with contextlib.suppress(OSError):
+            self._pidfd = os.pidfd_open(self.pid)
+            self._poll.register(self._pidfd, select.POLLIN)
+
+    def supervise(self) -> None:
+        """Serve the child until it has exited and its output has ended or was given up."""
+        while not (self._status is not None and not self._sinks):
+            now = time.monotonic()
+            if self._obey_time(now):
+                break
+            for fd, _ in self._poll.poll(self._wait_ms(now)):
+                if fd in self._sinks:
+                    self._read(fd)
+                elif fd == self._stdin:
+                    self._feed()
+                elif fd == self._pidfd:
+                    self._poll.unregister(fd)
+                    self._exited()
+                else:
+                    self._poll.unregister(fd)
+                    self._interrupt(self._stop.cause or Ending.CANCELLED)
+            if self._pidfd < 0 and self._status is None:
+                self._exited()
+
+    def _obey_time(self, now: float) -> bool:
+        """Act on whatever is due at ``now``; True when reading has been given up."""
+        if self._status is not None:
+            return self._drained_at is not None and now >= self._drained_at
+        if self._kill_at is not None:
+            if now >= self._kill_at:
+                self._signal(signal.SIGKILL)
+                self._kill_at = now + self._request.grace
+        elif self._deadline is not None and now >= self._deadline:
+            self._interrupt(Ending.TIMEOUT)
+        return False
+
+    def _wait_ms(self, now: float) -> float | None:
+        due = self._drained_at if self._status is not None else self._kill_at or self._deadline
+        wait = None if due is None else max(0.0, due - now)
+        if self._pidfd < 0 and self._status is None:
+            wait = min(wait or _POLL_WITHOUT_PIDFD, _POLL_WITHOUT_PIDFD)
+        return None if wait is None else wait * 1000 + 1
+
+    def _interrupt(self, cause: Ending) -> None:
+        if self._ending is None and self._status is None:
+            self._ending = cause
+            self._kill_at = time.monotonic() + self._request.grace
+            self._signal(signal.SIGTERM)
+
+    def _signal(self, number: signal.Signals) -> None:
+        # The leader has not been waited for yet, so its id still names this group.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+    def _exited(self) -> None:
+        """Note the exit without collecting the child: as a zombie it keeps the group's id from being given away."""
+        flags = os.WEXITED | os.WNOWAIT | (0 if self._pidfd >= 0 else os.WNOHANG)
+        status = os.waitid(os.P_PID, self.pid, flags)
+        if status is not None:
+            self._status = status.si_status if status.si_code == os.CLD_EXITED else -status.si_status
+            self._drained_at = time.monotonic() + DRAIN_SECONDS
+
+    def _read(self, fd: int) -> None:
+        data = os.read(fd, _CHUNK)
+        if data:
+            self._sinks[fd](data)
+        else:
+            del self._sinks[fd]
+            self._poll.unregister(fd)
+            os.close(fd)
+
+    def _write_stdin(self) -> None:
+        """Write what the pipe takes; before the spawn that is usually all, and no further wake-up is needed."""
+        try:
+            while self._pending:
+                self._pending = self._pending[os.write(self._stdin, self._pending) :]
+        except BlockingIOError:
+            return
+        os.close(self._stdin)
+        self._stdin = -1
+
+    def _feed(self) -> None:
+        fd = self._stdin
+        try:
+            self._write_stdin()
+        except BrokenPipeError:
+            # A child need not read its input; whether it succeeded is for its exit code to say.
+            os.close(fd)
+            self._stdin = -1
+        if self._stdin < 0:
+            self._poll.unregister(fd)
+
+    def clean_up(self) -> None:
+        """Kill what is left of the group, collect the child, close the pipes, then hunt those who left the group."""
+        self._signal(signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
+        CHILDREN.release(self.pid)
+        for fd in (*self._sinks, self._stdin, self._pidfd):
+            if fd >= 0:
+                os.close(fd)
+        self._sinks = {}
+        if self._request.marker is not None:
+            kill_orphans(self._request.marker)
+
+    def outcome(self) -> ProcessOutcome:
+        """Say how it ended; a cause that we brought about outranks the signal by which it showed."""
+        assert self._status is not None
+        seconds = time.monotonic() - self._started
+        code = self._status if self._status >= 0 else None
+        number = -self._status if self._status < 0 else None
+        ending = self._ending or (Ending.EXIT if number is None else Ending.SIGNAL)
+        return ProcessOutcome(ending, code, number, seconds)
+
+
+def _pipe(opened: list[int]) -> tuple[int, int]:
+    """Open a pipe whose ends are above the standard streams, whatever was closed when we were started."""
+    ends = []
+    for fd in os.pipe2(os.O_CLOEXEC):
+        opened.append(fd)
+        if fd < 3:
+            moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+            opened.append(moved)
+            ends.append(moved)
+        else:
+            ends.append(fd)
+    return ends[0], ends[1]

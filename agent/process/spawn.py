@@ -1,0 +1,150 @@
+"""Start one child in its own process group through posix_spawn(3), which copies no page tables.
+
+``os.posix_spawn`` can't change the working directory and ``subprocess`` costs twice the processor time, so the C
+library's function is called directly; where it lacks ``addchdir_np`` (glibc before 2.29), ``subprocess`` stands in.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import functools
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from agent.process.children import CHILDREN
+
+_SETPGROUP, _SETSIGDEF, _SETSIGMASK = 0x02, 0x04, 0x08
+#: Larger than any C library's posix_spawn structures (glibc: 80 and 336 bytes).
+_STRUCT_BYTES = 1024
+_SIGSET_BYTES = 128
+#: Python ignores these; a child must find the default action.
+_RESTORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+#: A file that was just written may still be open for writing in a process that is between fork and exec.
+_BUSY_TRIES, _BUSY_WAIT = 5, 0.025
+
+Environment = ctypes.Array[ctypes.c_char_p]
+
+
+def encode_environment(env: Mapping[str, str]) -> Environment:
+    """Return ``env`` as a C array; made once where many children share it."""
+    return _strings([os.fsencode(f"{name}={value}") for name, value in env.items()])
+
+
+def spawn(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: str | None,
+    stdin: int,
+    stdout: int,
+    stderr: int,
+) -> int:
+    """Start ``argv`` in a new process group with the given descriptors as its standard streams.
+
+    ``argv[0]`` is looked up on the child's PATH when it holds no slash. All other descriptors of ours are closed in
+    the child (they are close-on-exec). Returns the process id, registered in ``CHILDREN``: the caller waits for it
+    and releases it.
+
+    Raises:
+        OSError: the program could not be started (ENOENT, EACCES, ENOEXEC, E2BIG…).
+    """
+    start = _start_with_subprocess if _library() is None else _start_with_posix_spawn
+    for attempt in range(_BUSY_TRIES):
+        try:
+            with CHILDREN.starting() as mine:
+                pid = start(argv, env, cwd, (stdin, stdout, stderr))
+                mine.add(pid)
+                return pid
+        except OSError as error:
+            if error.errno != errno.ETXTBSY or attempt == _BUSY_TRIES - 1:
+                raise
+            time.sleep(_BUSY_WAIT)
+    raise AssertionError("unreachable")
+
+
+def _start_with_posix_spawn(
+    argv: Sequence[str], env: Mapping[str, str], cwd: str | None, streams: tuple[int, int, int]
+) -> int:
+    library = _library()
+    assert library is not None
+    program = _program(argv[0], env)
+    actions = ctypes.create_string_buffer(_STRUCT_BYTES)
+    library.posix_spawn_file_actions_init(actions)
+    try:
+        for target, source in enumerate(streams):
+            library.posix_spawn_file_actions_adddup2(actions, source, target)
+        if cwd is not None:
+            library.posix_spawn_file_actions_addchdir_np(actions, os.fsencode(cwd))
+        pid = ctypes.c_int()
+        code = library.posix_spawn(
+            ctypes.byref(pid),
+            program,
+            actions,
+            _attributes(),
+            _strings([os.fsencode(word) for word in argv]),
+            encode_environment(env),
+        )
+    finally:
+        library.posix_spawn_file_actions_destroy(actions)
+    if code:
+        culprit = cwd if cwd is not None and not os.path.isdir(cwd) else os.fsdecode(program)
+        raise OSError(code, os.strerror(code), culprit)
+    return pid.value
+
+
+def _start_with_subprocess(
+    argv: Sequence[str], env: Mapping[str, str], cwd: str | None, streams: tuple[int, int, int]
+) -> int:
+    child = subprocess.Popen(
+        argv, env=env, cwd=cwd, stdin=streams[0], stdout=streams[1], stderr=streams[2], process_group=0
+    )
+    child.returncode = 0  # the caller waits; Popen must neither poll nor warn when it is collected
+    return child.pid
+
+
+def _program(name: str, env: Mapping[str, str]) -> bytes:
+    if "/" in name:
+        return os.fsencode(name)
+    for directory in os.get_exec_path(env):
+        candidate = os.path.join(directory or ".", name)
+        if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
+            return os.fsencode(candidate)
+    raise FileNotFoundError(errno.ENOENT, "not found on PATH", name)
+
+
+def _strings(words: list[bytes]) -> Environment:
+    array = (ctypes.c_char_p * (len(words) + 1))()
+    array[: len(words)] = list(words)
+    return array
+
+
+@functools.cache
+def _library() -> ctypes.CDLL | None:
+    library = ctypes.CDLL(None)
+    needed: tuple[str, ...] = ("posix_spawn", "posix_spawn_file_actions_addchdir_np")
+    return library if all(hasattr(library, name) for name in needed) else None
+
+
+@functools.cache
+def _attributes() -> ctypes.Array[ctypes.c_char]:
+    """Own process group, an empty signal mask, default actions for what Python changed; shared by all spawns."""
+    library = _library()
+    assert library is not None
+    attributes = ctypes.create_string_buffer(_STRUCT_BYTES)
+    defaults = ctypes.create_string_buffer(_SIGSET_BYTES)
+    nothing = ctypes.create_string_buffer(_SIGSET_BYTES)
+    library.sigemptyset(nothing)
+    library.sigemptyset(defaults)
+    add: Callable[..., int] = library.sigaddset
+    for number in _RESTORED:
+        add(defaults, int(number))
+    library.posix_spawnattr_init(attributes)
+    library.posix_spawnattr_setflags(attributes, ctypes.c_short(_SETPGROUP | _SETSIGDEF | _SETSIGMASK))
+    library.posix_spawnattr_setpgroup(attributes, 0)
+    library.posix_spawnattr_setsigdefault(attributes, defaults)
+    library.posix_spawnattr_setsigmask(attributes, nothing)
+    return attributes

@@ -1,0 +1,150 @@
+"""Connections to PostgreSQL: a few, opened when they are needed, shared by the threads of one process.
+
+A general-purpose pool connects in the background and backs off for minutes; an agent must learn at once that
+the database is away, and at once that it is back. So a connection is opened by the thread that wants it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+
+from agent.db.address import Address, address_of
+from agent.db.failures import is_away, translated
+from agent.errors import DatabaseUnavailable
+from agent.settings import DatabaseSettings
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+class Database:
+    """The database of the settings, as its schema's user sees it."""
+
+    def __init__(self, settings: DatabaseSettings, *, application_name: str) -> None:
+        """Prepare; nothing is connected yet. ``application_name`` shows up in ``pg_stat_activity``.
+
+        Raises:
+            ConfigurationError: the URL or the schema's name is malformed.
+        """
+        self.address: Address = address_of(settings, application_name=application_name)
+        self._settings = settings
+        self._slots = threading.BoundedSemaphore(max(1, settings.max_connections))
+        self._lock = threading.Lock()
+        self._idle: list[tuple[float, Connection]] = []
+        self._closed = False
+
+    @contextlib.contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """Lend a connection for one transaction, committed at the end of the block, rolled back on an exception.
+
+        Raises:
+            DatabaseUnavailable: no connection can be had within ``connect_timeout``, or it was lost.
+            DatabaseError: a statement was refused; the psycopg error is its ``__cause__``.
+        """
+        if not self._slots.acquire(timeout=self._settings.connect_timeout):
+            raise DatabaseUnavailable(
+                f"all {self._settings.max_connections} connections to {self.address.label} are busy",
+                hint="raise database.max_connections",
+            )
+        try:
+            with translated(self.address.label):
+                connection = self._take() or self._open(autocommit=False)
+                try:
+                    yield connection
+                    connection.commit()
+                except BaseException as error:
+                    self._undo(connection, error)
+                    raise
+                finally:
+                    self._give_back(connection)
+        finally:
+            self._slots.release()
+
+    def connect(self, *, autocommit: bool = False) -> Connection:
+        """Open a connection outside the pool, for LISTEN or a session lock; the caller closes it.
+
+        Raises:
+            DatabaseUnavailable: the server can't be reached or lets nobody in.
+        """
+        with translated(self.address.label):
+            return self._open(autocommit=autocommit)
+
+    def close(self) -> None:
+        """Close what is idle; what is lent is closed when it comes back."""
+        with self._lock:
+            self._closed = True
+        self._close_idle()
+
+    def _open(self, *, autocommit: bool) -> Connection:
+        connection = psycopg.connect(**self.address.parameters, autocommit=True)
+        try:
+            # UTC: a container without a time zone database could not name any other zone.
+            connection.execute(
+                "SELECT set_config('search_path', %s, false), set_config('TimeZone', 'UTC', false)",
+                [self.address.search_path],
+            )
+            connection.autocommit = autocommit
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _take(self) -> Connection | None:
+        """Return the most recently used idle connection that still lives; close those unused for long."""
+        self._close_surplus()
+        while True:
+            with self._lock:
+                if not self._idle:
+                    return None
+                _, connection = self._idle.pop()
+            if _alive(connection):
+                return connection
+            connection.close()
+
+    def _undo(self, connection: Connection, error: BaseException) -> None:
+        """Roll back; when the server went away, trust no connection that was opened before."""
+        if isinstance(error, psycopg.Error) and is_away(error):
+            connection.close()
+            self._close_idle()
+            return
+        with contextlib.suppress(psycopg.Error):
+            connection.rollback()
+
+    def _give_back(self, connection: Connection) -> None:
+        usable = not connection.closed and connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+        with self._lock:
+            keep = usable and not self._closed
+            if keep:
+                self._idle.append((time.monotonic(), connection))
+        if not keep:
+            connection.close()
+
+    def _close_idle(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for _, connection in idle:
+            connection.close()
+
+    def _close_surplus(self) -> None:
+        limit = time.monotonic() - self._settings.idle_timeout
+        surplus = []
+        with self._lock:
+            while len(self._idle) > self._settings.min_connections and self._idle[0][0] < limit:
+                surplus.append(self._idle.pop(0)[1])
+        for connection in surplus:
+            connection.close()
+
+
+def _alive(connection: Connection) -> bool:
+    """Tell without asking the server whether it hung up: an idle connection has nothing else to read."""
+    if connection.closed:
+        return False
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return not poll.poll(0)

@@ -1,0 +1,25 @@
+"""What every test shares: real services on demand, and an environment without the caller's settings."""
+
+from __future__ import annotations
+
+import os
+import platform
+
+import psycopg
+import pytest
+
+pytest_plugins = ["tests.services.postgres", "tests.services.rabbitmq"]
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the caller's ATTUNE settings away, except those that tell these tests which services to use."""
+    for name in list(os.environ):
+        if name.startswith("ATTUNE") and not name.startswith("ATTUNE_TEST_"):
+            monkeypatch.delenv(name)
+
+
+def pytest_report_header() -> str:
+    """Say what the tests run on."""
+    libpq = psycopg.pq.version()
+    return f"python: {platform.python_version()}, psycopg {psycopg.__version__}, libpq {libpq // 10000}.{libpq % 10000}"

@@ -12,11 +12,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 
-def setting(default: Any, doc: str) -> Any:
-    """Declare one key with its default and one sentence of documentation."""
+def setting(
+    default: Any, doc: str, *, above: float | None = None, least: float | None = None, secret: bool = False
+) -> Any:
+    """Declare one key with its default, one sentence of documentation, and what values it takes.
+
+    A number must be greater than ``above`` or not less than ``least``; a ``secret`` is never printed.
+    """
+    metadata = {"doc": doc, "above": above, "least": least, "secret": secret}
     if isinstance(default, dict):
-        return field(default_factory=lambda: dict(default), metadata={"doc": doc})
-    return field(default=default, metadata={"doc": doc})
+        return field(default_factory=lambda: dict(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -25,10 +31,12 @@ class DatabaseSettings:
 
     url: str = setting("postgresql://postgres:postgres@localhost:5432/attune", "PostgreSQL to use")
     schema: str = setting("attune", "schema that holds Attune's tables")
-    max_connections: int = setting(50, "upper bound of the connection pool")
-    min_connections: int = setting(5, "connections that the pool may keep; the agent opens only what it needs")
-    connect_timeout: float = setting(30.0, "seconds to wait for a connection")
-    idle_timeout: float = setting(600.0, "seconds after which an unused connection is closed")
+    max_connections: int = setting(50, "upper bound of the connection pool", above=0)
+    min_connections: int = setting(
+        5, "connections that the pool may keep; the agent opens only what it needs", least=0
+    )
+    connect_timeout: float = setting(30.0, "seconds to wait for a connection", above=0)
+    idle_timeout: float = setting(600.0, "seconds after which an unused connection is closed", above=0)
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,7 @@ class MessageQueueSettings:
 
     url: str | None = setting(None, "amqp://, amqps://, postgresql:// or the word database")
     ca_file: Path | None = setting(None, "PEM file of the authorities that may sign the broker's certificate")
-    connect_timeout: float = setting(10.0, "seconds for one attempt to connect")
+    connect_timeout: float = setting(10.0, "seconds for one attempt to connect", above=0)
 
 
 @dataclass(frozen=True)
@@ -45,15 +53,17 @@ class ServerSettings:
     """Section ``server``: where Attune's API listens; used only to derive its URL for actions."""
 
     host: str = setting("0.0.0.0", "host of the API")  # noqa: S104 - a default of the deployment, not a bind
-    port: int = setting(8080, "port of the API")
+    port: int = setting(8080, "port of the API", above=0)
 
 
 @dataclass(frozen=True)
 class SecuritySettings:
     """Section ``security``."""
 
-    jwt_secret: str | None = setting(None, "signs the API tokens of executions; without it none is handed out")
-    encryption_key: str | None = setting(None, "decrypts stored secrets; at least 32 characters")
+    jwt_secret: str | None = setting(
+        None, "signs the API tokens of executions; without it none is handed out", secret=True
+    )
+    encryption_key: str | None = setting(None, "decrypts stored secrets; at least 32 characters", secret=True)
 
 
 @dataclass(frozen=True)
@@ -80,28 +90,34 @@ class WorkerSettings:
     )
     runtime_id: int | None = setting(None, "runtime that a new worker row points to")
     host: str | None = setting(None, "host shown in the worker row; default the hostname")
-    port: int | None = setting(None, "port shown in the worker row")
+    port: int | None = setting(None, "port shown in the worker row", above=0)
     capabilities: Mapping[str, Any] = setting({}, "extra capabilities; its list `runtimes` is a filter")
     labels: Mapping[str, str] = setting({}, "labels that worker selectors match")
     taints: tuple[Mapping[str, Any], ...] = setting((), "taints that executions must tolerate")
-    max_concurrent_tasks: int = setting(10, "executions that run at the same time")
-    heartbeat_interval: float = setting(30.0, "seconds between heartbeats")
-    task_timeout: float = setting(300.0, "seconds an execution may take when nothing else says; 0 = no limit")
-    max_stdout_bytes: int = setting(10 * 1024 * 1024, "limit of captured stdout")
-    max_stderr_bytes: int = setting(10 * 1024 * 1024, "limit of captured stderr")
-    max_parameter_bytes: int = setting(16 * 1024 * 1024, "largest parameter document that is handed to an action")
+    max_concurrent_tasks: int = setting(10, "executions that run at the same time", above=0)
+    heartbeat_interval: float = setting(30.0, "seconds between heartbeats", above=0)
+    task_timeout: float = setting(
+        300.0, "seconds an execution may take when nothing else says; 0 = no limit", least=0
+    )
+    max_stdout_bytes: int = setting(10 * 1024 * 1024, "limit of captured stdout", least=0)
+    max_stderr_bytes: int = setting(10 * 1024 * 1024, "limit of captured stderr", least=0)
+    max_parameter_bytes: int = setting(
+        16 * 1024 * 1024, "largest parameter document that is handed to an action", above=0
+    )
     execution_log_retention_policy: Literal["versions", "days", "hours", "minutes"] = setting(
         "days", "unit of the log retention of actions that set none"
     )
-    execution_log_retention_limit: int = setting(7, "amount of that unit")
-    shutdown_timeout: float = setting(30.0, "seconds from SIGTERM to exit")
+    execution_log_retention_limit: int = setting(7, "amount of that unit", above=0)
+    shutdown_timeout: float = setting(30.0, "seconds from SIGTERM to exit", least=0)
     scratch_dir: Path | None = setting(None, "first choice for temporary files")
     ephemeral: bool = setting(False, "this worker's name never returns: hand unstarted work back on exit")
-    reverify_after: float = setting(600.0, "seconds that a verdict about a runtime version is trusted")
-    probe_timeout: float = setting(5.0, "seconds an interpreter may take to tell its version")
-    verify_timeout: float = setting(10.0, "seconds one verification command may take")
-    environment_timeout: float = setting(900.0, "seconds to create an environment")
-    install_timeout: float = setting(900.0, "seconds to install a pack's dependencies")
+    reverify_after: float = setting(
+        600.0, "seconds that a verdict about a runtime version is trusted", least=0
+    )
+    probe_timeout: float = setting(5.0, "seconds an interpreter may take to tell its version", above=0)
+    verify_timeout: float = setting(10.0, "seconds one verification command may take", above=0)
+    environment_timeout: float = setting(900.0, "seconds to create an environment", above=0)
+    install_timeout: float = setting(900.0, "seconds to install a pack's dependencies", above=0)
 
 
 @dataclass(frozen=True)
@@ -134,5 +150,7 @@ class Settings:
     log: LogSettings = field(default_factory=LogSettings)
     environment: str = setting("development", "names the overlay config.<environment>.yaml")
     packs_base_dir: Path = setting(Path("/opt/attune/packs"), "where packs lie")
-    runtime_envs_dir: Path = setting(Path("/opt/attune/runtime_envs"), "where isolated environments are built")
+    runtime_envs_dir: Path = setting(
+        Path("/opt/attune/runtime_envs"), "where isolated environments are built"
+    )
     artifacts_dir: Path = setting(Path("/opt/attune/artifacts"), "where logs and results are written")

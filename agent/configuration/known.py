@@ -1,0 +1,58 @@
+"""Keys that Attune's other services read in sections that we share, and what a misspelt key was meant to be (pure)."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+UNUSED_KEYS = frozenset(
+    (
+        "service_name",
+        "database.log_statements",
+        "message_queue.exchange",
+        "message_queue.enable_dlq",
+        "message_queue.message_ttl",
+        "message_queue.rabbitmq",
+        "server.cors_origins",
+        "security.jwt_access_expiration",
+        "security.jwt_refresh_expiration",
+        "security.enable_auth",
+        "security.oidc",
+        "security.ldap",
+        "artifacts.max_upload_size",
+        "artifacts.flush_interval_ms",
+        "artifacts.sensor_log_max_bytes",
+        "artifacts.sensor_log_max_files",
+        "log.console",
+        "log.file",
+        "worker.stream_logs",
+        "worker.python",
+        "worker.nodejs",
+        "worker.shell",
+        "worker.work_dir",
+        "worker.cleanup_interval",
+        "worker.service_name",
+        "sensor.worker_name",
+        "sensor.host",
+        "sensor.labels",
+        "sensor.taints",
+        "sensor.max_concurrent_sensors",
+        "sensor.heartbeat_interval",
+        "sensor.poll_interval",
+        "sensor.sensor_timeout",
+        "sensor.shutdown_timeout",
+    )
+)
+"""Read by the control plane or by nobody: valid in a shared file, so not worth a warning."""
+
+
+def is_unused(key: str) -> bool:
+    """Whether the key, or a map that it lies in, belongs to another service."""
+    parts = key.split(".")
+    return any(".".join(parts[:size]) in UNUSED_KEYS for size in range(1, len(parts) + 1))
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that was probably meant."""
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.7)
+    return found[0] if found else None

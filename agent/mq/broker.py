@@ -1,4 +1,4 @@
-"""What the service asks of a broker, whichever one it is: the protocol that RabbitMQ and the database queue implement."""
+"""What the service asks of a broker, whichever one it is: RabbitMQ or the database queue."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ class Outgoing:
 
 
 class Delivery(Protocol):
-    """One message that was received. Its methods may be called from any thread, each delivery is settled once;
-    settling after the connection has gone does nothing (the broker delivers the message again)."""
+    """One message that was received. Its methods may be called from any thread; only the first one counts.
+
+    Settling after the connection has gone does nothing: the broker delivers the message again.
+    """
 
     body: bytes
     redelivered: bool
@@ -37,14 +39,19 @@ class Delivery(Protocol):
 
 
 class Consumer(Protocol):
-    """Receives from one queue in one thread with its own connection; reconnects, redeclares and resubscribes by itself."""
+    """Receives from one queue in one thread with a connection of its own.
+
+    It reconnects, declares again and subscribes again by itself.
+    """
 
     def run(self) -> None:
         """Consume until ``stop`` was called; the body of the consumer's thread."""
 
     def stop(self) -> None:
-        """Take no new deliveries and give those back that were prefetched and not handed over; the connection stays up so
-        that deliveries in hand can still be settled. From any thread."""
+        """Take no new deliveries; give those back that were prefetched and not handed over. From any thread.
+
+        The connection stays up, so that deliveries in hand can still be settled.
+        """
 
     def close(self) -> None:
         """Send what was settled, close the connection, end ``run``. From any thread."""
@@ -61,8 +68,10 @@ class Publisher(Protocol):
     """Publishes with confirmation from one thread of its own; order of ``send`` is kept."""
 
     def run(self) -> None:
-        """Publish what is sent until ``close``; the body of the publisher's thread. Reconnects by itself and then repeats
-        what was not confirmed, identically."""
+        """Publish what is sent until ``close``; the body of the publisher's thread.
+
+        Reconnects by itself and then repeats what was not confirmed, identically and in order.
+        """
 
     def send(self, messages: Sequence[Outgoing]) -> None:
         """Queue messages; returns at once. From any thread."""
@@ -87,13 +96,14 @@ class Queue:
 class Subscription:
     """What one consumer asks for. ``on_delivery`` runs in the consumer's thread and must not block for long.
 
-    ``queues`` are declared (with the common exchanges) each time a connection is made.
+    ``queue`` and ``also_declare`` are declared (with the common exchanges) each time a connection is made.
     """
 
     queue: Queue
     tag: str
     prefetch: int
     on_delivery: Callable[[Delivery], None]
+    also_declare: tuple[Queue, ...] = ()
 
 
 class Broker(Protocol):

@@ -69,6 +69,7 @@ def opener_for(parameters):
         urllib.request.HTTPRedirectHandler() if follow else NoRedirect(),
         urllib.request.HTTPErrorProcessor(),
         urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.UnknownHandler(),
     ):
         opener.add_handler(handler)
     return opener
@@ -93,7 +94,10 @@ def read(answer, limit, started):
             raw = answer.read(limit + 1)
         except (OSError, http.client.HTTPException) as error:
             raise Refused(f"the answer of {answer.url} ended early: {error}") from None
-    text = raw[:limit].decode(answer.headers.get_content_charset() or "utf-8", "replace")
+    try:
+        text = raw[:limit].decode(answer.headers.get_content_charset() or "utf-8", "replace")
+    except LookupError:
+        text = raw[:limit].decode("utf-8", "replace")
     result = {
         "status_code": answer.status,
         "url": answer.url,
@@ -123,7 +127,10 @@ def main():
     except Refused as error:
         print(error, file=sys.stderr)
         return 1
-    print(json.dumps(result, ensure_ascii=False))
+    except (TypeError, ValueError, AttributeError) as error:
+        print(f"a parameter has the wrong form: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps(result))
     if not expected(result["status_code"], parameters.get("expected_status")):
         print(f"{result['url']} answered with status {result['status_code']}", file=sys.stderr)
         return 1

@@ -1,0 +1,54 @@
+"""Beat at a fixed interval, say once when the database is away and once when it is back, and give up a lost seat."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from agent.errors import DatabaseError
+from agent.presence.seat import Seat
+
+log = logging.getLogger(__name__)
+
+#: After a failed beat, try again sooner than the next interval: 90 s without one make a worker look dead.
+_RETRY_SECONDS = 2.0
+
+
+class Heartbeat:
+    """The body of the heartbeat thread."""
+
+    def __init__(
+        self, seat: Seat, *, interval: float, restore_active: Callable[[], bool], on_lost: Callable[[], None]
+    ) -> None:
+        """Beat every ``interval`` seconds; ``on_lost`` is called once when another process took the worker's place."""
+        self._seat = seat
+        self._interval = interval
+        self._restore_active = restore_active
+        self._on_lost = on_lost
+        self._stop = threading.Event()
+        self.last_success = time.monotonic()
+
+    def run(self) -> None:
+        """Beat until ``stop``."""
+        away = False
+        while not self._stop.wait(min(self._interval, _RETRY_SECONDS) if away else self._interval):
+            try:
+                if not self._seat.beat(restore_active=self._restore_active()):
+                    log.error("another process has taken this worker's place: draining")
+                    self._on_lost()
+                    return
+            except DatabaseError as error:
+                if not away:
+                    log.error("no heartbeat: %s", error)
+                away = True
+                continue
+            if away:
+                log.info("heartbeat restored after %.0f s", time.monotonic() - self.last_success)
+            away = False
+            self.last_success = time.monotonic()
+
+    def stop(self) -> None:
+        """End ``run``."""
+        self._stop.set()

@@ -1,0 +1,46 @@
+-- name: find_worker
+-- The row of this name, whatever its role: names are unique across roles.
+SELECT id, worker_role::text, status::text, host, last_heartbeat
+  FROM worker
+ WHERE name = %(name)s;
+
+-- name: insert_worker
+-- A concurrent start under the same name makes the same row; the loser finds it in its next look.
+INSERT INTO worker (name, worker_type, worker_role, runtime, host, port, status, capabilities, last_heartbeat)
+VALUES (%(name)s, %(worker_type)s::worker_type_enum, 'action', %(runtime)s, %(host)s, %(port)s, 'inactive',
+        %(capabilities)s::jsonb, now())
+ON CONFLICT (name) DO NOTHING;
+
+-- name: refresh_worker
+-- Type, role, runtime, meta and cordon stay as they are: they are the operator's.
+UPDATE worker
+   SET status = 'inactive', host = %(host)s, port = %(port)s, capabilities = %(capabilities)s::jsonb,
+       last_heartbeat = now(), updated = now()
+ WHERE id = %(id)s;
+
+-- name: lock_worker
+SELECT pg_try_advisory_lock(%(key)s);
+
+-- name: lock_holder
+-- Who holds the lock: a bigint key is stored as two 32-bit halves.
+SELECT coalesce(a.client_addr::text, 'the database''s own host'), a.application_name
+  FROM pg_locks l
+  JOIN pg_stat_activity a ON a.pid = l.pid
+ WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
+   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+   AND l.classid = (%(key)s::bigint >> 32)::bit(32)::bigint::oid
+   AND l.objid = (%(key)s::bigint & 4294967295)::oid
+ LIMIT 1;
+
+-- name: set_status
+UPDATE worker SET status = %(status)s::worker_status_enum, last_heartbeat = now(), updated = now() WHERE id = %(id)s;
+
+-- name: set_capabilities
+UPDATE worker SET capabilities = %(capabilities)s::jsonb, updated = now() WHERE id = %(id)s;
+
+-- name: beat
+-- After an outage the executor has marked this worker inactive: a beat brings it back (E12).
+UPDATE worker SET last_heartbeat = now(), updated = now(), status = 'active' WHERE id = %(id)s;
+
+-- name: beat_while_busy
+UPDATE worker SET last_heartbeat = now(), updated = now() WHERE id = %(id)s;

@@ -1,0 +1,153 @@
+"""The worker's place in the database: its row, and the session lock that keeps a second process out of it (E3).
+
+One connection serves the lock and the heartbeat, so that a beat that fails and a lock that is lost are one event.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from agent.db.failures import translated
+from agent.db.pool import Connection, Database
+from agent.db.queries import load_queries
+from agent.errors import ConfigurationError, DatabaseError, WorkerNameTaken
+from agent.presence.identity import Identity
+
+log = logging.getLogger(__name__)
+
+#: Worker ids share the space of advisory locks with the ids of artifacts; the high bits keep them apart.
+_LOCK_SPACE = 0x4174776B << 32
+_RETRY_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class Seating:
+    """A worker's row as it was found: ``previous_heartbeat`` is that of its earlier life, None for a new row."""
+
+    worker_id: int
+    previous_heartbeat: datetime | None
+
+
+class Seat:
+    """Held from registration to exit. Only its holder consumes, reconciles and writes this worker's row."""
+
+    def __init__(self, database: Database, identity: Identity) -> None:
+        """Prepare; nothing is read or written yet."""
+        self._database = database
+        self._identity = identity
+        self._sql = load_queries("agent.presence")
+        self._lock = threading.RLock()
+        self._connection: Connection | None = None
+        self._worker_id: int | None = None
+
+    @property
+    def worker_id(self) -> int:
+        """The id of the worker's row; only valid after ``take``."""
+        assert self._worker_id is not None, "the worker is not registered yet"
+        return self._worker_id
+
+    def take(self, *, patience: float, giving_up: threading.Event) -> Seating:
+        """Register as ``inactive`` and hold the lock for life.
+
+        Waits up to ``patience`` seconds for another process under this name to leave.
+
+        Raises:
+            WorkerNameTaken: it did not leave; the message names its host.
+            ConfigurationError: the name belongs to a sensor worker.
+            DatabaseUnavailable: the database can't be reached.
+        """
+        deadline = time.monotonic() + patience
+        row_id = self._row()
+        waiting = False
+        while not self._try_lock(row_id):
+            if not waiting:
+                waiting = True
+                log.warning("another process runs as %s (%s); waiting", self._identity.name, self._holder(row_id))
+            if time.monotonic() >= deadline or giving_up.wait(_RETRY_SECONDS):
+                raise WorkerNameTaken(
+                    f"another process runs as worker {self._identity.name}: {self._holder(row_id)}",
+                    hint="stop it, or give this one another name (--name, ATTUNE_WORKER_NAME)",
+                )
+        # Read what the earlier life left only now: until the lock was ours it was still alive.
+        found = self._find()
+        values = {"id": row_id, "host": self._identity.host, "port": self._identity.port}
+        self._execute("refresh_worker", values | {"capabilities": json.dumps(self._identity.capabilities)})
+        self._worker_id = row_id
+        return Seating(row_id, found[4] if found else None)
+
+    def beat(self, *, restore_active: bool) -> bool:
+        """Write a heartbeat; take the lock back when its session was lost. False when another process has it now.
+
+        Raises:
+            DatabaseError: the database is away; a later beat tries again.
+        """
+        with self._lock:
+            if (self._connection is None or self._connection.closed) and not self._try_lock(self.worker_id):
+                return False
+            self._execute("beat" if restore_active else "beat_while_busy", {"id": self.worker_id})
+            return True
+
+    def set_status(self, status: str) -> None:
+        """Write the worker's status and a heartbeat. Raises DatabaseError."""
+        self._execute("set_status", {"id": self.worker_id, "status": status})
+
+    def set_capabilities(self, capabilities: Mapping[str, Any]) -> None:
+        """Replace what the worker advertises. Raises DatabaseError."""
+        self._execute("set_capabilities", {"id": self.worker_id, "capabilities": json.dumps(capabilities)})
+
+    def leave(self) -> None:
+        """Give the lock up."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _row(self) -> int:
+        found = self._find()
+        while found is None:
+            values = {"name": self._identity.name, "worker_type": self._identity.worker_type}
+            self._execute(
+                "insert_worker",
+                values
+                | {"runtime": self._identity.runtime, "host": self._identity.host, "port": self._identity.port}
+                | {"capabilities": json.dumps(self._identity.capabilities)},
+            )
+            found = self._find()
+        if found[1] != "action":
+            raise ConfigurationError(
+                f"the name {self._identity.name} belongs to a {found[1]} worker",
+                hint="give this worker another name (--name, ATTUNE_WORKER_NAME)",
+            )
+        return int(found[0])
+
+    def _find(self) -> tuple[Any, ...] | None:
+        return self._execute("find_worker", {"name": self._identity.name})
+
+    def _try_lock(self, worker_id: int) -> bool:
+        row = self._execute("lock_worker", {"key": _LOCK_SPACE | worker_id})
+        return row is not None and bool(row[0])
+
+    def _holder(self, worker_id: int) -> str:
+        with contextlib.suppress(DatabaseError):
+            row = self._execute("lock_holder", {"key": _LOCK_SPACE | worker_id})
+            found = self._find()
+            host = found[3] if found else None
+            if row is not None:
+                return f"{row[1]} on host {host or 'unknown'}, connected from {row[0]}"
+        return "its host is unknown"
+
+    def _execute(self, name: str, values: Mapping[str, Any]) -> tuple[Any, ...] | None:
+        """Run one statement on the seat's own connection and return its first row, if it has rows."""
+        with self._lock, translated(self._database.address.label):
+            if self._connection is None or self._connection.closed:
+                self._connection = self._database.connect(autocommit=True)
+            cursor = self._connection.execute(self._sql[name].encode(), values)
+            return cursor.fetchone() if cursor.description else None

@@ -111,8 +111,8 @@ def _unknown(key: str, node: Node) -> list[str]:
         return [
             f"{node.origin}: {key} is not a known setting" + (f"; did you mean {section}.{close}?" if close else "")
         ]
-    close = nearest(section, [*sections(), *(known for known in fields() if "." not in known)])
-    return [f"{node.origin}: {key} is not a known setting; did you mean {close}?"] if close else []
+    close = nearest(section, sections() if dot else [known for known in fields() if "." not in known])
+    return [f"{node.origin}: {key} is not a known setting; did you mean {close}{dot}{name}?"] if close else []
 
 
 def _identify(values: dict[str, Any], sources: dict[str, str], variables: Variables) -> list[str]:

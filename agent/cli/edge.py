@@ -1,0 +1,48 @@
+"""The one place that turns an error into text on stderr and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from agent.errors import AgentError
+
+BUG = 70
+INTERRUPTED = 130
+
+
+def guarded(program: str, body: Callable[[], int]) -> int:
+    """Run ``body`` and return its exit code, or that of the error that ended it, said in one line (and a hint)."""
+    try:
+        return body()
+    except AgentError as error:
+        complain(program, str(error), error.hint)
+        return error.exit_code
+    except KeyboardInterrupt:
+        complain(program, "interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        return _reader_has_gone()
+    except Exception:  # noqa: BLE001 - the edge: a bug is shown whole, with its own exit code
+        import traceback
+
+        traceback.print_exc()
+        complain(program, "this is a bug in the program; please report the lines above")
+        return BUG
+
+
+def complain(program: str, message: str, hint: str | None = None) -> None:
+    """Print one line, and a second that says what to do; no secret or control character reaches the terminal."""
+    from agent.logs import escape_control, redactor
+
+    for label, text in ((program, message), ("hint", hint)):
+        if text:
+            print(f"{label}: {escape_control(redactor.redact(text))}", file=sys.stderr)
+
+
+def _reader_has_gone() -> int:
+    """``attune execution list | head`` is no failure; but Python must not try to flush what nobody reads."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0

@@ -1,92 +1,46 @@
-"""The values of this package: detected interpreters, runtime rows, version rows and their execution configuration (pure)."""
+"""The values of this package: detected interpreters, runtime rows and version rows (pure)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
+
+from agent.runtimes.execution_config import (
+    DependencySpec,
+    EnvironmentSpec,
+    EnvVar,
+    ExecutionConfig,
+    InlineExecution,
+    Interpreter,
+)
+
+__all__ = [
+    "DependencySpec",
+    "DetectedInterpreter",
+    "EnvVar",
+    "EnvironmentSpec",
+    "ExecutionConfig",
+    "InlineExecution",
+    "Interpreter",
+    "Runtime",
+    "RuntimeVersion",
+]
 
 
 @dataclass(frozen=True)
 class DetectedInterpreter:
     """One interpreter that was found on this machine.
 
-    ``name`` is canonical (``shell``, ``python``, ``node``…), ``path`` is as found (symlinks unresolved), ``version``
-    is None when it could not be told; ``problem`` then says why (``no answer within 5 s``).
+    ``name`` is canonical (``shell``, ``python``, ``node``…), ``path`` is as found (symlinks unresolved),
+    ``version`` is None when it could not be told; ``problem`` then says why (``no answer within 5 s``).
     """
 
     name: str
     path: str
     version: str | None = None
     problem: str | None = None
-
-
-@dataclass(frozen=True)
-class Interpreter:
-    """``execution_config.interpreter``; an empty ``binary`` means that the file is run itself (native)."""
-
-    binary: str = ""
-    args: tuple[str, ...] = ()
-    file_extension: str | None = None
-
-
-@dataclass(frozen=True)
-class InlineExecution:
-    """``execution_config.inline_execution``."""
-
-    strategy: Literal["direct", "temp_file"] = "direct"
-    extension: str | None = None
-    inject_shell_helpers: bool = False
-
-
-@dataclass(frozen=True)
-class EnvironmentSpec:
-    """``execution_config.environment``; ``env_type`` ``none`` disables it."""
-
-    env_type: str
-    dir_name: str = ".venv"
-    create_command: tuple[str, ...] = ()
-    interpreter_path: str | None = None
-
-
-@dataclass(frozen=True)
-class DependencySpec:
-    """``execution_config.dependencies``."""
-
-    manifest_file: str
-    install_command: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class EnvVar:
-    """One entry of ``execution_config.env_vars``."""
-
-    value: str
-    operation: Literal["set", "prepend", "append"] = "set"
-    separator: str = ":"
-
-
-@dataclass(frozen=True)
-class ExecutionConfig:
-    """``execution_config`` of a runtime or of one of its versions (runtimes specification, 7.1)."""
-
-    interpreter: Interpreter = field(default_factory=Interpreter)
-    inline_execution: InlineExecution = field(default_factory=InlineExecution)
-    environment: EnvironmentSpec | None = None
-    dependencies: DependencySpec | None = None
-    env_vars: Mapping[str, EnvVar] = field(default_factory=dict)
-
-    @classmethod
-    def from_json(cls, data: Any) -> ExecutionConfig:
-        """Read the database's JSON.
-
-        Unknown keys are ignored.
-
-        Raises:
-            ValueError: a key has the wrong type; the message names it.
-        """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,73 @@
+"""Names of runtimes: one canonical name per language, whatever it is called elsewhere (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+# The reference's groups, in the order of detection; `native` is never detected.
+ALIASES: dict[str, tuple[str, ...]] = {
+    "shell": ("shell", "bash", "sh"),
+    "python": ("python", "python3"),
+    "node": ("node", "nodejs", "node.js"),
+    "ruby": ("ruby", "rb"),
+    "go": ("go", "golang"),
+    "java": ("java", "jdk", "openjdk"),
+    "perl": ("perl", "perl5"),
+    "r": ("r", "rscript"),
+    "native": ("native", "builtin", "standalone"),
+}
+_CANONICAL = {alias: name for name, aliases in ALIASES.items() for alias in aliases}
+_FILE_EXTENSIONS = {
+    "shell": ".sh",
+    "python": ".py",
+    "node": ".js",
+    "ruby": ".rb",
+    "go": ".go",
+    "java": ".java",
+    "perl": ".pl",
+    "r": ".R",
+}
+_ASCII_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
+
+
+def normalize_runtime_name(name: str) -> str:
+    """Return the canonical name (``nodejs`` → ``node``); an unknown one only loses white space and capitals."""
+    plain = name.strip().translate(_ASCII_LOWER)
+    return _CANONICAL.get(plain, plain)
+
+
+def default_aliases(name: str) -> tuple[str, ...]:
+    """Return every name of the runtime's group, itself when there is no group."""
+    canonical = normalize_runtime_name(name)
+    return ALIASES.get(canonical, (canonical,))
+
+
+def default_file_extension(name: str) -> str | None:
+    """Return the extension of the language's files with its dot, None where none is known."""
+    return _FILE_EXTENSIONS.get(normalize_runtime_name(name))
+
+
+def display_name(name: str) -> str:
+    """Return the name for people of a runtime that nobody described (``ruby`` → ``Ruby``)."""
+    return name[:1].upper() + name[1:]
+
+
+def parse_names(csv: str) -> tuple[str, ...]:
+    """Read a comma-separated list as canonical names, in order, without blanks and duplicates (R5)."""
+    return unique_names(csv.split(","))
+
+
+def unique_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the canonical names in order of their first appearance, without blanks."""
+    return tuple(dict.fromkeys(normalize_runtime_name(name) for name in names if name.strip()))
+
+
+def matches_filter(names: Iterable[str], allowed: Iterable[str]) -> bool:
+    """Whether some name and some entry of the filter mean the same runtime; false when either is empty."""
+    wanted = {normalize_runtime_name(entry) for entry in allowed}
+    return any(normalize_runtime_name(name) in wanted for name in names)
+
+
+def contains_name(aliases: Iterable[str], name: str) -> bool:
+    """Whether ``name`` means the same runtime as one of ``aliases``."""
+    return matches_filter(aliases, (name,))

@@ -13,27 +13,10 @@ from agent.errors import VersionError
 from agent.versions import matches_constraint, parse_constraint, parse_version
 
 CANDIDATES = [
-    "3.0.0",
-    "3.0.5",
-    "3.1.0",
-    "3.11.9",
-    "3.12.0",
-    "3.12.1",
-    "3.12.9",
-    "3.13.0",
-    "3.13.0-rc.1",
-    "3.13.0-rc.2",
-    "3.13.1-rc.1",
-    "3.99.0",
-    "4.0.0",
-    "20.0.0",
-    "20.19.0",
-    "0.2.3",
-    "0.2.9",
-    "0.3.0",
-    "0.0.3",
-    "0.0.4",
-    "0.9.0",
+    *("3.0.0", "3.0.5", "3.1.0", "3.11.9", "3.12.0", "3.12.1", "3.12.9", "3.13.0", "3.99.0", "4.0.0"),
+    *("3.13.0-rc.1", "3.13.0-rc.2", "3.13.1-rc.1"),
+    *("20.0.0", "20.19.0"),
+    *("0.2.3", "0.2.9", "0.3.0", "0.0.3", "0.0.4", "0.9.0"),
 ]
 RELEASES = [text for text in CANDIDATES if "-" not in text]
 THREE = [text for text in RELEASES if text.startswith("3.")]

@@ -1,0 +1,172 @@
+"""Executions as an operator sees them: list, look up, wait for, cancel."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from agent.control.parameters import ParameterSchema
+from agent.control.submission import Send
+from agent.db.failures import translated
+from agent.db.pool import Connection, Database
+from agent.db.queries import load_queries
+from agent.errors import AgentError
+from agent.mq.messages import CancelRequest, cancel_request
+
+ENDED = frozenset({"completed", "failed", "cancelled", "timeout", "abandoned"})
+WAITING = frozenset({"requested", "scheduling", "scheduled"})
+_LONGEST_NAP = 1.0
+"""Seconds between looks when no notification comes: they are lost while a connection is down."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """A row of ``execution``; ``parameters`` has the values of secret parameters masked."""
+
+    id: int
+    action_ref: str
+    status: str
+    worker: str | None
+    worker_id: int | None
+    parameters: dict[str, Any] | None
+    result: Any
+    created: datetime
+    started_at: datetime | None
+    updated: datetime
+
+    @property
+    def ended(self) -> bool:
+        """Whether the status is final."""
+        return self.status in ENDED
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the action ran, or has been running; None when it never did."""
+        if isinstance(self.result, dict) and isinstance(self.result.get("duration_ms"), int | float):
+            return float(self.result["duration_ms"]) / 1000
+        if self.started_at is None:
+            return None
+        end = self.updated if self.ended else datetime.now(UTC)
+        return max(0.0, (end - self.started_at).total_seconds())
+
+    @property
+    def error(self) -> str | None:
+        """What went wrong, if anything."""
+        error = self.result.get("error") if isinstance(self.result, dict) else None
+        return str(error) if error else None
+
+
+def find(database: Database, execution_id: int) -> Execution:
+    """Return one execution.
+
+    Raises:
+        AgentError: there is none with this id.
+    """
+    with database.connection() as connection:
+        return _find(connection, execution_id)
+
+
+def recent(
+    database: Database, *, limit: int = 20, status: str | None = None, action_ref: str | None = None
+) -> list[Execution]:
+    """Return the newest executions, newest first."""
+    values = {"limit": limit, "status": status, "action_ref": action_ref}
+    with database.connection() as connection:
+        rows = connection.cursor(row_factory=dict_row).execute(_queries()["list_executions"], values)
+        return [_execution(row) for row in rows]
+
+
+def wait(
+    database: Database,
+    execution_id: int,
+    *,
+    timeout: float | None = None,
+    on_change: Callable[[Execution], None] = lambda execution: None,
+) -> Execution:
+    """Return the execution when it has ended, or as it is after ``timeout`` seconds.
+
+    ``on_change`` is called at once, and then at least once a second.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    with contextlib.closing(database.connect(autocommit=True)) as connection, translated(database.address.label):
+        connection.execute("LISTEN execution_status_changed")
+        while True:
+            execution = _find(connection, execution_id)
+            on_change(execution)
+            left = _LONGEST_NAP if deadline is None else min(_LONGEST_NAP, deadline - time.monotonic())
+            if execution.ended or left <= 0:
+                return execution
+            _nap(connection, execution_id, left)
+
+
+def cancel(database: Database, send: Send, execution_id: int) -> str:
+    """End an execution: at once when nobody has begun it, else by asking its worker. Return its new status.
+
+    Raises:
+        AgentError: there is none with this id, or it has ended already.
+        BrokerError: the request could not be sent; the execution stays ``canceling``, and may be cancelled again.
+    """
+    with database.connection() as connection:
+        row = connection.execute(_queries()["lock_execution"], {"id": execution_id}).fetchone()
+        if row is None:
+            raise _missing(execution_id)
+        status, worker_id = str(row[0]), row[1]
+        if status in ENDED:
+            raise AgentError(f"execution {execution_id} has already ended: {status}")
+        if status in WAITING or worker_id is None:
+            result = {"succeeded": False, "error": "Cancelled by user before execution started", "cause": "cancelled"}
+            connection.execute(_queries()["cancel_waiting"], {"id": execution_id, "result": Jsonb(result)})
+            return "cancelled"
+        if status != "canceling":
+            connection.execute(_queries()["cancel_running"], {"id": execution_id})
+    send(cancel_request(CancelRequest(execution_id, worker_id), at=datetime.now(UTC)))
+    return "canceling"
+
+
+def _queries() -> Any:
+    return load_queries(__package__ or "")
+
+
+def _find(connection: Connection, execution_id: int) -> Execution:
+    cursor = connection.cursor(row_factory=dict_row)
+    row = cursor.execute(_queries()["execution_state"], {"id": execution_id}).fetchone()
+    if row is None:
+        raise _missing(execution_id)
+    return _execution(row)
+
+
+def _execution(row: dict[str, Any]) -> Execution:
+    secrets = ParameterSchema.of(row.pop("param_schema")).secrets
+    config = row.pop("config")
+    if isinstance(config, dict):
+        config = {name: "[redacted]" if name in secrets else value for name, value in config.items()}
+    return Execution(parameters=config if isinstance(config, dict) else None, **row)
+
+
+def _missing(execution_id: int) -> AgentError:
+    return AgentError(f"there is no execution {execution_id}", hint="see: attune execution list")
+
+
+def _nap(connection: Connection, execution_id: int, seconds: float) -> None:
+    """Sleep until this execution changes, ``seconds`` at most."""
+    for notice in connection.notifies(timeout=seconds):
+        if _concerns(notice.payload, execution_id):
+            return
+
+
+def _concerns(payload: str, execution_id: int) -> bool:
+    """Whether a notification may be about this execution; one that can't be read may be."""
+    try:
+        document = json.loads(payload)
+    except ValueError:
+        return True
+    named = document.get("entity_id", document.get("id")) if isinstance(document, dict) else None
+    return named is None or str(named) == str(execution_id)

@@ -1,0 +1,90 @@
+"""What an execution wrote: followed live while it runs, read from its log artifact when it has ended."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from psycopg.rows import dict_row
+
+from agent.control.executions import Execution
+from agent.db.pool import Database
+from agent.db.queries import load_queries
+
+STREAMS = ("stdout", "stderr")
+_CHUNK = 65536
+
+
+class LogReader:
+    """Reads one stream of one execution from where the last read stopped.
+
+    The live file appears with the first byte; the artifact's file, which is complete, when the execution has ended.
+    """
+
+    def __init__(self, database: Database, artifacts_dir: Path, execution_id: int, stream: str) -> None:
+        """Prepare; nothing is opened yet."""
+        self._database = database
+        self._artifacts_dir = artifacts_dir
+        self._execution_id = execution_id
+        self._stream = stream
+        self._offset = 0
+
+    @property
+    def live_path(self) -> Path:
+        """Where the worker appends while the action runs."""
+        return self._artifacts_dir / f"execution_{self._execution_id}" / f"{self._stream}.log"
+
+    def read_live(self) -> Iterator[bytes]:
+        """Yield what has been appended since the last call."""
+        yield from self._read_file(self.live_path)
+
+    def read_rest(self) -> Iterator[bytes]:
+        """Yield what is left of an execution that has ended, from the artifact, else from the live file."""
+        for path, content in self._artifact():
+            if content is not None:
+                yield content[self._offset :]
+                return
+            if path is not None and path.is_file():
+                yield from self._read_file(path)
+                return
+        yield from self.read_live()
+
+    def _artifact(self) -> list[tuple[Path | None, bytes | None]]:
+        with self._database.connection() as connection:
+            cursor = connection.cursor(row_factory=dict_row)
+            rows = cursor.execute(load_queries(__package__ or "")["log_files"], {"id": self._execution_id})
+            return [
+                (self._artifacts_dir / row["file_path"] if row["file_path"] else None, row["content"])
+                for row in rows
+                if row["stream"] == self._stream
+            ]
+
+    def _read_file(self, path: Path) -> Iterator[bytes]:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), path.open("rb") as file:
+            file.seek(self._offset)
+            while chunk := file.read(_CHUNK):
+                self._offset += len(chunk)
+                yield chunk
+
+
+def follow(readers: dict[LogReader, BinaryIO], refresh: Callable[[], Execution], *, interval: float = 0.2) -> Execution:
+    """Copy each reader's stream to its file while the execution runs; return it when it has ended.
+
+    ``refresh`` looks the execution up; it may block for a while instead of sleeping here.
+    """
+    while True:
+        execution = refresh()
+        for reader, target in readers.items():
+            copy(reader.read_rest() if execution.ended else reader.read_live(), target)
+        if execution.ended:
+            return execution
+        time.sleep(interval)
+
+
+def copy(chunks: Iterator[bytes], target: BinaryIO) -> None:
+    """Write the chunks and flush, so that a person sees them now."""
+    target.writelines(chunks)
+    target.flush()

@@ -1,0 +1,150 @@
+"""Submit an execution without the executor: check, place, schedule, dispatch (minimal dispatcher of the contract)."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from psycopg.rows import dict_row, tuple_row
+from psycopg.types.json import Jsonb
+
+from agent.control.parameters import ParameterSchema
+from agent.control.placement import Candidate, Demand, choose
+from agent.db.pool import Connection, Database
+from agent.db.queries import load_queries
+from agent.errors import AgentError, BrokerError, UsageError
+from agent.mq.broker import Outgoing
+from agent.mq.messages import Dispatch, dispatch
+
+Send = Callable[[Outgoing], None]
+"""Publishes one message and returns when the broker has it; raises BrokerError."""
+
+
+@dataclass(frozen=True)
+class Action:
+    """What submitting needs to know of an action."""
+
+    id: int
+    ref: str
+    schema: ParameterSchema
+    demand: Demand
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """An execution that was handed to a worker."""
+
+    id: int
+    action_ref: str
+    worker_id: int
+    worker: str
+
+
+def find_action(database: Database, ref: str) -> Action:
+    """Look an action up.
+
+    Raises:
+        UsageError: there is none of this name, or it is a workflow, which only the executor can run.
+    """
+    queries = load_queries(__package__ or "")
+    with database.connection() as connection:
+        row = connection.cursor(row_factory=dict_row).execute(queries["find_action"], {"ref": ref}).fetchone()
+        if row is None:
+            known = [str(known) for (known,) in connection.execute(queries["action_refs"])]
+            raise _unknown_action(ref, known)
+    if row["is_workflow"]:
+        raise UsageError(f"{ref} is a workflow: only Attune's executor can run it")
+    return Action(row["id"], row["ref"], ParameterSchema.of(row["param_schema"]), _demand(row))
+
+
+def submit(database: Database, send: Send, action: Action, parameters: Mapping[str, Any]) -> Submitted:
+    """Create an execution of ``action`` on the worker that fits best and dispatch it.
+
+    Raises:
+        UsageError: a parameter is missing, unknown or of a wrong type; all of them are named.
+        AgentError: no worker fits; the message says why each one doesn't.
+        BrokerError: the dispatch could not be sent; the execution is failed, not left waiting.
+    """
+    problems = action.schema.problems(parameters)
+    if problems:
+        raise UsageError(f"{action.ref}: " + "; ".join(problems))
+    with database.connection() as connection:
+        execution_id = _insert(connection, action, parameters)
+        worker = _place(connection, action, turn=execution_id)
+        updated = _schedule(connection, execution_id, worker.id)
+    message = Dispatch(execution_id, action.ref, worker.id, action.schema.with_defaults(parameters), updated)
+    try:
+        send(dispatch(message, at=datetime.now(UTC)))
+    except BrokerError as error:
+        _fail(database, execution_id, error)
+        raise
+    return Submitted(execution_id, action.ref, worker.id, worker.name)
+
+
+def _unknown_action(ref: str, known: list[str]) -> UsageError:
+    close = difflib.get_close_matches(ref, known, n=3, cutoff=0.6)
+    if close:
+        hint = "did you mean " + " or ".join(close) + "?"
+    else:
+        hint = "register its pack with: attune pack register PATH" if "." in ref else "write it as pack.action"
+    return UsageError(f"there is no action {ref}", hint=hint)
+
+
+def _demand(row: Mapping[str, Any]) -> Demand:
+    names = (*(row["runtime_aliases"] or ()), row["runtime_name"]) if row["runtime_name"] else ()
+    required = row["required_worker_runtimes"]
+    return Demand(
+        runtime_names=names,
+        version_constraint=row["runtime_version_constraint"],
+        required_runtimes=required if isinstance(required, dict) else {},
+        selector=row["worker_selector"],
+        tolerations=row["worker_tolerations"],
+        affinity=row["worker_affinity"],
+    )
+
+
+def _insert(connection: Connection, action: Action, parameters: Mapping[str, Any]) -> int:
+    row = connection.execute(
+        load_queries(__package__ or "")["insert_execution"],
+        {"action": action.id, "action_ref": action.ref, "config": Jsonb(dict(parameters))},
+    ).fetchone()
+    assert row is not None, "INSERT ... RETURNING gives one row"
+    return int(row[0])
+
+
+def _place(connection: Connection, action: Action, *, turn: int) -> Candidate:
+    """Choose a worker; raising undoes the transaction, so that no execution stays that nobody can run."""
+    rows = connection.cursor(row_factory=dict_row).execute(load_queries(__package__ or "")["candidates"])
+    candidates = [Candidate(**{**row, "capabilities": _object(row["capabilities"])}) for row in rows]
+    placement = choose(action.demand, candidates, turn=turn)
+    if placement.worker is not None:
+        return placement.worker
+    if not candidates:
+        raise AgentError("no worker is registered", hint="start one, e.g. with: attune-agent")
+    lines = "; ".join(f"{name} {reason}" for name, reason in placement.refusals)
+    raise AgentError(f"no worker can run {action.ref}: {lines}", hint="see: attune worker list")
+
+
+def _schedule(connection: Connection, execution_id: int, worker_id: int) -> datetime:
+    row = (
+        connection.cursor(row_factory=tuple_row)
+        .execute(load_queries(__package__ or "")["schedule_execution"], {"id": execution_id, "worker": worker_id})
+        .fetchone()
+    )
+    assert row is not None, "nobody else has seen this row yet"
+    return row[0]  # type: ignore[no-any-return]
+
+
+def _fail(database: Database, execution_id: int, error: BrokerError) -> None:
+    result = {"succeeded": False, "error": f"could not be dispatched: {error}", "failed_by": "attune"}
+    with database.connection() as connection:
+        connection.execute(
+            load_queries(__package__ or "")["fail_undispatched"], {"id": execution_id, "result": Jsonb(result)}
+        )
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

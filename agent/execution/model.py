@@ -1,0 +1,95 @@
+"""The values of one execution: what the database says about it and about its action (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+#: Why an execution did not complete (E4); stored in ``result.cause``.
+Cause = Literal[
+    "exit",
+    "signal",
+    "timeout",
+    "cancelled",
+    "oom",
+    "spawn_failed",
+    "environment_failed",
+    "unmet_constraint",
+    "worker_lost",
+    "shutdown",
+    "invalid",
+    "secret_unavailable",
+]
+
+#: How an execution can end, as its row says it.
+FinalStatus = Literal["completed", "failed", "cancelled", "abandoned"]
+
+Delivery = Literal["stdin", "file"]
+ParameterFormat = Literal["json", "dotenv", "yaml"]
+OutputFormat = Literal["text", "json", "yaml", "jsonl"]
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """The columns of ``action`` that running it needs; texts are as stored, checked where they are used.
+
+    The order of the fields is the order of the columns in the query ``load_actions``.
+    """
+
+    id: int
+    ref: str
+    pack: int
+    pack_ref: str
+    entrypoint: str
+    runtime: int | None = None
+    runtime_version_constraint: str | None = None
+    is_adhoc: bool = False
+    parameter_delivery: str = "stdin"
+    parameter_format: str = "json"
+    output_format: str = "text"
+    param_schema: Mapping[str, Any] | None = None
+    out_schema: Mapping[str, Any] | None = None
+    timeout_seconds: int | None = None
+    log_retention_policy: str | None = None
+    log_retention_limit: int | None = None
+    required_worker_runtimes: Mapping[str, str] = field(default_factory=dict)
+    workflow_def: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """The columns of ``execution`` that running it needs, with what is joined from its enforcement and its parent.
+
+    ``config`` is the parameter map with secrets still redacted. ``rule_ref`` and ``trigger_ref`` come from the
+    enforcement; ``parent_action_ref`` from the parent execution. The order of the fields is that of query ``claim``.
+    """
+
+    id: int
+    action: int | None
+    action_ref: str
+    config: Any = None
+    env_vars: Any = None
+    parent: int | None = None
+    enforcement: int | None = None
+    executor: int | None = None
+    permission_set_refs: Sequence[str] = ()
+    workflow_task: Mapping[str, Any] | None = None
+    started_at: datetime | None = None
+    rule_ref: str | None = None
+    trigger_ref: str | None = None
+    parent_action_ref: str | None = None
+
+
+def effective_timeout(execution: Execution, action: Action, default: float) -> float | None:
+    """Return the seconds this execution may take, or None for no limit (E6).
+
+    The workflow task's limit wins over the action's, which wins over ``default``; only positive numbers count, and a
+    ``default`` of 0 means no limit.
+    """
+    task = execution.workflow_task
+    for limit in (task.get("timeout_seconds") if isinstance(task, Mapping) else None, action.timeout_seconds, default):
+        if isinstance(limit, int | float) and not isinstance(limit, bool) and limit > 0:
+            return limit
+    return None

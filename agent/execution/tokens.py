@@ -1,0 +1,66 @@
+"""Mint the JSON Web Tokens that actions and the worker show to Attune's API (HS256, RFC 7519)."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from agent.execution.model import Execution
+
+#: Seconds that a token outlives the execution it was made for.
+_GRACE = 60
+
+#: Seconds that a worker's token lives, and that of an execution without a time limit.
+_DAY = 86400
+
+
+def execution_token(execution: Execution, *, timeout: float | None, secret: str, now: float) -> str:
+    """Return the API token of one execution; give it out only when ``permission_set_refs`` is not empty.
+
+    ``timeout`` is the execution's effective limit in seconds (None: no limit, the token then lives for a day);
+    ``now`` is Unix time.
+    """
+    actions = {execution.action_ref}
+    if execution.workflow_task is not None and execution.parent_action_ref:
+        actions.add(execution.parent_action_ref)
+    allowed = sorted(actions)
+    metadata = {
+        "execution_id": execution.id,
+        "action_ref": execution.action_ref,
+        "permission_set_refs": list(execution.permission_set_refs),
+        "standard_access_action_refs": allowed,
+        "standard_access_pack_refs": [ref.partition(".")[0] for ref in allowed],
+    }
+    subject = 1 if execution.executor is None else execution.executor
+    lifetime = _DAY if timeout is None else int(timeout) + _GRACE
+    return _token(subject, f"execution:{execution.id}", ("execution", "execution"), metadata, (now, lifetime), secret)
+
+
+def worker_token(worker_id: int, *, secret: str, now: float) -> str:
+    """Return the token with which the worker itself fetches files; it lives for a day from ``now`` (Unix time)."""
+    login = f"worker:worker-{uuid.uuid4()}"
+    return _token(1, login, ("worker", "internal_files"), {"worker_id": worker_id}, (now, _DAY), secret)
+
+
+def _token(
+    subject: int,
+    login: str,
+    kind: tuple[str, str],
+    metadata: dict[str, Any],
+    life: tuple[float, int],
+    secret: str,
+) -> str:
+    import jwt
+
+    issued = int(life[0])
+    claims = {
+        "sub": str(subject),
+        "login": login,
+        "iat": issued,
+        "exp": issued + life[1],
+        "token_type": kind[0],
+        "scope": kind[1],
+        "metadata": metadata,
+    }
+    # Unsorted, the header reads {"typ","alg"} as the other services write it.
+    return jwt.encode(claims, secret, algorithm="HS256", sort_headers=False)

@@ -1,0 +1,47 @@
+"""Which messages follow from a committed row (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from agent.execution.store import Claim, Finished
+from agent.mq.broker import Outgoing
+from agent.mq.messages import execution_completed, status_changed
+
+
+def announce_claim(claim: Claim) -> Outgoing:
+    """Tell that an execution is running."""
+    execution = claim.execution
+    return status_changed(execution.id, execution.action_ref, "scheduled", "running", changed_at=execution.started_at)
+
+
+def announce_end(done: Finished) -> list[Outgoing]:
+    """Tell that an execution that ran here has ended."""
+    report = done.report
+    return announce_finish(
+        report.execution_id,
+        report.action_id,
+        report.action_ref,
+        done.previous_status,
+        report.status,
+        done.result,
+        done.updated,
+    )
+
+
+def announce_finish(
+    execution_id: int,
+    action_id: int | None,
+    action_ref: str,
+    previous: str,
+    status: str,
+    result: Mapping[str, Any],
+    ended_at: datetime,
+) -> list[Outgoing]:
+    """Tell that an execution has ended as its row says; without an action the contract has no completion."""
+    messages = [status_changed(execution_id, action_ref, previous, status, changed_at=ended_at)]
+    if action_id is not None:
+        messages.append(execution_completed(execution_id, action_id, action_ref, status, result, completed_at=ended_at))
+    return messages

@@ -1,0 +1,293 @@
+"""The thread that writes executions: it claims and finishes whatever is waiting in one transaction, then acknowledges
+and publishes. Its order is the promise: the row is committed first, everything else follows from it (E1, E2)."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from agent.errors import DatabaseError, DatabaseUnavailable
+from agent.execution.announcements import announce_claim, announce_end, announce_finish
+from agent.execution.definitions import Definitions
+from agent.execution.model import Action
+from agent.execution.report import Report
+from agent.execution.running import RunningExecutions
+from agent.execution.spool import Spool
+from agent.execution.store import Claim, ExecutionStore, Finished
+from agent.mq.broker import Delivery, Publisher
+
+log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = (0.1, 0.3, 1.0, 2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A claimed execution on its way to a slot; ``action`` is None when it doesn't exist."""
+
+    claim: Claim
+    action: Action | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    execution_id: int
+    delivery: Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class _Wake:
+    """Something other than an offer or a report happened: look at the flags."""
+
+
+class Ledger:
+    """Owns the store. ``run`` is the body of its thread; everything else may be called from any thread."""
+
+    def __init__(
+        self,
+        store: ExecutionStore,
+        *,
+        slots: int,
+        running: RunningExecutions,
+        publisher: Publisher,
+        settle: Callable[[Sequence[Delivery]], None],
+        assign: Callable[[Assignment], None],
+        spool: Spool,
+    ) -> None:
+        """Claim at most as many executions as ``slots`` are free; hand each claimed one to ``assign``."""
+        self._store = store
+        self._free = slots
+        self._slots = slots
+        self._running = running
+        self._publisher = publisher
+        self._settle = settle
+        self._assign = assign
+        self._spool = spool
+        self._inbox: queue.SimpleQueue[_Offer | Report | _Wake] = queue.SimpleQueue()
+        self._offers: deque[_Offer] = deque()
+        self._reports: list[Report] = []
+        self._claims: list[Claim] = []
+        self._definitions = Definitions(store)
+        self._uncertain_claims: set[int] = set()
+        self._uncertain_ends: set[int] = set()
+        self._draining = threading.Event()
+        self._ended = threading.Event()
+        self._outstanding = 0
+        self._written = threading.Condition()
+        self._returned: list[tuple[int, Delivery]] = []
+        self._returned_ready = threading.Event()
+        self._failures = 0
+
+    def offer(self, execution_id: int, delivery: Delivery) -> None:
+        """Take a dispatch in; it is acknowledged once it is claimed, or known not to be ours."""
+        self._inbox.put(_Offer(execution_id, delivery))
+
+    def report(self, report: Report) -> None:
+        """Take the end of an execution in; its slot is free again."""
+        with self._written:
+            self._outstanding += 1
+        self._inbox.put(report)
+
+    def drain(self, timeout: float) -> list[tuple[int, Delivery]]:
+        """Claim nothing more; return the dispatches in hand that were not claimed, for the caller to give back."""
+        self._draining.set()
+        self._inbox.put(_Wake())
+        self._returned_ready.wait(timeout)
+        return self._returned
+
+    def settled(self, timeout: float) -> bool:
+        """Wait until every report that was taken in is written; False when ``timeout`` seconds were not enough."""
+        with self._written:
+            return self._written.wait_for(lambda: not self._outstanding, timeout)
+
+    def stop(self) -> None:
+        """End ``run`` at once; what is not written stays in the spool."""
+        self._ended.set()
+        self._inbox.put(_Wake())
+
+    def run(self) -> None:
+        """Serve until ``stop``."""
+        try:
+            while not self._ended.is_set():
+                self._take_in()
+                if self._draining.is_set() and not self._returned_ready.is_set():
+                    self._give_up_offers()
+                self._work()
+        finally:
+            self._spool_reports()
+            self._store.close()
+
+    def _take_in(self) -> None:
+        """Wait for something to do, then take all that is waiting."""
+        try:
+            item = self._inbox.get(timeout=self._patience())
+            while True:
+                if isinstance(item, _Offer):
+                    self._offers.append(item)
+                elif isinstance(item, Report):
+                    self._reports.append(item)
+                    self._free += 1
+                item = self._inbox.get_nowait()
+        except queue.Empty:
+            return
+
+    def _patience(self) -> float | None:
+        if self._failures:
+            return _RETRY_SECONDS[min(self._failures, len(_RETRY_SECONDS)) - 1]
+        if self._reports or self._claims or (self._offers and self._free and not self._draining.is_set()):
+            return 0.0
+        return None
+
+    def _work(self) -> None:
+        try:
+            self._resolve_uncertain()
+            self._exchange()
+            self._assign_claims()
+        except DatabaseError as error:
+            if not self._failures:
+                log.error("executions wait: %s", error)
+            self._failures += 1
+            if not isinstance(error, DatabaseUnavailable):
+                self._store_one_by_one()
+            for report in self._reports:
+                self._spool.keep(report)
+
+    def _exchange(self) -> None:
+        offers = [] if self._draining.is_set() else self._next_offers()
+        reports = list(self._reports)
+        if not offers and not reports:
+            return
+        new = self._running.add(offer.execution_id for offer in offers)
+        try:
+            claims, finished = self._store.exchange(new, reports, again=self._uncertain_claims)
+        except DatabaseError:
+            # The server may have committed before the connection broke: both claims and ends are looked at again.
+            for execution_id in new:
+                self._running.remove(execution_id)
+            self._offers.extendleft(reversed(offers))
+            self._uncertain_claims.update(new)
+            self._uncertain_ends.update(report.execution_id for report in reports)
+            raise
+        if self._failures:
+            log.info("the database is back: executions go on")
+        self._failures = 0
+        self._uncertain_claims.difference_update(new)
+        self._uncertain_ends.clear()
+        self._settle_reports(reports, finished)
+        self._settle_claims(offers, new, claims)
+
+    def _resolve_uncertain(self) -> None:
+        """Settle the ends that were written although the connection broke before we heard of it."""
+        doubtful = [report for report in self._reports if report.execution_id in self._uncertain_ends]
+        if doubtful:
+            self._settle_reports(doubtful, self._store.already_finished(doubtful), only_written=True)
+
+    def _next_offers(self) -> list[_Offer]:
+        return [self._offers.popleft() for _ in range(min(self._free, len(self._offers)))]
+
+    def _settle_claims(self, offers: Sequence[_Offer], new: Sequence[int], claims: Sequence[Claim]) -> None:
+        if not offers:
+            return
+        self._settle([offer.delivery for offer in offers])
+        self._publisher.send([announce_claim(claim) for claim in claims])
+        self._free -= len(claims)
+        self._claims += claims
+        self._assign_claims()
+        if len(claims) < len(offers):
+            self._refused({offer.execution_id for offer in offers} - {claim.execution.id for claim in claims}, new)
+
+    def _assign_claims(self) -> None:
+        if self._claims:
+            actions = self._definitions.of(self._claims)
+            claims, self._claims = self._claims, []
+            for claim in claims:
+                self._assign(Assignment(claim, actions.get(claim.execution.id)))
+
+    def _refused(self, refused: set[int], added: Sequence[int]) -> None:
+        """Look after dispatches that could not be claimed; they are acknowledged already and never run here."""
+        new = refused.intersection(added)
+        for execution_id in new:
+            self._running.remove(execution_id)
+        if refused - new:
+            log.info("ignored a second delivery of executions in hand: %s", sorted(refused - new))
+        if not new:
+            return
+        try:
+            rows = {row[0]: row for row in self._store.unclaimed(new)}
+            canceling = [row[0] for row in rows.values() if row[1] == "canceling"]
+            cancelled = self._store.cancel_unstarted(canceling, CANCELLED_BEFORE_START) if canceling else []
+        except DatabaseError as error:
+            log.error("can't look after dispatches that were not claimed: %s", error)
+            return
+        for execution_id in sorted(new):
+            state = f"is {rows[execution_id][1]}" if execution_id in rows else "does not exist"
+            log.info("execution %d was dispatched here but %s: ignored", execution_id, state)
+        for row in cancelled:
+            self._publisher.send(announce_finish(row[0], row[1], row[2], "canceling", "cancelled", row[3], row[4]))
+
+    def _settle_reports(
+        self, reports: Sequence[Report], finished: Sequence[Finished], *, only_written: bool = False
+    ) -> None:
+        """Publish what was written and forget the reports; ``only_written`` leaves the others for another try."""
+        if not reports:
+            return
+        written = {done.report.execution_id for done in finished}
+        self._publisher.send([message for done in finished for message in announce_end(done)])
+        over = {report.execution_id for report in reports if not only_written or report.execution_id in written}
+        for report in reports:
+            if report.execution_id not in over:
+                continue
+            self._spool.remove(report)
+            if report.execution_id not in written:
+                log.warning(
+                    "execution %d was ended by somebody else before it was %s: that verdict stands",
+                    report.execution_id,
+                    report.status,
+                )
+        self._reports = [report for report in self._reports if report.execution_id not in over]
+        with self._written:
+            self._outstanding -= len(over)
+            self._written.notify_all()
+
+    def _store_one_by_one(self) -> None:
+        """One report that the server refuses must not hold up the others, nor its own execution."""
+        for report in list(self._reports):
+            try:
+                _, finished = self._store.exchange([], [report])
+            except DatabaseUnavailable:
+                return
+            except DatabaseError as error:
+                log.error("the result of execution %d can't be stored: %s", report.execution_id, error)
+                finished = self._store_bare(report, error)
+            self._settle_reports([report], finished)
+
+    def _store_bare(self, report: Report, error: DatabaseError) -> list[Finished]:
+        result = {"succeeded": False, "error": f"the result could not be stored: {error}", "cause": "invalid"}
+        bare = Report(report.execution_id, report.action_id, report.action_ref, "failed", result)
+        try:
+            return self._store.exchange([], [bare])[1]
+        except DatabaseError:
+            log.exception("execution %d can't be ended", report.execution_id)
+            return []
+
+    def _give_up_offers(self) -> None:
+        self._returned = [(offer.execution_id, offer.delivery) for offer in self._offers]
+        self._offers.clear()
+        self._returned_ready.set()
+
+    def _spool_reports(self) -> None:
+        for report in self._reports:
+            self._spool.keep(report)
+
+
+#: What the row of an execution says that was cancelled before it ran.
+CANCELLED_BEFORE_START: Mapping[str, object] = {
+    "succeeded": False,
+    "cancelled": True,
+    "error": "Cancelled by user before execution started",
+    "cause": "cancelled",
+}

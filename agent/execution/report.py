@@ -1,0 +1,56 @@
+"""What a slot hands over when an execution is over: everything the row, the log artifacts and the messages need."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class LogFile:
+    """One stream's complete log, at ``path``, to be filed as a new version of the artifact ``ref``."""
+
+    stream: str
+    ref: str
+    path: str
+    size_bytes: int
+    policy: str
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class SecretValue:
+    """One value of the result that the action's schema declares secret, encrypted already."""
+
+    json_path: str
+    source_ref: str
+    value: Any
+    key_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The end of one execution. ``result`` is masked and redacted: it may be stored, published and spooled."""
+
+    execution_id: int
+    action_id: int | None
+    action_ref: str
+    status: str
+    result: Mapping[str, Any]
+    logs: tuple[LogFile, ...] = ()
+    secrets: tuple[SecretValue, ...] = ()
+    wants_stderr_log: bool = False
+
+    def to_json(self) -> str:
+        """Encode for the spool."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Report:
+        """Decode what ``to_json`` made. Raises ValueError, KeyError or TypeError where it is damaged."""
+        data = json.loads(text)
+        data["logs"] = tuple(LogFile(**log) for log in data["logs"])
+        data["secrets"] = tuple(SecretValue(**secret) for secret in data["secrets"])
+        return cls(**data)

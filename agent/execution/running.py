@@ -1,0 +1,59 @@
+"""The executions that this worker has in hand, and the way to end one of them early."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+from agent.process.request import Ending
+from agent.process.stop import StopRequest
+
+
+class RunningExecutions:
+    """Stop requests by execution id. An entry is made before its claim, so that no cancellation can miss it."""
+
+    def __init__(self) -> None:
+        """Start with none in hand."""
+        self._lock = threading.Lock()
+        self._stops: dict[int, StopRequest] = {}
+
+    def add(self, ids: Iterable[int]) -> list[int]:
+        """Note executions that are about to be claimed; return those that were not in hand already."""
+        with self._lock:
+            new = [id_ for id_ in dict.fromkeys(ids) if id_ not in self._stops]
+            for id_ in new:
+                self._stops[id_] = StopRequest()
+            return new
+
+    def stop_of(self, execution_id: int) -> StopRequest:
+        """Return the stop request of an execution in hand."""
+        return self._stops[execution_id]
+
+    def remove(self, execution_id: int) -> None:
+        """Forget an execution that is over or was not claimed."""
+        with self._lock:
+            stop = self._stops.pop(execution_id, None)
+        if stop is not None:
+            stop.close()
+
+    def cancel(self, execution_id: int) -> bool:
+        """Ask for the end of one execution; False when it isn't in hand."""
+        with self._lock:
+            stop = self._stops.get(execution_id)
+        return stop is not None and (stop.ask(Ending.CANCELLED) or stop.cause is not None)
+
+    def stop_all(self, cause: Ending) -> int:
+        """Ask for the end of all; return how many were in hand."""
+        with self._lock:
+            stops = list(self._stops.values())
+        for stop in stops:
+            stop.ask(cause)
+        return len(stops)
+
+    def __contains__(self, execution_id: object) -> bool:
+        """Whether an execution is in hand."""
+        return execution_id in self._stops
+
+    def __len__(self) -> int:
+        """How many are in hand."""
+        return len(self._stops)

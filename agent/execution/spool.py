@@ -1,0 +1,65 @@
+"""Reports that can't be written now, kept on disk so that not even a restart loses them (E13)."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from agent.execution.report import Report
+
+log = logging.getLogger(__name__)
+
+#: More than this many can only wait when a database stays away for days.
+MAX_REPORTS = 10_000
+
+
+class Spool:
+    """One file a report, below a directory of this worker; None keeps nothing but what is in memory."""
+
+    def __init__(self, directory: Path | None) -> None:
+        """Use ``directory``, made when it is needed."""
+        self._directory = directory
+        self._kept: set[int] = set()
+
+    def keep(self, report: Report) -> None:
+        """Write a report down, once."""
+        if self._directory is None or report.execution_id in self._kept or len(self._kept) >= MAX_REPORTS:
+            return
+        path = self._directory / f"{report.execution_id}.json"
+        spare = path.with_suffix(".part")
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fd = os.open(spare, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with os.fdopen(fd, "w", encoding="utf-8") as file:
+                file.write(report.to_json())
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(spare, path)
+        except OSError as error:
+            log.warning("the result of execution %d can't be kept on disk: %s", report.execution_id, error)
+            return
+        self._kept.add(report.execution_id)
+
+    def remove(self, report: Report) -> None:
+        """Forget a report that was written to the database."""
+        if report.execution_id in self._kept:
+            self._kept.discard(report.execution_id)
+            if self._directory is not None:
+                with contextlib.suppress(OSError):
+                    (self._directory / f"{report.execution_id}.json").unlink()
+
+    def waiting(self) -> Iterator[Report]:
+        """Yield what an earlier life of this worker could not write."""
+        if self._directory is None:
+            return
+        for path in sorted(self._directory.glob("*.json")):
+            try:
+                report = Report.from_json(path.read_text(encoding="utf-8"))
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                log.warning("%s is damaged and stays where it is: %s", path, error)
+                continue
+            self._kept.add(report.execution_id)
+            yield report

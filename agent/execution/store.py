@@ -1,0 +1,286 @@
+"""The execution tables as the ledger sees them: claim many, finish many, in one transaction on one connection."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+
+from agent.db.failures import translated
+from agent.db.pool import Connection, Database
+from agent.db.queries import load_queries
+from agent.execution.logfiles import ArtifactFiles
+from agent.execution.model import Action, Execution
+from agent.execution.report import LogFile, Report
+from agent.execution.storable import to_jsonb
+
+log = logging.getLogger(__name__)
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An execution that is ours now, with what must be read fresh for each one.
+
+    ``stamp`` changes whenever the action's or its runtime's definition does; ``key_rows`` are the stored secrets
+    of its scopes and ``secret_rows`` the ones cut out of its parameters.
+    """
+
+    execution: Execution
+    action_id: int | None
+    stamp: str
+    key_rows: tuple[Row, ...]
+    secret_rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A report that was written: the row's status before, when it was written, and the result as stored."""
+
+    report: Report
+    previous_status: str
+    updated: datetime
+    result: Mapping[str, Any]
+
+
+class ExecutionStore:
+    """Used by one thread; reconnects when its connection was lost."""
+
+    def __init__(self, database: Database, *, worker_id: int, files: ArtifactFiles) -> None:
+        """Prepare; the connection is made at the first use."""
+        self._database = database
+        self._worker_id = worker_id
+        self._files = files
+        self._sql = load_queries("agent.execution")
+        self._connection: Connection | None = None
+        self.statements = 0
+
+    def exchange(
+        self, ids: Sequence[int], reports: Sequence[Report], *, again: Iterable[int] = ()
+    ) -> tuple[list[Claim], list[Finished]]:
+        """Claim executions and finish others in one transaction.
+
+        ``again`` are ids whose claim may have been committed although its answer was lost: those of them that are
+        ours and running are claimed, too.
+
+        Raises:
+            DatabaseUnavailable: nothing was written, or it can't be known; trying again is safe.
+            DatabaseError: the server refused it; nothing was written.
+        """
+        with translated(self._database.address.label):
+            connection = self._connected()
+            try:
+                if not any(report.logs or report.secrets for report in reports):
+                    return self._exchange(connection, (ids, again), reports, {})
+                with connection.transaction():
+                    paths = self._file_logs(connection, reports)
+                    self._store_secrets(connection, reports)
+                    return self._exchange(connection, (ids, again), reports, paths)
+            except psycopg.Error:
+                self._drop_broken()
+                raise
+
+    def _exchange(
+        self,
+        connection: Connection,
+        wanted_ids: tuple[Sequence[int], Iterable[int]],
+        reports: Sequence[Report],
+        paths: Mapping[int, str],
+    ) -> tuple[list[Claim], list[Finished]]:
+        results: dict[int, Mapping[str, Any]] = {}
+        claims = keys = secrets = finished = sizes = None
+        with connection.pipeline():
+            if reports:
+                ended = _array(report.execution_id for report in reports)
+                sizes = self._run(connection, "allocated_files", {"ids": ended})
+                rows = _recordset(reports, paths, results)
+                finished = self._run(connection, "finish", {"reports": rows, "worker": self._worker_id})
+            ids, again = wanted_ids
+            if ids:
+                wanted: dict[str, Any] = {"ids": _array(ids), "again": _array(again), "worker": self._worker_id}
+                claims = self._run(connection, "claim", wanted)
+                keys = self._run(connection, "keys", wanted)
+                secrets = self._run(connection, "config_secrets", wanted)
+        if sizes is not None and (allocated := sizes.fetchall()):
+            self._measure(connection, allocated)
+        return (
+            _claims(claims, keys, secrets) if claims and keys and secrets else [],
+            _finished(finished.fetchall(), reports, results) if finished else [],
+        )
+
+    def _file_logs(self, connection: Connection, reports: Sequence[Report]) -> dict[int, str]:
+        """File every log as a version of its artifact; return the paths of those that a result must name."""
+        logs = {(report.execution_id, log_.stream): (report, log_) for report in reports for log_ in report.logs}
+        if not logs:
+            return {}
+        values = {"logs": json.dumps([_log_row(report, log_) for report, log_ in logs.values()])}
+        with connection.pipeline():
+            self._run(connection, "lock_log_artifacts", values)
+            self._run(connection, "upsert_log_artifacts", values)
+            self._run(connection, "lock_artifact_versions", values)
+            versions = self._run(connection, "insert_log_versions", values)
+        paths = {}
+        for version_id, execution_id, stream, file_path in versions.fetchall():
+            report, log_ = logs[execution_id, stream]
+            placed = self._files.place(log_, file_path)
+            if placed is None:
+                self._run(connection, "delete_versions", {"ids": _array([version_id])})
+            elif stream == "stderr" and report.wants_stderr_log:
+                paths[execution_id] = placed
+        return paths
+
+    def _measure(self, connection: Connection, allocated: Sequence[Row]) -> None:
+        """Write the sizes of files that actions allocated through the API; drop the versions that stayed empty."""
+        sizes = self._files.measure({row[0]: row[3] for row in allocated})
+        filled = [{"id": key, "size_bytes": size} for key, size in sizes.items() if size]
+        if filled:
+            self._run(connection, "measure_versions", {"sizes": json.dumps(filled)})
+        if empty := [row for row in allocated if not sizes[row[0]]]:
+            self._run(connection, "delete_versions", {"ids": _array(row[0] for row in empty)})
+            for row in empty:
+                self._files.delete(row[3])
+        self._run(connection, "measure_latest", {"artifacts": _array(row[1] for row in allocated)})
+
+    def _store_secrets(self, connection: Connection, reports: Sequence[Report]) -> None:
+        for report in reports:
+            for secret in report.secrets:
+                self._run(
+                    connection,
+                    "store_result_secret",
+                    {
+                        "execution": report.execution_id,
+                        "json_path": secret.json_path,
+                        "source_ref": secret.source_ref,
+                        "value": json.dumps(secret.value),
+                        "hash": secret.key_hash,
+                    },
+                )
+
+    def load_actions(self, ids: Iterable[int]) -> dict[int, Action]:
+        """Read the definitions of actions. Raises DatabaseError."""
+        rows = self._query("load_actions", {"ids": _array(ids)})
+        return {row[0]: Action(*row) for row in rows}
+
+    def already_finished(self, reports: Sequence[Report]) -> list[Finished]:
+        """Return those of ``reports`` that the database holds as they are. Raises DatabaseError."""
+        rows = {row[0]: row for row in self._query("verdicts", {"ids": _array(r.execution_id for r in reports)})}
+        done = []
+        for report in reports:
+            row = rows.get(report.execution_id)
+            if row is not None and row[1] == report.status and _same_result(row[2], report):
+                done.append(Finished(report, "running", row[3], row[2]))
+        return done
+
+    def unclaimed(self, ids: Iterable[int]) -> list[Row]:
+        """Read id, status and worker of executions that could not be claimed. Raises DatabaseError."""
+        return self._query("unclaimed", {"ids": _array(ids)})
+
+    def cancel_unstarted(self, ids: Iterable[int], result: Mapping[str, Any]) -> list[Row]:
+        """Turn ``canceling`` rows of ours that never ran into ``cancelled``. Raises DatabaseError."""
+        values = {"ids": _array(ids), "worker": self._worker_id, "result": json.dumps(result)}
+        return self._query("cancel_unstarted", values)
+
+    def orphaned(self) -> list[Row]:
+        """Read what an earlier life of this worker left running. Raises DatabaseError."""
+        return self._query("orphaned", {"worker": self._worker_id})
+
+    def recently_ended(self, since: datetime) -> list[Row]:
+        """Read what ended here after ``since``. Raises DatabaseError."""
+        return self._query("recently_ended", {"worker": self._worker_id, "since": since})
+
+    def hand_back(self, ids: Iterable[int]) -> list[Row]:
+        """Return dispatches that were never claimed to the executor (E14). Raises DatabaseError."""
+        return self._query("hand_back", {"ids": _array(ids), "worker": self._worker_id})
+
+    def other_live_workers(self) -> int:
+        """Count the workers that could step in. Raises DatabaseError."""
+        return int(self._query("other_live_workers", {"worker": self._worker_id})[0][0])
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+
+    def _query(self, name: str, values: Mapping[str, Any]) -> list[Row]:
+        with translated(self._database.address.label):
+            try:
+                return self._run(self._connected(), name, values).fetchall()
+            except psycopg.Error:
+                self._drop_broken()
+                raise
+
+    def _run(self, connection: Connection, name: str, values: Mapping[str, Any]) -> psycopg.Cursor[Row]:
+        self.statements += 1
+        return connection.execute(self._sql[name].encode(), values, binary=True)
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._database.connect(autocommit=True)
+        return self._connection
+
+    def _drop_broken(self) -> None:
+        if self._connection is not None and self._connection.broken:
+            self._connection.close()
+            self._connection = None
+
+
+def _array(ids: Iterable[int]) -> str:
+    return "{" + ",".join(map(str, ids)) + "}"
+
+
+def _log_row(report: Report, log_: LogFile) -> dict[str, Any]:
+    return {
+        "execution": report.execution_id,
+        "stream": log_.stream,
+        "ref": log_.ref,
+        "owner": report.action_ref,
+        "name": f"{report.action_ref} {log_.stream}",
+        "description": f"What executions of {report.action_ref} wrote to {log_.stream}",
+        "policy": log_.policy,
+        "amount": log_.limit,
+        "size_bytes": log_.size_bytes,
+    }
+
+
+def _same_result(stored: Any, report: Report) -> bool:
+    """Compare all but the path of the log, which only the database's answer told."""
+    expected = to_jsonb(dict(report.result))[0]
+    return isinstance(stored, dict) and {k: v for k, v in stored.items() if k != "stderr_log"} == {
+        k: v for k, v in expected.items() if k != "stderr_log"
+    }
+
+
+def _recordset(reports: Sequence[Report], paths: Mapping[int, str], results: dict[int, Mapping[str, Any]]) -> str:
+    """Return all reports as one JSON parameter; ``results`` receives each result as it will be stored."""
+    rows = []
+    for report in reports:
+        result = dict(report.result)
+        if report.execution_id in paths:
+            result["stderr_log"] = paths[report.execution_id]
+        results[report.execution_id], text = to_jsonb(result)
+        rows.append(f'{{"id":{report.execution_id},"status":"{report.status}","result":{text}}}')
+    return "[" + ",".join(rows) + "]"
+
+
+def _claims(claims: psycopg.Cursor[Row], keys: psycopg.Cursor[Row], secrets: psycopg.Cursor[Row]) -> list[Claim]:
+    key_rows = tuple(keys.fetchall())
+    cut_out: dict[int, list[Row]] = {}
+    for row in secrets.fetchall():
+        cut_out.setdefault(row[0], []).append(row)
+    return [
+        Claim(Execution(*row[:14]), row[1], row[14], key_rows, tuple(cut_out.get(row[0], ())))
+        for row in claims.fetchall()
+    ]
+
+
+def _finished(
+    rows: Iterable[Row], reports: Sequence[Report], results: Mapping[int, Mapping[str, Any]]
+) -> list[Finished]:
+    by_id = {report.execution_id: report for report in reports}
+    return [Finished(by_id[row[0]], row[1], row[2], results[row[0]]) for row in rows]

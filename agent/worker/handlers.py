@@ -1,0 +1,67 @@
+"""What the consumers do with a message: decode, hand over, settle. Nothing here waits: it runs in their threads."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from agent.errors import MessageError
+from agent.execution.ledger import Ledger
+from agent.execution.running import RunningExecutions
+from agent.mq.broker import Delivery
+from agent.mq.messages import (
+    PackDeleted,
+    PackRegistered,
+    decode_cancel_request,
+    decode_dispatch,
+    decode_pack_event,
+)
+
+log = logging.getLogger(__name__)
+
+PackEvent = PackRegistered | PackDeleted
+
+
+class Handlers:
+    """One method per queue."""
+
+    def __init__(self, ledger: Ledger, running: RunningExecutions, on_pack_event: Callable[[PackEvent], None]) -> None:
+        """Pass dispatches to ``ledger``, cancellations to ``running`` and pack events to ``on_pack_event``."""
+        self._ledger = ledger
+        self._running = running
+        self._on_pack_event = on_pack_event
+
+    def dispatch(self, delivery: Delivery) -> None:
+        """An execution for this worker; the ledger acknowledges it."""
+        try:
+            dispatch = decode_dispatch(delivery.body)
+        except MessageError as error:
+            log.error("refused a malformed dispatch: %s", error)
+            delivery.reject(requeue=False)
+            return
+        self._ledger.offer(dispatch.execution_id, delivery)
+
+    def cancel(self, delivery: Delivery) -> None:
+        """A request to end an execution; always acknowledged."""
+        try:
+            execution_id = decode_cancel_request(delivery.body).execution_id
+        except MessageError as error:
+            log.error("ignored a malformed request to cancel: %s", error)
+        else:
+            known = self._running.cancel(execution_id)
+            log.info("asked to cancel execution %d%s", execution_id, "" if known else ", which does not run here")
+        delivery.ack()
+
+    def pack_event(self, delivery: Delivery) -> None:
+        """A pack was registered or deleted."""
+        try:
+            event = decode_pack_event(delivery.body)
+        except MessageError as error:
+            log.error("refused a malformed pack event: %s", error)
+            delivery.reject(requeue=False)
+            return
+        if event is None:
+            log.warning("ignored a message that is not about packs")
+        else:
+            self._on_pack_event(event)
+        delivery.ack()

@@ -1,0 +1,58 @@
+"""What an earlier life of this worker left behind is brought to an end before this life begins (E2, E3, E13)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from agent.execution.announcements import announce_completion, announce_end
+from agent.execution.report import Report
+from agent.execution.spool import Spool
+from agent.execution.store import ExecutionStore
+from agent.mq.broker import Publisher
+
+log = logging.getLogger(__name__)
+
+
+def reconcile(
+    store: ExecutionStore, publisher: Publisher, spool: Spool, *, previous_heartbeat: datetime | None, interval: float
+) -> None:
+    """End what the earlier life left running and repeat the completions it may not have published.
+
+    Only for the holder of the worker's lock. ``interval`` is the heartbeat's, in seconds: whatever ended before the
+    last heartbeat but one was published before it.
+
+    Raises:
+        DatabaseError: nothing was lost; the next start tries again.
+    """
+    spooled = list(spool.waiting())
+    _write(store, publisher, spooled)
+    for report in spooled:
+        spool.remove(report)
+    left = [_abandoned(*row) for row in store.orphaned()]
+    _write(store, publisher, left)
+    if left or spooled:
+        log.warning("reconciled %d executions and wrote %d results of an earlier life", len(left), len(spooled))
+    if previous_heartbeat is not None:
+        # Written just now or not: a completion has the same id each time, so a second one is recognised.
+        known = {report.execution_id for report in (*left, *spooled)}
+        for row in store.recently_ended(previous_heartbeat - timedelta(seconds=interval)):
+            if row[0] not in known and row[1] is not None:
+                publisher.send([announce_completion(*row)])
+
+
+def _write(store: ExecutionStore, publisher: Publisher, reports: Sequence[Report]) -> None:
+    for report in reports:
+        _, finished = store.exchange([], [report])
+        for done in finished:
+            publisher.send(announce_end(done))
+
+
+def _abandoned(execution_id: int, action_id: int | None, action_ref: str, status: str) -> Report:
+    if status == "canceling":
+        result = {"succeeded": False, "cancelled": True, "error": "Execution cancelled by user", "cause": "cancelled"}
+        return Report(execution_id, action_id, action_ref, "cancelled", result)
+    error = "the worker was restarted while this execution was running"
+    result = {"succeeded": False, "error": error, "cause": "worker_lost"}
+    return Report(execution_id, action_id, action_ref, "abandoned", result)

@@ -1,0 +1,51 @@
+"""The slots: as many executions run at once as there are slots, each from its assignment to its report in one thread."""
+
+from __future__ import annotations
+
+import logging
+import queue
+from collections.abc import Callable
+
+from agent.execution.ledger import Assignment
+from agent.execution.report import Report
+from agent.execution.runner import ActionRunner
+from agent.execution.running import RunningExecutions
+from agent.threads import ThreadGroup
+
+log = logging.getLogger(__name__)
+
+
+class Slots:
+    """``assign`` never blocks: the ledger claims no more than there are free slots."""
+
+    def __init__(
+        self, count: int, *, runner: ActionRunner, running: RunningExecutions, report: Callable[[Report], None]
+    ) -> None:
+        """Run at most ``count`` executions at a time and pass each one's end to ``report``."""
+        self.count = count
+        self._runner = runner
+        self._running = running
+        self._report = report
+        self._assignments: queue.SimpleQueue[Assignment | None] = queue.SimpleQueue()
+
+    def start(self, threads: ThreadGroup) -> None:
+        """Start the slots' threads."""
+        for number in range(1, self.count + 1):
+            threads.start(f"slot-{number}", self._run)
+
+    def assign(self, assignment: Assignment) -> None:
+        """Run a claimed execution in the next free slot."""
+        self._assignments.put(assignment)
+
+    def stop(self) -> None:
+        """End each slot after what it is doing."""
+        for _ in range(self.count):
+            self._assignments.put(None)
+
+    def _run(self) -> None:
+        while (assignment := self._assignments.get()) is not None:
+            execution_id = assignment.claim.execution.id
+            report = self._runner.run(assignment, self._running.stop_of(execution_id))
+            # From here on a cancellation comes too late: the report says how it ended.
+            self._running.remove(execution_id)
+            self._report(report)

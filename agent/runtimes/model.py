@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from agent.runtimes.detected import DetectedInterpreter
 from agent.runtimes.execution_config import (
     DependencySpec,
     EnvironmentSpec,
@@ -27,20 +28,6 @@ __all__ = [
     "Runtime",
     "RuntimeVersion",
 ]
-
-
-@dataclass(frozen=True)
-class DetectedInterpreter:
-    """One interpreter that was found on this machine.
-
-    ``name`` is canonical (``shell``, ``python``, ``node``…), ``path`` is as found (symlinks unresolved),
-    ``version`` is None when it could not be told; ``problem`` then says why (``no answer within 5 s``).
-    """
-
-    name: str
-    path: str
-    version: str | None = None
-    problem: str | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 from agent.runtimes.detect import detect_interpreters, parse_version_output
 from agent.runtimes.detected import DetectedInterpreter
-from agent.runtimes.probe import FAMILIES
+from agent.runtimes.probe import FAMILIES, Family
 from tests.children.interpreters import HANGS, complains, prints, write_program
 
 ON_PATH = [family for family in FAMILIES if family.name != "shell"]
@@ -52,6 +53,18 @@ def detect(directory: Path, timeout: float = 5.0) -> dict[str, DetectedInterpret
     return {item.name: item for item in detect_interpreters(env=env, timeout=timeout, families=fakes)}
 
 
+def living_members(group: str) -> list[str]:
+    """The processes of a group, zombies aside."""
+    members = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            name, _, rest = stat.read_text().rpartition(")")
+            state, _, its_group = rest.split()[:3]
+            if its_group == group and state != "Z":
+                members.append(f"{name}) {state}")
+    return members
+
+
 def test_reads_stdout_and_stderr_and_ignores_the_exit_code(tmp_path: Path) -> None:
     write_program(tmp_path, "python3", prints("Python 3.12.1"))
     write_program(tmp_path, "java", complains('openjdk version "21.0.1" 2023-10-17'))
@@ -67,9 +80,7 @@ def test_reads_stdout_and_stderr_and_ignores_the_exit_code(tmp_path: Path) -> No
 
 def test_asks_each_family_with_its_own_arguments(tmp_path: Path) -> None:
     for name in ("node", "go", "java", "Rscript"):
-        write_program(
-            tmp_path, name, 'echo "$# 1.2.3 $*" | tr -d " " >&2; test "$*" = "${WANT:-x}" || echo "[$*]" > "$0.args"'
-        )
+        write_program(tmp_path, name, 'echo "[$*]" > "$0.args"; echo 1.2.3')
     detect(tmp_path)
     asked = {path.stem: path.read_text().strip() for path in tmp_path.glob("*.args")}
     assert asked == {"node": "[--version]", "go": "[version]", "java": "[-version]", "Rscript": "[--version]"}
@@ -84,7 +95,7 @@ def test_one_that_hangs_is_reported_and_its_processes_are_killed(tmp_path: Path)
     assert detected["python"].version == "3.12.1"
     assert detected["node"].version is None and detected["node"].problem == "no answer within 0.3 s"
     group = (tmp_path / "pid").read_text().strip()
-    assert subprocess.run(["pgrep", "-g", group], capture_output=True, check=False).stdout == b""
+    assert living_members(group) == []
 
 
 def test_one_that_answers_but_leaves_a_process_behind_is_not_waited_for(tmp_path: Path) -> None:
@@ -119,12 +130,9 @@ def test_the_agents_own_settings_do_not_reach_an_interpreter(tmp_path: Path, mon
 
 
 @pytest.mark.parametrize(
-    "family",
-    [pytest.param(family, marks=pytest.mark.language(family.name)) for family in FAMILIES],
-    ids=lambda f: f.name,
+    "family", [pytest.param(family, marks=pytest.mark.language(family.name), id=family.name) for family in FAMILIES]
 )
-def test_real_interpreters_tell_their_version(family: object) -> None:
-    assert isinstance(family, type(FAMILIES[0]))
+def test_real_interpreters_tell_their_version(family: Family) -> None:
     if not any(shutil.which(binary) for binary in family.binaries):
         pytest.skip(f"no {family.name} here")
     (detected,) = detect_interpreters(families=[family])

@@ -92,6 +92,14 @@ class WorkerNameTaken(AgentError):
 class EnvironmentFailed(AgentError):
     """An isolated environment could not be prepared."""
 
+    def __init__(
+        self, message: str | None = None, *, step: str = "", cancelled: bool = False, hint: str | None = None
+    ) -> None:
+        """``step`` names what failed (``install dependencies``); ``cancelled``: somebody asked for the end."""
+        super().__init__(message, hint=hint)
+        self.step = step
+        self.cancelled = cancelled
+
 
 class InvalidExecution(AgentError):
     """An execution can't be run as it is."""

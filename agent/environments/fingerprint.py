@@ -1,0 +1,133 @@
+"""What an environment was built from, as one digest: equal digests reuse it, another digest builds another one.
+
+Part of it are the interpreter (real path and version), the C library, the architecture, the recipe, where the pack
+lies (a manifest may name files beside it), the manifest, its lock files, and local files that the manifest names (R10).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from agent.environments.backend import Backend
+from agent.environments.machine import machine_of
+from agent.environments.request import EnvironmentRequest
+from agent.errors import EnvironmentFailed
+
+#: Files beside a manifest that decide what its installer installs.
+LOCK_FILES: Mapping[str, tuple[str, ...]] = {
+    "package.json": ("package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", ".npmrc"),
+    "Gemfile": ("Gemfile.lock",),
+    "go.mod": ("go.sum",),
+    "cpanfile": ("cpanfile.snapshot",),
+    "pyproject.toml": ("uv.lock", "poetry.lock", "pdm.lock"),
+    "Pipfile": ("Pipfile.lock",),
+}
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """``inputs`` explain ``digest``; ``manifest_checksum`` is the hex SHA-256 that Attune's other workers compare.
+
+    ``watched`` are the files whose change means that the digest has to be computed again.
+    """
+
+    digest: str
+    inputs: Mapping[str, object]
+    manifest: Path | None
+    manifest_checksum: str | None
+    watched: tuple[Path, ...]
+
+    def differs_by_new_lock_files_only(self, before: Fingerprint) -> bool:
+        """Whether an installer merely wrote the lock file that its pack didn't bring."""
+        mine, theirs = self.inputs["files"], before.inputs["files"]
+        assert isinstance(mine, dict)
+        assert isinstance(theirs, dict)
+        appeared = {name for name, checksum in theirs.items() if checksum is None and mine.get(name)}
+        rest = {name: None if name in appeared else checksum for name, checksum in mine.items()}
+        return bool(appeared) and {**self.inputs, "files": rest} == before.inputs
+
+
+def fingerprint_of(request: EnvironmentRequest, backend: Backend) -> Fingerprint:
+    """Read what decides about the environment of ``request``.
+
+    Raises:
+        EnvironmentFailed: the manifest lies outside the pack or can't be read.
+    """
+    manifest = manifest_of(request)
+    try:
+        watched = _files(request, backend, manifest)
+        files = list(dict.fromkeys(_expanded(watched)))
+        checksums = {os.path.relpath(path, request.pack_dir): _checksum(path) for path in files}
+        manifest_checksum = None if manifest is None else _checksum(manifest)
+    except OSError as error:
+        raise EnvironmentFailed(
+            f"{request}: can't read {error.filename}: {error.strerror}", step="read manifest"
+        ) from error
+    environment, dependencies = request.config.environment, request.config.dependencies
+    inputs: dict[str, object] = {
+        "format": 1,
+        "interpreter": os.path.realpath(request.interpreter),
+        "version": request.interpreter_version or "",
+        **asdict(machine_of(request.interpreter)),
+        "environment": None if environment is None else _plain(asdict(environment)),
+        "install": [] if dependencies is None else list(dependencies.install_command),
+        "pack_dir": str(request.pack_dir),
+        "files": checksums,
+    }
+    digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+    return Fingerprint(digest, inputs, manifest, manifest_checksum, tuple(watched))
+
+
+def manifest_of(request: EnvironmentRequest) -> Path | None:
+    """Return the pack's manifest, None when the runtime knows none or the pack brings none.
+
+    Raises:
+        EnvironmentFailed: it lies outside the pack.
+    """
+    dependencies = request.config.dependencies
+    if dependencies is None:
+        return None
+    manifest = request.pack_dir / dependencies.manifest_file
+    if not manifest.is_file():
+        return None
+    if not manifest.resolve().is_relative_to(request.pack_dir.resolve()):
+        raise EnvironmentFailed(f"{request}: the manifest {manifest} lies outside the pack", step="read manifest")
+    return manifest
+
+
+def _files(request: EnvironmentRequest, backend: Backend, manifest: Path | None) -> list[Path]:
+    """List what to hash: existing files and folders, and files whose appearance would change what is installed."""
+    dependencies = request.config.dependencies
+    if dependencies is None:
+        return []
+    wanted = request.pack_dir / dependencies.manifest_file
+    beside = [wanted.parent / name for name in LOCK_FILES.get(wanted.name, ())]
+    named = [] if manifest is None else backend.local_inputs(request.pack_dir, manifest)
+    return list(dict.fromkeys([wanted, *beside, *named]))
+
+
+def _expanded(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        for folder, folders, names in os.walk(path):
+            folders[:] = sorted(set(folders) - {"node_modules", ".git", "__pycache__"})
+            yield from (Path(folder, name) for name in sorted(names))
+
+
+def _checksum(path: Path) -> str | None:
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _plain(values: Mapping[str, object]) -> dict[str, object]:
+    """Return ``values`` as JSON would give them back."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}

@@ -1,0 +1,184 @@
+"""One builder per environment, across threads, processes and containers that share the volume (R10).
+
+Three layers, each for what the one before can't do. Threads: a lock in memory, because on network file systems
+flock(2) is emulated by locks that belong to the whole process. Processes and containers: flock(2) on a file beside the
+environment; it ends with its holder, however that dies. File systems without it: a file that only one can create
+(O_EXCL), naming its owner; it is taken over when the owner is known to be dead, or when it is older than any build may
+take.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from agent.errors import EnvironmentFailed
+
+_UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.25
+
+
+class BuildLocks:
+    """The locks of one process; ``patience`` is how many seconds a build may take at most."""
+
+    def __init__(self, patience: float) -> None:
+        """Hold nothing."""
+        self._patience = patience
+        self._guard = threading.Lock()
+        self._threads: dict[Path, threading.Lock] = {}
+
+    @contextlib.contextmanager
+    def hold(self, path: Path, cancelled: Callable[[], bool]) -> Iterator[None]:
+        """Hold the lock file ``path`` for the length of the block.
+
+        Raises:
+            EnvironmentFailed: it was cancelled while waiting, or another builder took longer than any may take.
+            OSError: the file can't be made.
+        """
+        wait = _Wait(path, self._patience, cancelled)
+        with self._guard:
+            mine = self._threads.setdefault(path, threading.Lock())
+        while not mine.acquire(timeout=wait.pause()):
+            pass
+        try:
+            with _file_lock(path, wait, self._patience):
+                yield
+        finally:
+            mine.release()
+
+
+class _Wait:
+    """Waiting that ends: by cancellation or by patience."""
+
+    def __init__(self, path: Path, patience: float, cancelled: Callable[[], bool]) -> None:
+        self._path = path
+        self._cancelled = cancelled
+        self._deadline = time.monotonic() + patience
+        self._pause = _FIRST_PAUSE
+
+    def pause(self) -> float:
+        """Return the seconds until the next try."""
+        if self._cancelled():
+            raise EnvironmentFailed(
+                f"cancelled while waiting for {self._path}", step="wait for another builder", cancelled=True
+            )
+        if time.monotonic() > self._deadline:
+            raise EnvironmentFailed(
+                f"another builder has held {self._path} for longer than a build may take",
+                step="wait for another builder",
+            )
+        self._pause = min(self._pause * 1.5, _LONGEST_PAUSE)
+        return self._pause
+
+
+@contextlib.contextmanager
+def _file_lock(path: Path, wait: _Wait, patience: float) -> Iterator[None]:
+    while True:
+        descriptor = _open(path)
+        try:
+            if _flock(descriptor, wait) and _still_there(descriptor, path):
+                yield
+                return
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
+            with _owner_file(path.with_suffix(".owner"), wait, patience):
+                yield
+            return
+        finally:
+            os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    """Open for writing, which NFS needs for locks; elsewhere reading another user's file is enough."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
+    except PermissionError:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    with contextlib.suppress(OSError):
+        os.fchmod(descriptor, 0o664)
+    return descriptor
+
+
+def _flock(descriptor: int, wait: _Wait) -> bool:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(wait.pause())
+        else:
+            return True
+
+
+def _still_there(descriptor: int, path: Path) -> bool:
+    """Whether ``path`` still names the file that was locked: its pack may have been removed meanwhile."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except OSError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return False
+
+
+@contextlib.contextmanager
+def _owner_file(path: Path, wait: _Wait, patience: float) -> Iterator[None]:
+    me = json.dumps({"host": _host(), "pid": os.getpid(), "start": _start_of(os.getpid())})
+    while not _create(path, me):
+        if _abandoned(path, patience):
+            path.unlink(missing_ok=True)
+        else:
+            time.sleep(wait.pause())
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            if path.read_text(encoding="utf-8") == me:
+                path.unlink()
+
+
+def _create(path: Path, content: str) -> bool:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o664)
+    except FileExistsError:
+        return False
+    try:
+        os.write(descriptor, content.encode())
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _abandoned(path: Path, patience: float) -> bool:
+    """Whether the owner can't be alive. Only on its own host does the process id say so."""
+    try:
+        age = time.time() - path.stat().st_mtime
+        owner = json.loads(path.read_text(encoding="utf-8") or "{}")
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        owner = {}
+    else:
+        if owner.get("host") == _host():
+            return bool(_start_of(int(owner.get("pid", 0))) != owner.get("start"))
+    return age > patience
+
+
+def _host() -> str:
+    with contextlib.suppress(OSError):
+        return f"{socket.gethostname()} {Path('/proc/sys/kernel/random/boot_id').read_text().strip()}"
+    return socket.gethostname()
+
+
+def _start_of(pid: int) -> str | None:
+    """Return when a process started (proc(5), field 22 of ``stat``), so that a reused id isn't taken for it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return None

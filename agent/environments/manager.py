@@ -1,0 +1,227 @@
+"""Give an execution its environment: found in memory, found on disk, or built by exactly one of those who want it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from agent.environments.backend import Backend
+from agent.environments.builder import Limits, build, interpreter_in, template_values
+from agent.environments.declared import Declared
+from agent.environments.failures import SharedFailures
+from agent.environments.fingerprint import Fingerprint, fingerprint_of, manifest_of
+from agent.environments.layout import Layout
+from agent.environments.lease import recorded
+from agent.environments.lock import BuildLocks
+from agent.environments.lookup import find_build
+from agent.environments.marker import INSTALLED, MARKER
+from agent.environments.node_modules import NodeModules
+from agent.environments.request import EnvironmentRequest, PreparedEnvironment
+from agent.environments.store import EnvironmentStore
+from agent.environments.sweep import remove_pack, sweep
+from agent.environments.template import fill_env_vars
+from agent.environments.venv import Virtualenv
+from agent.environments.warm import WarmEnvironments
+from agent.errors import EnvironmentFailed
+
+log = logging.getLogger(__name__)
+
+#: Kinds with code of their own; every other ``env_type`` is made by its declared commands alone.
+BACKENDS: Mapping[str, Backend] = {"virtualenv": Virtualenv(), "node_modules": NodeModules()}
+_DECLARED = Declared()
+
+#: Seconds that the machine's interpreter is used, without another try, for a pack that declares no dependencies.
+_FALLBACK_SECONDS = 60.0
+
+
+class EnvironmentManager:
+    """All isolated environments of this worker; its methods may be called from any thread."""
+
+    def __init__(
+        self,
+        *,
+        runtime_envs_dir: Path,
+        packs_base_dir: Path,
+        store: EnvironmentStore | None = None,
+        worker_id: Callable[[], int | None] = lambda: None,
+        create_timeout: float = 900.0,
+        install_timeout: float = 900.0,
+    ) -> None:
+        """Time-outs are in seconds; without ``store`` or a worker's id nothing is recorded in the database."""
+        self.runtime_envs_dir = runtime_envs_dir
+        self.packs_base_dir = packs_base_dir
+        self.store = store
+        self.worker_id = worker_id
+        self._limits = Limits(create_timeout, install_timeout)
+        self._locks = BuildLocks(patience=create_timeout + install_timeout + 60)
+        self._warm = WarmEnvironments()
+        self._failures = SharedFailures()
+
+    def ensure(self, request: EnvironmentRequest) -> PreparedEnvironment:
+        """Return the environment of ``request``, built now if there is none that fits.
+
+        A pack without dependencies gets the machine's own interpreter and a warning when its environment can't be
+        made (R11).
+
+        Raises:
+            EnvironmentFailed: it can't be made and the pack has dependencies, or the wait for it was cancelled.
+        """
+        warm = self._warm.get(request)
+        if warm is not None:
+            return warm
+        if not request.isolated:
+            return self._warm.put(request, _plain(request))
+        try:
+            with _translated(request):
+                if not request.pack_dir.is_dir():
+                    return _plain(request)
+                return self.current(request) or self._build_once(request, record=True)[0]
+        except EnvironmentFailed as error:
+            return self._fall_back(request, error)
+
+    def current(self, request: EnvironmentRequest) -> PreparedEnvironment | None:
+        """Return the environment if a complete one that fits is on the disk; builds nothing.
+
+        Raises:
+            EnvironmentFailed: the manifest can't be read.
+            OSError: the environments can't be read.
+        """
+        wanted = self.fingerprint(request)
+        layout = self.layout(request)
+        found = find_build(layout, request, wanted)
+        return None if found is None else self._remember(request, layout, found, wanted)
+
+    def fingerprint(self, request: EnvironmentRequest) -> Fingerprint:
+        """Return what the environment of ``request`` has to be built from now.
+
+        Raises:
+            EnvironmentFailed: the manifest can't be read.
+        """
+        return fingerprint_of(request, _backend_of(request))
+
+    def layout(self, request: EnvironmentRequest) -> Layout:
+        """Return where the environments of ``request`` lie.
+
+        Raises:
+            EnvironmentFailed: its names can't be directory names.
+        """
+        return Layout(self.runtime_envs_dir, request.pack_ref, request.dir_name)
+
+    def build_if_needed(self, request: EnvironmentRequest) -> bool:
+        """Look at the disk, build what is missing there and say whether that was needed; records nothing.
+
+        Raises:
+            EnvironmentFailed: it can't be made.
+        """
+        with _translated(request):
+            return self.current(request) is None and self._build_once(request, record=False)[1]
+
+    def remove(self, pack_ref: str) -> None:
+        """Delete all environments of a pack; what still runs from them may lose what it hasn't loaded yet.
+
+        Raises:
+            EnvironmentFailed: they can't be removed.
+        """
+        directory = Layout(self.runtime_envs_dir, pack_ref, "any").pack
+        self._warm.forget_pack(pack_ref)
+        try:
+            remove_pack(self.runtime_envs_dir, directory)
+        except OSError as error:
+            raise EnvironmentFailed(f"can't remove {directory}: {error.strerror}", step="remove") from error
+        log.info("removed the environments of pack %s", pack_ref)
+
+    def _build_once(self, request: EnvironmentRequest, *, record: bool) -> tuple[PreparedEnvironment, bool]:
+        """Build unless somebody else has done so meanwhile; tell whether it was built here."""
+        asked, layout = time.monotonic(), self.layout(request)
+        layout.prepare()
+        with self._locks.hold(layout.lock, lambda: request.asked_to_end):
+            found = self.current(request)
+            if found is not None:
+                return found, False
+            wanted = self.fingerprint(request)
+            key = f"{layout.lock} {wanted.digest}"
+            self._failures.raise_since(key, asked)
+            sweep(layout, None)
+            store = self.store if record else None
+            try:
+                with recorded(store, self.worker_id(), request, layout, wanted):
+                    directory = self._build(request, layout, wanted)
+            except EnvironmentFailed as error:
+                self._failures.note(key, error)
+                raise
+            self._failures.clear(key)
+            sweep(layout, directory)
+            return self._remember(request, layout, directory, self.fingerprint(request)), True
+
+    def _build(self, request: EnvironmentRequest, layout: Layout, wanted: Fingerprint) -> Path:
+        directory = layout.new_build(wanted.digest)
+        build(
+            request,
+            _backend_of(request),
+            wanted,
+            directory,
+            runtime_envs_dir=self.runtime_envs_dir,
+            limits=self._limits,
+        )
+        layout.point_to(directory)
+        return directory
+
+    def _remember(
+        self, request: EnvironmentRequest, layout: Layout, directory: Path, wanted: Fingerprint
+    ) -> PreparedEnvironment:
+        own = interpreter_in(request, directory)
+        interpreter = request.interpreter if own is None else str(own)
+        values = template_values(request, directory, interpreter)
+        prepared = PreparedEnvironment(
+            env_dir=directory,
+            path=layout.link,
+            interpreter=interpreter,
+            env_vars=fill_env_vars(request.config.env_vars, values),
+        )
+        ours = (directory / MARKER, directory / INSTALLED, layout.link, interpreter, request.interpreter)
+        return self._warm.put(request, prepared, [*ours, *wanted.watched])
+
+    def _fall_back(self, request: EnvironmentRequest, error: EnvironmentFailed) -> PreparedEnvironment:
+        """Use the machine's own interpreter, or raise ``error`` where that would miss dependencies."""
+        if error.cancelled or _has_manifest(request):
+            raise error
+        warning = f"no isolated environment, running on {request.interpreter}: {error}"
+        log.warning("%s: %s", request, warning)
+        dependencies = request.config.dependencies
+        manifest = [] if dependencies is None else [request.pack_dir / dependencies.manifest_file]
+        return self._warm.put(request, _plain(request, warning), manifest, lasts=_FALLBACK_SECONDS)
+
+
+def _backend_of(request: EnvironmentRequest) -> Backend:
+    environment = request.config.environment
+    return _DECLARED if environment is None else BACKENDS.get(environment.env_type, _DECLARED)
+
+
+def _plain(request: EnvironmentRequest, warning: str | None = None) -> PreparedEnvironment:
+    """Describe a run on the machine's own interpreter."""
+    env_vars = fill_env_vars(request.config.env_vars, template_values(request, None, request.interpreter))
+    return PreparedEnvironment(None, None, request.interpreter, env_vars, warning)
+
+
+def _has_manifest(request: EnvironmentRequest) -> bool:
+    """Whether the pack declares dependencies; a manifest that can't be read counts as one."""
+    try:
+        return manifest_of(request) is not None
+    except (EnvironmentFailed, OSError):
+        return True
+
+
+@contextlib.contextmanager
+def _translated(request: EnvironmentRequest) -> Iterator[None]:
+    """Turn what the file system refuses into an error that names the place and the remedy."""
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentFailed(
+            f"{request}: can't use {error.filename}: {error.strerror}",
+            step="prepare directory",
+            hint="make runtime_envs_dir (ATTUNE__RUNTIME_ENVS_DIR) writable for the worker's user",
+        ) from error

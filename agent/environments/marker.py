@@ -1,0 +1,71 @@
+"""The file that makes a directory an environment: written last, and only when every step succeeded."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.environments.fingerprint import Fingerprint
+
+MARKER = ".attune_environment.json"
+#: What Attune's other workers read: the hex SHA-256 of the manifest that was installed.
+INSTALLED = ".attune_deps_installed"
+#: Its modification time tells when an agent last used the build; touched about once an hour.
+LAST_USED = ".attune_last_used"
+
+
+@dataclass(frozen=True)
+class Marker:
+    """What a build was made of; ``installed`` is the manifest's checksum, None where nothing was installed."""
+
+    fingerprint: str
+    inputs: Mapping[str, object]
+    installed: str | None
+
+
+def write_marker(build: Path, fingerprint: Fingerprint, *, installed: bool) -> None:
+    """Declare ``build`` complete.
+
+    Raises:
+        OSError: a file can't be written; the build is then not complete.
+    """
+    checksum = fingerprint.manifest_checksum if installed else None
+    if checksum is not None:
+        (build / INSTALLED).write_text(checksum, encoding="utf-8")
+    (build / LAST_USED).touch()
+    content = {
+        "fingerprint": fingerprint.digest,
+        "inputs": fingerprint.inputs,
+        "installed": checksum,
+        "built_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    temporary = build / f"{MARKER}.tmp"
+    temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    os.replace(temporary, build / MARKER)
+
+
+def read_marker(build: Path) -> Marker | None:
+    """Return what ``build`` was built from; None when it is incomplete, damaged or was changed by another worker.
+
+    Another worker of the same volume installs a changed manifest into what it finds and writes its checksum.
+    """
+    try:
+        data = json.loads((build / MARKER).read_text(encoding="utf-8"))
+        marker = Marker(data["fingerprint"], dict(data["inputs"]), data["installed"])
+        installed = None
+        with contextlib.suppress(FileNotFoundError):
+            installed = (build / INSTALLED).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return marker if installed == marker.installed else None
+
+
+def touch_last_used(build: Path) -> None:
+    """Note that the build is in use; a read-only volume keeps no note."""
+    with contextlib.suppress(OSError):
+        os.utime(build / LAST_USED)

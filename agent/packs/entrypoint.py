@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-SUFFIXES = frozenset(
-    (".sh", ".bash", ".py", ".js", ".mjs", ".cjs", ".ts", ".rb", ".go", ".java", ".jar", ".class")
-    + (".pl", ".pm", ".r", ".lua", ".php", ".exe", ".bin")
-)
+_SCRIPTS = (".sh", ".bash", ".py", ".js", ".mjs", ".cjs", ".ts", ".rb", ".go", ".java", ".pl", ".r", ".lua", ".php")
+_PROGRAMS = (".jar", ".class", ".exe", ".bin")
+SUFFIXES = frozenset((*_SCRIPTS, *_PROGRAMS))
 
 
 def is_path(entrypoint: str, directory: Path) -> bool:

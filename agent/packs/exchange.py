@@ -1,0 +1,47 @@
+"""Replaces one directory by another in a single step, so that nobody ever finds neither (renameat2(2))."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from pathlib import Path
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+# A file system or kernel that can't exchange: EINVAL, ENOSYS, EOPNOTSUPP; EPERM under a seccomp filter.
+_UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
+
+
+def exchange(new: Path, place: Path) -> None:
+    """Make ``new`` the directory ``place``; what was there is afterwards where ``new`` was.
+
+    Both lie in the same file system.
+
+    Raises:
+        OSError: a rename was refused.
+    """
+    if not os.path.lexists(place):
+        new.rename(place)
+    elif not _exchanged(new, place):
+        # Without the system call there is a moment without the directory.
+        old = new.with_name(f"{new.name}.old")
+        place.rename(old)
+        try:
+            new.rename(place)
+        except OSError:
+            old.rename(place)
+            raise
+
+
+def _exchanged(first: Path, second: Path) -> bool:
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is None:
+        return False
+    names = os.fsencode(first), os.fsencode(second)
+    if renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], ctypes.c_uint(_RENAME_EXCHANGE)) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in _UNSUPPORTED:
+        return False
+    raise OSError(number, os.strerror(number), str(second))

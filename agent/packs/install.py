@@ -1,0 +1,36 @@
+"""Installs a pack from a directory: its rows into the database, its files where workers look for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.db.pool import Database
+from agent.packs.files import staged
+from agent.packs.loader import Registration, register
+from agent.packs.model import Pack
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What an installation did; ``place`` is where the pack's files lie now, ``copied`` whether they were put there."""
+
+    registration: Registration
+    place: Path
+    copied: bool
+
+
+def install(database: Database, pack: Pack, base: Path) -> Installed:
+    """Register ``pack`` and copy its directory to ``base/<ref>``, unless it lies there already.
+
+    The files are copied first, then the rows are written, then the copy takes its place in one step: a full disk or a
+    refused row leaves everything as it was.
+
+    Raises:
+        PackError: a file can't be copied, or a runtime that a part names isn't registered.
+        DatabaseError: the database refused.
+    """
+    with staged(pack.directory, base, pack.ref) as files:
+        registration = register(database, pack, storage_path=str(files.place))
+        files.put_in_place()
+        return Installed(registration, files.place, files.copy is not None)

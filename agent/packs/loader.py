@@ -131,9 +131,8 @@ class _Loader:
             else:
                 chosen[part.ref] = runtime
         if problems:
-            lines = [f"  {problem}" for problem in problems]
             raise PackError(
-                "\n".join([f"pack {self.pack.ref} can't be registered:", *lines]),
+                f"pack {self.pack.ref} can't be registered: {'; '.join(map(str, problems))}",
                 hint="register the pack that brings the runtime first, usually packs/core",
             )
         return chosen

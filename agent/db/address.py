@@ -6,7 +6,6 @@ import math
 import re
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import psycopg
 from psycopg import pq
@@ -92,13 +91,21 @@ def _parse(url: str) -> dict[str, Any]:
 
 def _understood(url: str) -> str:
     """Translate the spellings of other drivers and leave out the options that only they have."""
-    if not url.startswith(("postgresql://", "postgres://")):
+    scheme, separator, rest = url.partition("://")
+    if scheme not in ("postgresql", "postgres"):
         return url
-    parts = urlsplit(url)
+    # As libpq reads it: a password may hold a bare question mark, which then begins no options.
+    credentials, at, place = rest.partition("@")
+    if not at or "/" in credentials:
+        credentials, at, place = "", "", rest
+    target, _, query = place.partition("?")
     known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()} | {"ssl"}
-    renamed = ((_FOREIGN_SPELLINGS.get(key, key), value) for key, value in parse_qsl(parts.query))
-    query = urlencode([(key, value) for key, value in renamed if key in known])
-    return urlunsplit(parts._replace(query=query))
+    options = []
+    for key, _, value in (option.partition("=") for option in query.split("&")):
+        name = _FOREIGN_SPELLINGS.get(key, key)
+        if name in known:
+            options.append(f"{name}={value}")
+    return f"{scheme}{separator}{credentials}{at}{target}?{'&'.join(options)}"
 
 
 def _default(keyword: str) -> str | None:

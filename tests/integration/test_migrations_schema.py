@@ -31,10 +31,14 @@ INDEXES = r"""
 SELECT
     c.relname,
     i.relname,
-    (SELECT string_agg(
-        regexp_replace(pg_get_indexdef(i.oid, n, false), '^\((\(.*\))\)$', '\1') || CASE WHEN x.indoption[n - 1] & 1 = 1 THEN ' desc' ELSE '' END,
-        ', ' ORDER BY n
-    ) FROM generate_series(1, x.indnkeyatts::integer) AS n),
+    (
+        SELECT string_agg(
+            regexp_replace(pg_get_indexdef(i.oid, n, false), '^\((\(.*\))\)$', '\1')
+            || CASE WHEN x.indoption[n - 1] & 1 = 1 THEN ' desc' ELSE '' END,
+            ', ' ORDER BY n
+        )
+        FROM generate_series(1, x.indnkeyatts::integer) AS n
+    ),
     CASE WHEN x.indisprimary THEN ' primary' WHEN x.indisunique THEN ' unique' ELSE '' END,
     CASE m.amname WHEN 'btree' THEN '' ELSE ' ' || m.amname END,
     ' where ' || pg_get_expr(x.indpred, x.indrelid)

@@ -1,0 +1,209 @@
+"""Connections to a real PostgreSQL: transactions, sharing, losing and regaining the server."""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+
+from agent.db.pool import Database
+from agent.errors import DatabaseError, DatabaseUnavailable
+from agent.settings import DatabaseSettings
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def settings(empty_database_url: str) -> DatabaseSettings:
+    return DatabaseSettings(url=empty_database_url, max_connections=4, min_connections=0, connect_timeout=5)
+
+
+@pytest.fixture
+def opened(settings: DatabaseSettings) -> Iterator[Database]:
+    database = Database(settings, application_name="attune-test")
+    with database.connection() as connection:
+        connection.execute("CREATE TABLE public.note (text text PRIMARY KEY)")
+    yield database
+    database.close()
+
+
+def notes(database: Database) -> list[str]:
+    with database.connection() as connection:
+        return [text for (text,) in connection.execute("SELECT text FROM note ORDER BY text")]
+
+
+def own_sessions(database: Database) -> int:
+    with database.connection() as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'attune-test'"
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def terminate_all(url: str) -> None:
+    """Do to our sessions what a restart of the server does."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'attune-test'"
+        )
+
+
+def test_nothing_is_connected_before_it_is_needed() -> None:
+    Database(DatabaseSettings(url="postgresql://nobody@127.0.0.1:1/none"), application_name="attune-test").close()
+
+
+def test_a_block_that_ends_is_committed(opened: Database) -> None:
+    with opened.connection() as connection:
+        connection.execute("INSERT INTO note VALUES ('kept')")
+    assert notes(opened) == ["kept"]
+
+
+def test_a_block_that_raises_is_rolled_back_and_its_error_passes(opened: Database) -> None:
+    def insert_and_fail() -> None:
+        with opened.connection() as connection:
+            connection.execute("INSERT INTO note VALUES ('lost')")
+            raise KeyError("lost")
+
+    with pytest.raises(KeyError):
+        insert_and_fail()
+    assert notes(opened) == []
+
+
+def test_a_refused_statement_is_our_error_with_the_drivers_as_cause(opened: Database) -> None:
+    with pytest.raises(DatabaseError) as caught, opened.connection() as connection:
+        connection.execute("INSERT INTO note VALUES ('same'), ('same')")
+    assert isinstance(caught.value.__cause__, psycopg.errors.UniqueViolation)
+    assert not isinstance(caught.value, DatabaseUnavailable)
+    assert notes(opened) == []
+
+
+def test_connections_are_reused(opened: Database) -> None:
+    for _ in range(5):
+        notes(opened)
+    assert own_sessions(opened) == 1
+
+
+def test_threads_share_the_pool_within_its_limit(opened: Database) -> None:
+    arrived = threading.Barrier(4)
+
+    def use(_: int) -> int:
+        with opened.connection() as connection:
+            arrived.wait(timeout=10)
+            return connection.info.backend_pid
+
+    with ThreadPoolExecutor(4) as threads:
+        assert len(set(threads.map(use, range(4)))) == 4
+
+
+def test_who_finds_every_connection_busy_waits_for_one_and_is_told_when_none_comes_free(
+    settings: DatabaseSettings,
+) -> None:
+    database = Database(
+        dataclasses.replace(settings, max_connections=1, connect_timeout=0.05), application_name="attune-test"
+    )
+    with (
+        database.connection(),
+        pytest.raises(DatabaseUnavailable, match=r"all 1 connections .* are busy"),
+        database.connection(),
+    ):
+        pass
+    with database.connection() as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    database.close()
+
+
+def test_idle_connections_beyond_the_minimum_are_closed(settings: DatabaseSettings) -> None:
+    database = Database(dataclasses.replace(settings, idle_timeout=0.0), application_name="attune-test")
+    with database.connection(), database.connection(), database.connection():
+        pass
+    assert own_sessions(database) == 1
+    database.close()
+
+
+def test_a_closed_database_leaves_no_session_behind(settings: DatabaseSettings) -> None:
+    database = Database(settings, application_name="attune-test")
+    with database.connection() as connection:
+        connection.execute("SELECT 1")
+    database.close()
+    with psycopg.connect(settings.url) as watcher:
+        deadline = time.monotonic() + 5
+        count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'attune-test'"
+        while (row := watcher.execute(count).fetchone()) != (0,):
+            assert time.monotonic() < deadline, row
+            watcher.rollback()
+
+
+def test_a_server_that_restarted_in_the_meantime_is_not_noticed(opened: Database, settings: DatabaseSettings) -> None:
+    notes(opened)
+    terminate_all(settings.url)
+    assert notes(opened) == []
+
+
+def test_a_connection_lost_in_use_is_unavailability_and_the_next_use_works(
+    opened: Database, settings: DatabaseSettings
+) -> None:
+    def use_it_across_a_restart() -> None:
+        with opened.connection() as connection:
+            connection.execute("SELECT 1")
+            terminate_all(settings.url)
+            connection.execute("SELECT 1")
+
+    with pytest.raises(DatabaseUnavailable):
+        use_it_across_a_restart()
+    assert notes(opened) == []
+
+
+def test_an_unreachable_server_is_reported_at_once_by_name_and_without_the_password() -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+        url = f"postgresql://me:secret@127.0.0.1:{port}/attune"
+        database = Database(DatabaseSettings(url=url), application_name="attune-test")
+        begin = time.monotonic()
+        with pytest.raises(DatabaseUnavailable) as caught, database.connection():
+            pass
+    assert time.monotonic() - begin < 5
+    assert caught.value.exit_code == 3
+    assert f"127.0.0.1:{port}/attune" in str(caught.value)
+    assert "refused" in str(caught.value)
+    assert "secret" not in str(caught.value) + repr(caught.value.__cause__)
+
+
+def test_a_database_that_does_not_exist_is_unavailability(settings: DatabaseSettings) -> None:
+    url = settings.url.replace("attune_test_empty", "no_such")
+    database = Database(dataclasses.replace(settings, url=url), application_name="attune-test")
+    with pytest.raises(DatabaseUnavailable, match="does not exist"), database.connection():
+        pass
+
+
+@pytest.mark.parametrize(("schema", "path"), [("attune", "attune, public"), ("test_mine", "test_mine")])
+def test_every_connection_searches_the_schema(settings: DatabaseSettings, schema: str, path: str) -> None:
+    database = Database(dataclasses.replace(settings, schema=schema), application_name="attune-test")
+    dedicated = database.connect(autocommit=True)
+    with database.connection() as pooled:
+        for connection in (pooled, dedicated):
+            shown = connection.execute("SHOW search_path").fetchone()
+            assert shown == (path,)
+    dedicated.close()
+    database.close()
+
+
+def test_times_are_utc_whatever_the_server_prefers(settings: DatabaseSettings) -> None:
+    database = Database(settings, application_name="attune-test")
+    with database.connection() as connection:
+        assert connection.execute("SHOW timezone").fetchone() == ("UTC",)
+    database.close()
+
+
+def test_a_dedicated_connection_is_outside_the_pool(settings: DatabaseSettings) -> None:
+    database = Database(dataclasses.replace(settings, max_connections=1), application_name="attune-test")
+    with database.connect(autocommit=True) as dedicated, database.connection() as pooled:
+        assert dedicated.info.backend_pid != pooled.info.backend_pid
+    database.close()

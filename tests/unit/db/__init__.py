@@ -1,0 +1,1 @@
+"""Tests of the database adapter that need no database."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import sys
 from collections.abc import Callable
 
@@ -13,8 +15,12 @@ INTERRUPTED = 130
 
 def guarded(program: str, body: Callable[[], int]) -> int:
     """Run ``body`` and return its exit code, or that of the error that ended it, said in one line (and a hint)."""
+    _speak_any_language()
     try:
-        return body()
+        code = body()
+        if sys.stdout is not None:
+            sys.stdout.flush()  # a reader that has gone is found out here, not at the interpreter's end
+        return code
     except AgentError as error:
         complain(program, str(error), error.hint)
         return error.exit_code
@@ -38,6 +44,14 @@ def complain(program: str, message: str, hint: str | None = None) -> None:
     for label, text in ((program, message), ("hint", hint)):
         if text:
             print(f"{label}: {escape_control(redactor.redact(text))}", file=sys.stderr)
+
+
+def _speak_any_language() -> None:
+    """An output that can't say a character (a container without a locale) gets an escape, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            ascii_only = codecs.lookup(stream.encoding).name == "ascii"
+            stream.reconfigure(encoding="utf-8" if ascii_only else None, errors="backslashreplace")
 
 
 def _reader_has_gone() -> int:

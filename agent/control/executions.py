@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import time
 from collections.abc import Callable
@@ -23,8 +24,6 @@ from agent.mq.messages import CancelRequest, cancel_request
 
 ENDED = frozenset({"completed", "failed", "cancelled", "timeout", "abandoned"})
 WAITING = frozenset({"requested", "scheduling", "scheduled"})
-_LONGEST_NAP = 1.0
-"""Seconds between looks when no notification comes: they are lost while a connection is down."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +62,10 @@ class Execution:
         error = self.result.get("error") if isinstance(self.result, dict) else None
         return str(error) if error else None
 
+    def as_document(self) -> dict[str, Any]:
+        """Return it as the JSON that commands print."""
+        return {**dataclasses.asdict(self), "seconds": self.seconds, "error": self.error}
+
 
 def find(database: Database, execution_id: int) -> Execution:
     """Return one execution.
@@ -90,10 +93,12 @@ def wait(
     *,
     timeout: float | None = None,
     on_change: Callable[[Execution], None] = lambda execution: None,
+    pause: float = 1.0,
 ) -> Execution:
     """Return the execution when it has ended, or as it is after ``timeout`` seconds.
 
-    ``on_change`` is called at once, and then at least once a second.
+    ``on_change`` is called at once and then at least every ``pause`` seconds: notifications alone are not
+    enough, because they are lost while a connection is down.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     with contextlib.closing(database.connect(autocommit=True)) as connection, translated(database.address.label):
@@ -101,7 +106,7 @@ def wait(
         while True:
             execution = _find(connection, execution_id)
             on_change(execution)
-            left = _LONGEST_NAP if deadline is None else min(_LONGEST_NAP, deadline - time.monotonic())
+            left = pause if deadline is None else min(pause, deadline - time.monotonic())
             if execution.ended or left <= 0:
                 return execution
             _nap(connection, execution_id, left)

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from psycopg.rows import dict_row
 
-from agent.control.executions import Execution
 from agent.db.pool import Database
 from agent.db.queries import load_queries
 
-STREAMS = ("stdout", "stderr")
 _CHUNK = 65536
 
 
@@ -68,23 +64,3 @@ class LogReader:
             while chunk := file.read(_CHUNK):
                 self._offset += len(chunk)
                 yield chunk
-
-
-def follow(readers: dict[LogReader, BinaryIO], refresh: Callable[[], Execution], *, interval: float = 0.2) -> Execution:
-    """Copy each reader's stream to its file while the execution runs; return it when it has ended.
-
-    ``refresh`` looks the execution up; it may block for a while instead of sleeping here.
-    """
-    while True:
-        execution = refresh()
-        for reader, target in readers.items():
-            copy(reader.read_rest() if execution.ended else reader.read_live(), target)
-        if execution.ended:
-            return execution
-        time.sleep(interval)
-
-
-def copy(chunks: Iterator[bytes], target: BinaryIO) -> None:
-    """Write the chunks and flush, so that a person sees them now."""
-    target.writelines(chunks)
-    target.flush()

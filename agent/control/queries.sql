@@ -7,7 +7,7 @@ SELECT a.id, a.ref, a.param_schema, a.runtime_version_constraint, a.required_wor
  WHERE a.ref = %(ref)s;
 
 -- name: action_refs
-SELECT ref FROM action ORDER BY ref;
+SELECT ref FROM action WHERE %(pack_ref)s::text IS NULL OR pack_ref = %(pack_ref)s ORDER BY ref;
 
 -- name: candidates
 SELECT id, name, status::text AS status, cordoned, cordon_reason,

@@ -53,11 +53,18 @@ def find_action(database: Database, ref: str) -> Action:
     with database.connection() as connection:
         row = connection.cursor(row_factory=dict_row).execute(queries["find_action"], {"ref": ref}).fetchone()
         if row is None:
-            known = [str(known) for (known,) in connection.execute(queries["action_refs"])]
+            known = [str(known) for (known,) in connection.execute(queries["action_refs"], {"pack_ref": None})]
             raise _unknown_action(ref, known)
     if row["is_workflow"]:
         raise UsageError(f"{ref} is a workflow: only Attune's executor can run it")
     return Action(row["id"], row["ref"], ParameterSchema.of(row["param_schema"]), _demand(row))
+
+
+def actions(database: Database, pack_ref: str) -> list[str]:
+    """Return the refs of a pack's actions."""
+    with database.connection() as connection:
+        rows = connection.execute(load_queries(__package__ or "")["action_refs"], {"pack_ref": pack_ref})
+        return [str(ref) for (ref,) in rows]
 
 
 def submit(database: Database, send: Send, action: Action, parameters: Mapping[str, Any]) -> Submitted:

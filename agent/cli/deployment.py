@@ -1,0 +1,56 @@
+"""What an operator's command works on: settings, database and broker, each opened when it is needed."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from agent.configuration import Loaded, load_settings
+from agent.control.submission import Send
+from agent.db.pool import Database
+from agent.logs import add_secret, configure_logging
+
+
+class Deployment:
+    """What ``attune`` works on; nothing is read or connected before it is asked for."""
+
+    def __init__(self, config: Path | None) -> None:
+        """Remember the file that was named on the command line, if any."""
+        self._config = config
+
+    @functools.cached_property
+    def loaded(self) -> Loaded:
+        """The settings; logs are for a person and only tell of trouble, unless the level was set.
+
+        Raises:
+            ConfigurationError: see ``load_settings``.
+        """
+        loaded = load_settings(os.environ, config=self._config)
+        add_secret(loaded.settings.security.jwt_secret)
+        add_secret(loaded.settings.security.encryption_key)
+        level = loaded.settings.log.level if loaded.sources["log.level"] != "default" else "warn"
+        configure_logging(level, "pretty", colour=sys.stderr.isatty() and "NO_COLOR" not in os.environ)
+        for warning in loaded.warnings:
+            print(f"attune: warning: {warning}", file=sys.stderr)
+        return loaded
+
+    @contextlib.contextmanager
+    def database(self) -> Iterator[Database]:
+        """Lend the database for the length of the block."""
+        database = Database(self.loaded.settings.database, application_name="attune")
+        try:
+            yield database
+        finally:
+            database.close()
+
+    @contextlib.contextmanager
+    def sender(self) -> Iterator[Send]:
+        """Lend a function that publishes one message and returns when the broker has it."""
+        from agent.control.sending import sender  # only the commands that publish import a broker's library
+
+        with sender(self.loaded.settings, name="attune") as send:
+            yield send

@@ -1,0 +1,85 @@
+"""``attune``, the operator's command: its groups, and how its errors end."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+
+import click
+
+from agent import __version__
+from agent.cli.edge import INTERRUPTED, guarded
+from agent.errors import UsageError
+
+_COMMANDS = {
+    "db": "agent.cli.database:database",
+    "pack": "agent.cli.pack:pack",
+    "run": "agent.cli.run:run",
+    "execution": "agent.cli.execution:execution",
+    "worker": "agent.cli.worker:worker",
+    "runtime": "agent.cli.runtime:runtime",
+    "settings": "agent.cli.settings:settings",
+    "demo": "agent.cli.demo:demo",
+}
+
+
+class _Commands(click.Group):
+    """Imports a command when it is asked for: ``attune run`` needs nothing of ``attune demo``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name them in the order in which a newcomer needs them."""
+        return [name for name, place in _COMMANDS.items() if importlib.util.find_spec(place.partition(":")[0])]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name].partition(":")
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "-V", "--version", prog_name="attune", message="%(prog)s %(version)s")
+@click.option(
+    "-c",
+    "--config",
+    type=click.Path(path_type=Path),
+    help="Configuration file; default $ATTUNE_CONFIG, else /opt/attune/config/config.yaml if it exists.",
+)
+@click.pass_context
+def attune(ctx: click.Context, config: Path | None) -> None:
+    """Run actions on Attune's workers, and look after workers, runtimes and packs.
+
+    Every setting can come from the environment, e.g. ATTUNE__DATABASE__URL and ATTUNE__MESSAGE_QUEUE__URL;
+    `attune settings` shows each value and where it came from.
+    """
+    from agent.cli.deployment import Deployment
+
+    ctx.obj = Deployment(config)
+
+
+def main() -> None:
+    """Entry point of ``attune``; exits."""
+    sys.exit(guarded("attune", lambda: run(sys.argv[1:])))
+
+
+def run(words: list[str]) -> int:
+    """Do what the words after ``attune`` ask for; return the exit code."""
+    try:
+        code = attune.main(words, prog_name="attune", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return UsageError.exit_code
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx is not None else "attune"
+        raise UsageError(error.format_message().rstrip("."), hint=f"see: {path} --help") from error
+    except click.ClickException as error:
+        raise UsageError(error.format_message()) from error
+    except click.Abort:
+        print("attune: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    return code if isinstance(code, int) else 0

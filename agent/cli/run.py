@@ -1,0 +1,113 @@
+"""``attune run``: run one action somewhere, show what it writes, end as it ended."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from agent.cli.deployment import Deployment
+from agent.cli.edge import INTERRUPTED
+from agent.cli.progress import Watch
+from agent.cli.tables import plain, print_json, short
+from agent.control.executions import Execution, cancel, wait
+from agent.control.parameters import read_parameters
+from agent.control.submission import Send, Submitted, find_action, submit
+from agent.db.pool import Database
+
+
+@click.command()
+@click.argument("action_ref")
+@click.option("-p", "--param", "pairs", multiple=True, metavar="NAME=VALUE", help="One parameter; may be repeated.")
+@click.option("--params", "document", metavar="JSON", help="Parameters as a JSON object.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Wait S seconds, then cancel."
+)
+@click.option("--no-wait", is_flag=True, help="Print the execution's id and return.")
+@click.option("--json", "as_json", is_flag=True, help="Print the execution as JSON.")
+@click.pass_obj
+def run(
+    deployment: Deployment,
+    action_ref: str,
+    pairs: tuple[str, ...],
+    document: str | None,
+    timeout: float | None,
+    no_wait: bool,
+    as_json: bool,
+) -> int:
+    """Run an action, such as examples.hello_python, and print its output.
+
+    Exits 0 when it completed and 1 when it did not.
+    """
+    with deployment.database() as database:
+        action = find_action(database, action_ref)
+        parameters = read_parameters(pairs, document, action.schema)
+        with deployment.sender() as send:
+            submitted = submit(database, send, action, parameters)
+            if no_wait:
+                _print_submitted(submitted, as_json=as_json)
+                return 0
+            watch = Watch(database, deployment.loaded.settings.artifacts_dir, submitted.id, silent=as_json)
+            try:
+                with watch:
+                    execution = wait(database, submitted.id, timeout=timeout, on_change=watch.update, pause=0.25)
+            except KeyboardInterrupt:
+                print(f"\nattune: execution {submitted.id} goes on; to end it:", file=sys.stderr)
+                print(f"  attune execution cancel {submitted.id}", file=sys.stderr)
+                return INTERRUPTED
+            if not execution.ended:
+                return _give_up(database, send, execution, timeout, as_json=as_json)
+    return _report(execution, watch, as_json=as_json)
+
+
+def _print_submitted(submitted: Submitted, *, as_json: bool) -> None:
+    if as_json:
+        print_json(submitted)
+    else:
+        click.echo(submitted.id)
+
+
+def _give_up(database: Database, send: Send, execution: Execution, timeout: float | None, *, as_json: bool) -> int:
+    outcome = cancel(database, send, execution.id)
+    if as_json:
+        print_json({**execution.as_document(), "status": outcome})
+    word = "cancelled" if outcome == "cancelled" else "its worker was asked to cancel it"
+    print(f"attune: execution {execution.id} did not end within {timeout:g} s: {word}", file=sys.stderr)
+    return 1
+
+
+def _report(execution: Execution, watch: Watch, *, as_json: bool) -> int:
+    if as_json:
+        print_json(execution.as_document())
+        return 0 if execution.status == "completed" else 1
+    if not watch.has_shown("stdout"):
+        _print_result(execution)
+    if execution.status == "completed":
+        if sys.stderr.isatty():
+            click.secho(
+                f"✓ completed in {short(execution.seconds)} on {execution.worker} (execution {execution.id})",
+                fg="green",
+                err=True,
+            )
+        return 0
+    reason = f": {plain(execution.error)}" if execution.error else ""
+    print(
+        f"attune: execution {execution.id} on {execution.worker} {verdict(execution.status)}{reason}", file=sys.stderr
+    )
+    return 1
+
+
+def verdict(status: str) -> str:
+    """Put a final status into a sentence."""
+    return {"cancelled": "was cancelled", "abandoned": "was abandoned", "timeout": "timed out"}.get(status, status)
+
+
+def _print_result(execution: Execution) -> None:
+    """The logs are on a volume that this machine doesn't see: what the row holds must do."""
+    result = execution.result if isinstance(execution.result, dict) else {}
+    if "data" in result:
+        data = result["data"]
+        click.echo(data if isinstance(data, str) else json.dumps(data, indent=2, ensure_ascii=False))
+    elif result.get("stdout"):
+        click.echo(result["stdout"], nl=not str(result["stdout"]).endswith("\n"))

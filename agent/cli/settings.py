@@ -1,0 +1,58 @@
+"""``attune settings``: every setting, its value and where the value came from; secrets stay hidden."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+from rich.text import Text
+
+from agent.cli.deployment import Deployment
+from agent.cli.tables import console as make_console
+from agent.cli.tables import make_table, plain, print_json
+from agent.configuration.fields import Field, fields, value_of
+from agent.logs import MASK, mask_url
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--changed", is_flag=True, help="Only those that differ from the default.")
+@click.pass_obj
+def settings(deployment: Deployment, as_json: bool, changed: bool) -> None:
+    """Show every setting, its value and where it came from."""
+    loaded = deployment.loaded
+    rows = [
+        (field, shown(field, value_of(loaded.settings, key)), loaded.sources[key])
+        for key, field in fields().items()
+        if not (changed and loaded.sources[key].startswith("default"))
+    ]
+    if as_json:
+        print_json([_document(field, value, source) for field, value, source in rows])
+        return
+    console = make_console()
+    if loaded.files:
+        console.print("read: " + ", ".join(map(str, loaded.files)) + "\n")
+    console.print(
+        make_table(
+            ["SETTING", "VALUE", "FROM"],
+            (
+                [field.key, plain(value), Text(source, style="dim" if source.startswith("default") else "cyan")]
+                for field, value, source in rows
+            ),
+        )
+    )
+
+
+def shown(field: Field, value: Any) -> Any:
+    """Return the value as it may be shown: secrets and the passwords in URLs masked."""
+    if value is None:
+        return None
+    if field.secret:
+        return MASK
+    return mask_url(value) if isinstance(value, str) else value
+
+
+def _document(field: Field, value: Any, source: str) -> dict[str, Any]:
+    plain_value = json.loads(json.dumps(value, default=str))
+    return {"key": field.key, "value": plain_value, "source": source, "variable": field.variable, "doc": field.doc}

@@ -132,7 +132,7 @@ def _owner_file(path: Path, wait: _Wait, patience: float) -> Iterator[None]:
     me = json.dumps({"host": _host(), "pid": os.getpid(), "start": _start_of(os.getpid())})
     while not _create(path, me):
         if _abandoned(path, patience):
-            path.unlink(missing_ok=True)
+            _take_away(path)
         else:
             time.sleep(wait.pause())
     try:
@@ -168,6 +168,17 @@ def _abandoned(path: Path, patience: float) -> bool:
         if owner.get("host") == _host():
             return bool(_start_of(int(owner.get("pid", 0))) != owner.get("start"))
     return age > patience
+
+
+def _take_away(path: Path) -> None:
+    """Remove an abandoned file; when another waiter was quicker, give the new owner its file back."""
+    aside = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}")
+    with contextlib.suppress(FileNotFoundError, FileExistsError):
+        judged = path.stat()
+        os.rename(path, aside)
+        if not os.path.samestat(judged, aside.stat()):
+            os.link(aside, path)
+    aside.unlink(missing_ok=True)
 
 
 def _host() -> str:

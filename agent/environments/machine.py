@@ -68,6 +68,6 @@ def _libc(loader: str) -> str:
     try:
         with library.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             match = _GLIBC_RELEASE.search(data)
+            return f"glibc-{match[1].decode()}" if match else "glibc"
     except (OSError, ValueError):
         return "glibc"
-    return f"glibc-{match[1].decode()}" if match else "glibc"

@@ -23,7 +23,7 @@ class Virtualenv(Declared):
 
     def local_inputs(self, pack_dir: Path, manifest: Path) -> Iterable[Path]:
         """Follow ``-r`` and ``-c``, and name local packages such as ``./lib/greeting``."""
-        return _named_by(manifest, pack_dir.resolve(), set())
+        return _named_by(manifest.resolve(), pack_dir.resolve(), set())
 
     def variables(self, site: BuildSite) -> Mapping[str, str]:
         """Keep pip on its task, whatever the image's own configuration says about user or target installs."""
@@ -57,8 +57,8 @@ def _named_by(manifest: Path, pack: Path, seen: set[Path]) -> Iterator[Path]:
     for line in manifest.read_text(encoding="utf-8", errors="replace").splitlines():
         include, local = _INCLUDE.match(line), _LOCAL.match(line)
         if include:
-            path = manifest.parent / include[1]
-            if path not in seen and path.is_file() and path.resolve().is_relative_to(pack):
+            path = (manifest.parent / include[1]).resolve()
+            if path not in seen and path.is_file() and path.is_relative_to(pack):
                 yield path
                 yield from _named_by(path, pack, seen)
         elif local:

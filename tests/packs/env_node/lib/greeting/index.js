@@ -1,0 +1,1 @@
+module.exports = "hello from 1.0.0";

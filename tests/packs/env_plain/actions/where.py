@@ -1,0 +1,5 @@
+"""Say from where Python runs."""
+
+import sys
+
+print(sys.prefix)

@@ -14,6 +14,7 @@ from agent.mq.messages import execution_completed, status_changed
 def announce_claim(claim: Claim) -> Outgoing:
     """Tell that an execution is running."""
     execution = claim.execution
+    assert execution.started_at is not None  # the claim has set it
     return status_changed(execution.id, execution.action_ref, "scheduled", "running", changed_at=execution.started_at)
 
 

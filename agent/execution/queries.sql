@@ -21,7 +21,7 @@ SELECT c.id, a.id, c.action_ref, c.config, c.env_vars, c.parent, c.enforcement, 
 
 -- name: keys
 -- Later scopes override earlier ones by name: system, pack, action.
-SELECT k.id, k.owner_type::text, k.ref, k.name, k.encrypted, k.encryption_key_hash, k.value, k.owner_pack, k.owner_action
+SELECT k.owner_type::text, k.ref, k.name, k.encrypted, k.encryption_key_hash, k.value, k.owner_pack, k.owner_action
   FROM key k
  WHERE k.owner_type = 'system'
     OR (k.owner_type = 'pack' AND k.owner_pack IN (
@@ -169,8 +169,8 @@ SELECT e.id, coalesce(e.action, a.id), e.action_ref, e.status::text, e.result, e
 -- name: hand_back
 UPDATE execution
    SET status = 'requested', worker = NULL
- WHERE id = ANY(%(ids)s::bigint[]) AND status = 'scheduled' AND worker = %(worker)s
-RETURNING id, action, action_ref, parent, enforcement, config;
+ WHERE status = 'scheduled' AND worker = %(worker)s
+RETURNING id, action, action_ref, parent, enforcement, config, updated;
 
 -- name: other_live_workers
 SELECT count(*)

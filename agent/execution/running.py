@@ -14,7 +14,7 @@ class RunningExecutions:
 
     def __init__(self) -> None:
         """Start with none in hand."""
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._stops: dict[int, StopRequest] = {}
 
     def add(self, ids: Iterable[int]) -> list[int]:
@@ -33,6 +33,8 @@ class RunningExecutions:
         """Forget an execution that is over or was not claimed."""
         with self._lock:
             stop = self._stops.pop(execution_id, None)
+            if not self._stops:
+                self._lock.notify_all()
         if stop is not None:
             stop.close()
 
@@ -49,6 +51,11 @@ class RunningExecutions:
         for stop in stops:
             stop.ask(cause)
         return len(stops)
+
+    def wait_empty(self, timeout: float) -> bool:
+        """Wait until none is in hand; False when ``timeout`` seconds were not enough."""
+        with self._lock:
+            return self._lock.wait_for(lambda: not self._stops, timeout)
 
     def __contains__(self, execution_id: object) -> bool:
         """Whether an execution is in hand."""

@@ -17,6 +17,7 @@ from agent.db.queries import load_queries
 from agent.execution.logfiles import ArtifactFiles
 from agent.execution.model import Action, Execution
 from agent.execution.report import LogFile, Report
+from agent.execution.secrets import CutOut, StoredKey
 from agent.execution.storable import to_jsonb
 
 log = logging.getLogger(__name__)
@@ -28,15 +29,15 @@ Row = tuple[Any, ...]
 class Claim:
     """An execution that is ours now, with what must be read fresh for each one.
 
-    ``stamp`` changes whenever the action's or its runtime's definition does; ``key_rows`` are the stored secrets
-    of its scopes and ``secret_rows`` the ones cut out of its parameters.
+    ``stamp`` changes whenever the action's or its runtime's definition does; ``keys`` are the stored secrets of all
+    executions claimed with it, ``cut_out`` those taken out of its own parameters.
     """
 
     execution: Execution
     action_id: int | None
     stamp: str
-    key_rows: tuple[Row, ...]
-    secret_rows: tuple[Row, ...]
+    keys: tuple[StoredKey, ...]
+    cut_out: tuple[CutOut, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +195,9 @@ class ExecutionStore:
         """Read what ended here after ``since``. Raises DatabaseError."""
         return self._query("recently_ended", {"worker": self._worker_id, "since": since})
 
-    def hand_back(self, ids: Iterable[int]) -> list[Row]:
-        """Return dispatches that were never claimed to the executor (E14). Raises DatabaseError."""
-        return self._query("hand_back", {"ids": _array(ids), "worker": self._worker_id})
+    def hand_back(self) -> list[Row]:
+        """Return everything scheduled for this worker to the executor (E14). Raises DatabaseError."""
+        return self._query("hand_back", {"worker": self._worker_id})
 
     def other_live_workers(self) -> int:
         """Count the workers that could step in. Raises DatabaseError."""
@@ -269,12 +270,12 @@ def _recordset(reports: Sequence[Report], paths: Mapping[int, str], results: dic
 
 
 def _claims(claims: psycopg.Cursor[Row], keys: psycopg.Cursor[Row], secrets: psycopg.Cursor[Row]) -> list[Claim]:
-    key_rows = tuple(keys.fetchall())
-    cut_out: dict[int, list[Row]] = {}
+    stored = tuple(StoredKey(*row) for row in keys.fetchall())
+    cut_out: dict[int, list[CutOut]] = {}
     for row in secrets.fetchall():
-        cut_out.setdefault(row[0], []).append(row)
+        cut_out.setdefault(row[0], []).append(CutOut(*row[1:]))
     return [
-        Claim(Execution(*row[:14]), row[1], row[14], key_rows, tuple(cut_out.get(row[0], ())))
+        Claim(Execution(*row[:14]), row[1], row[14], stored, tuple(cut_out.get(row[0], ())))
         for row in claims.fetchall()
     ]
 

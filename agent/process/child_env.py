@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-#: What the launcher of the one-file agent had to unset, it keeps under this prefix (``ATTUNE_LAUNCHER_ENV_LD_PRELOAD``).
+#: What the launcher of the one-file agent had to unset, it keeps under this prefix (``…_ENV_LD_PRELOAD``).
 SAVED_PREFIX = "ATTUNE_LAUNCHER_ENV_"
 
 #: Set by the launcher or by the frozen program's boot loader for our process alone.

@@ -1,7 +1,8 @@
 """Start one child in its own process group through posix_spawn(3), which copies no page tables.
 
 ``os.posix_spawn`` can't change the working directory and ``subprocess`` costs twice the processor time, so the C
-library's function is called directly; where it lacks ``addchdir_np`` (glibc before 2.29), ``subprocess`` stands in.
+library's function is called directly. Where it can't do all that is needed (musl, glibc before 2.34), ``subprocess``
+stands in.
 """
 
 from __future__ import annotations
@@ -45,9 +46,8 @@ def spawn(
 ) -> int:
     """Start ``argv`` in a new process group with the given descriptors as its standard streams.
 
-    ``argv[0]`` is looked up on the child's PATH when it holds no slash. All other descriptors of ours are closed in
-    the child (they are close-on-exec). Returns the process id, registered in ``CHILDREN``: the caller waits for it
-    and releases it.
+    ``argv[0]`` is looked up on the child's PATH when it holds no slash. No other descriptor reaches the child.
+    Returns the process id, registered in ``CHILDREN``: the caller waits for it and releases it.
 
     Raises:
         OSError: the program could not be started (ENOENT, EACCES, ENOEXEC, E2BIG…).
@@ -79,6 +79,8 @@ def _start_with_posix_spawn(
             library.posix_spawn_file_actions_adddup2(actions, source, target)
         if cwd is not None:
             library.posix_spawn_file_actions_addchdir_np(actions, os.fsencode(cwd))
+        # Ours are close-on-exec; what this program was given by its own parent may not be.
+        library.posix_spawn_file_actions_addclosefrom_np(actions, 3)
         pid = ctypes.c_int()
         code = library.posix_spawn(
             ctypes.byref(pid),
@@ -125,7 +127,7 @@ def _strings(words: list[bytes]) -> Environment:
 @functools.cache
 def _library() -> ctypes.CDLL | None:
     library = ctypes.CDLL(None)
-    needed: tuple[str, ...] = ("posix_spawn", "posix_spawn_file_actions_addchdir_np")
+    needed = ("posix_spawn_file_actions_addchdir_np", "posix_spawn_file_actions_addclosefrom_np")
     return library if all(hasattr(library, name) for name in needed) else None
 
 

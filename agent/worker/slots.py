@@ -1,4 +1,4 @@
-"""The slots: as many executions run at once as there are slots, each from its assignment to its report in one thread."""
+"""The slots: each runs one execution at a time, from its assignment to its report, in one thread."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def is_unused(key: str) -> bool:
     return any(".".join(parts[:size]) in UNUSED_KEYS for size in range(1, len(parts) + 1))
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that was probably meant."""
-    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.7)
+def nearest(name: str, known: Iterable[str], *, likeness: float = 0.6) -> str | None:
+    """Return the known name that was probably meant; ``likeness`` is from 0 (anything) to 1 (equal)."""
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=likeness)
     return found[0] if found else None

@@ -111,7 +111,8 @@ def _unknown(key: str, node: Node) -> list[str]:
         return [
             f"{node.origin}: {key} is not a known setting" + (f"; did you mean {section}.{close}?" if close else "")
         ]
-    close = nearest(section, sections() if dot else [known for known in fields() if "." not in known])
+    # Most unknown sections belong to other services: only what is nearly ours was meant to be ours.
+    close = nearest(section, sections() if dot else [known for known in fields() if "." not in known], likeness=0.8)
     return [f"{node.origin}: {key} is not a known setting; did you mean {close}{dot}{name}?"] if close else []
 
 

@@ -79,7 +79,8 @@ class Fields:
         """Read a whole number from ``least`` to ``most``."""
         value: int | None = self._typed(names, int)
         if value is not None and not least <= value <= most:
-            self.complain(names[0], f"must be from {least} to {most}, not {value}")
+            wanted = f"at least {least}" if value < least else f"at most {most}"
+            self.complain(names[0], f"must be {wanted}, not {value}")
             return None
         return value
 

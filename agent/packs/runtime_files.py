@@ -7,7 +7,7 @@ import re
 import yaml
 
 from agent.errors import PackError
-from agent.packs.document import Document, line_of
+from agent.packs.document import Document
 from agent.packs.fields import Fields
 from agent.packs.references import wrong_runtime_ref
 from agent.runtimes.definition import RuntimeDefinition, runtime_from_yaml
@@ -26,7 +26,9 @@ _KEYS = (
     "tags",
     "meta",
 )
-_PATH = re.compile(r"[A-Za-z_]\w*(?:\.\w+|\[\d+\])*")
+# A complaint begins with the path of a key; of a nested value with that of the outer one, a colon, and its own.
+_KEY = r"[A-Za-z_]\w*(?:\.\w+|\[\d+\])*"
+_PATH = re.compile(rf"({_KEY})(?:: ({_KEY}))? (?=must|is|has)")
 _STEP = re.compile(r"\w+")
 
 
@@ -67,7 +69,7 @@ def _check_versions(fields: Fields) -> None:
 def _complain(document: Document, root: yaml.MappingNode, message: str) -> None:
     """Note a message that begins with the path of a key at the line of that key."""
     match = _PATH.match(message)
-    path = match[0] if match else ""
+    path = ".".join(part for part in match.groups() if part) if match else ""
     node: yaml.Node = root
     line_node: yaml.Node = root
     for step in _STEP.findall(path):
@@ -77,5 +79,4 @@ def _complain(document: Document, root: yaml.MappingNode, message: str) -> None:
             line_node, node = entries[step]
         else:
             break
-    found = line_of(line_node) != line_of(root) or path in ("ref", "name")
-    document.complain(line_node, path if found else "", message.removeprefix(path).lstrip(": ") if found else message)
+    document.complain(line_node, path, message[match.end() :] if match else message)

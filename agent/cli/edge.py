@@ -38,12 +38,13 @@ def guarded(program: str, body: Callable[[], int]) -> int:
 
 
 def complain(program: str, message: str, hint: str | None = None) -> None:
-    """Print one line, and a second that says what to do; no secret or control character reaches the terminal."""
+    """Print what is wrong, and a line that says what to do; no secret or control character reaches the terminal."""
     from agent.logs import escape_control, redactor
 
     for label, text in ((program, message), ("hint", hint)):
         if text:
-            print(f"{label}: {escape_control(redactor.redact(text))}", file=sys.stderr)
+            lines = [escape_control(line) for line in redactor.redact(text).split("\n")]
+            print(f"{label}: " + "\n".join(lines), file=sys.stderr)
 
 
 def _speak_any_language() -> None:

@@ -59,13 +59,14 @@ def test_only_records_of_the_level_and_above_are_written(stream: io.StringIO) ->
 
 @pytest.mark.parametrize("fmt", ["json", "pretty"])
 def test_a_known_secret_is_masked_wherever_it_appears(stream: io.StringIO, fmt: str) -> None:
-    logs.redactor.add('pass"word/1')
+    secret = 'pass"word/1'
+    logs.redactor.add(secret)
     configure_logging("info", fmt, stream=stream)
     log = logging.getLogger("agent.test")
     try:
-        raise ValueError('it was pass"word/1 again')
+        raise ValueError(f"it was {secret} again")
     except ValueError:
-        log.exception('a pass"word/1 b %s', {"key": 'pass"word/1'}, extra={"url": "x?p=pass%22word%2F1"})
+        log.exception("a %s b %s", secret, {"key": secret}, extra={"url": "x?p=pass%22word%2F1"})
     text = stream.getvalue()
     assert "word" not in text.replace("password", "")
     assert text.count(MASK) == 4

@@ -123,7 +123,7 @@ def test_a_malformed_file_is_an_error_that_names_its_line(write, text: str, comp
 def test_a_file_that_is_not_text_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_bytes(b"\x00\xff\xfe\x80")
-    with pytest.raises(ConfigurationError, match="config.yaml"):
+    with pytest.raises(ConfigurationError, match=r"config\.yaml"):
         load_settings({}, config=path)
 
 

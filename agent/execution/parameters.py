@@ -74,14 +74,17 @@ def serialise(parameters: Mapping[str, Any], fmt: str, limit: int) -> bytes:
 def _to_yaml(parameters: Mapping[str, Any]) -> str:
     import yaml
 
-    text: str = yaml.dump(
-        parameters,
-        Dumper=_dumper(),
-        default_flow_style=False,
-        allow_unicode=True,
-        sort_keys=False,
-        width=1 << 30,  # a reader that works line by line must find each scalar on its line
-    )
+    try:
+        text: str = yaml.dump(
+            parameters,
+            Dumper=_dumper(),
+            default_flow_style=False,
+            allow_unicode=True,
+            sort_keys=False,
+            width=1 << 30,  # a reader that works line by line must find each scalar on its line
+        )
+    except yaml.YAMLError:
+        raise ValueError("no YAML can hold it") from None
     return text
 
 

@@ -6,6 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+# Messages that a publisher keeps while the broker is away. What a worker sends is bounded by the work in its hands, so
+# that this is reached only when a broker takes nothing for long and yet delivers (a memory or disk alarm).
+MAX_BACKLOG = 50_000
+
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
@@ -50,11 +54,12 @@ class Consumer(Protocol):
     def stop(self) -> None:
         """Take no new deliveries; give those back that were prefetched and not handed over. From any thread.
 
-        The connection stays up, so that deliveries in hand can still be settled.
+        Returns at once: a delivery may still be handed over while it is being carried out. The connection stays up, so
+        that deliveries in hand can still be settled.
         """
 
     def close(self) -> None:
-        """Send what was settled, close the connection, end ``run``. From any thread."""
+        """Send what was settled, close the connection, end ``run``, within some seconds. From any thread."""
 
     def settle(self, deliveries: Sequence[Delivery]) -> None:
         """Acknowledge many at once, at the cost of one wake-up. From any thread."""
@@ -74,13 +79,24 @@ class Publisher(Protocol):
         """
 
     def send(self, messages: Sequence[Outgoing]) -> None:
-        """Queue messages; returns at once. From any thread."""
+        """Queue messages; returns at once. From any thread.
+
+        Raises BrokerUnavailable, and queues none, when more than ``MAX_BACKLOG`` would wait; none is lost in silence.
+        """
 
     def flush(self, timeout: float) -> bool:
         """Wait until everything sent so far is confirmed; False when ``timeout`` seconds were not enough."""
 
     def close(self) -> None:
-        """End ``run`` after what was sent is confirmed or the broker is away. From any thread."""
+        """End ``run`` after what was sent is confirmed or the broker is away, within some seconds. From any thread."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether messages can be published now."""
+
+    @property
+    def backlog(self) -> int:
+        """How many messages wait for their confirmation."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +128,11 @@ class Broker(Protocol):
     def declare(self, queues: Sequence[Queue]) -> None:
         """Declare the common exchanges and these queues. Raises BrokerUnavailable, BrokerError."""
 
-    def delete(self, queues: Sequence[str]) -> None:
-        """Delete queues that will never be consumed again. Raises BrokerUnavailable, BrokerError."""
+    def delete(self, queues: Sequence[str], *, unbind: Sequence[Queue] = ()) -> None:
+        """Delete queues that will never be consumed again, and the bindings that ``unbind`` lists, not its queues.
+
+        Raises BrokerUnavailable, BrokerError.
+        """
 
     def consumer(self, subscription: Subscription) -> Consumer:
         """A consumer, not yet running."""

@@ -59,9 +59,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 _decode_json = json.JSONDecoder(parse_constant=_refuse_constant).decode
 # Sorted keys: a result that was read back from the database (jsonb keeps no order) gives the same bytes.
-_encode_json = json.JSONEncoder(
-    separators=(",", ":"), ensure_ascii=False, allow_nan=False, sort_keys=True
-).encode
+_encode_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False, sort_keys=True).encode
 _quote = json.encoder.encode_basestring
 
 

@@ -75,9 +75,7 @@ def executions_queue(worker_id: int) -> Queue:
 
 def packs_queue(worker_id: int) -> Queue:
     """The queue of pack events; each worker has its own, so that every one hears them."""
-    return Queue(
-        f"worker.{worker_id}.packs", ((EVENTS, PACK_REGISTERED), (EVENTS, PACK_DELETED)), _DEAD_LETTERED
-    )
+    return Queue(f"worker.{worker_id}.packs", ((EVENTS, PACK_REGISTERED), (EVENTS, PACK_DELETED)), _DEAD_LETTERED)
 
 
 def cancel_queue(worker_id: int) -> Queue:
@@ -108,14 +106,17 @@ def worker_queues(worker_id: int) -> tuple[Queue, ...]:
     )
 
 
+def dead_letter_binding(worker_id: int) -> Queue:
+    """The binding of this worker's dispatches to the dead-letter queue, which goes when the worker leaves for good."""
+    return Queue(DEAD_LETTER_QUEUE.name, ((DEAD_LETTERS, dispatch_key(worker_id)),), DEAD_LETTER_QUEUE.arguments)
+
+
 def owned_queues(worker_id: int) -> tuple[str, ...]:
     """Names of the queues that belong to one worker alone and go when it leaves for good."""
     return tuple(f"worker.{worker_id}.{part}" for part in ("executions", "packs", "cancel"))
 
 
-def executions_subscription(
-    worker_id: int, slots: int, on_delivery: Callable[[Delivery], None]
-) -> Subscription:
+def executions_subscription(worker_id: int, slots: int, on_delivery: Callable[[Delivery], None]) -> Subscription:
     """Subscribe to dispatches, two more than ``slots``: a free slot never waits for the network."""
     return Subscription(
         queue=executions_queue(worker_id),

@@ -1,0 +1,33 @@
+"""Prepare one environment as a worker would, and print where it is: ENVS_DIR PACKS_DIR PACK CONFIG_JSON INTERPRETER."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from agent.environments.manager import EnvironmentManager
+from agent.environments.request import EnvironmentRequest
+from agent.errors import EnvironmentFailed
+from agent.runtimes.model import ExecutionConfig
+
+
+def main(envs: str, packs: str, pack: str, config: str, interpreter: str) -> str:
+    """Return the environment's directory."""
+    manager = EnvironmentManager(runtime_envs_dir=Path(envs), packs_base_dir=Path(packs))
+    request = EnvironmentRequest(
+        pack_ref=pack,
+        pack_dir=Path(packs, pack),
+        dir_name="python",
+        config=ExecutionConfig.from_json(json.loads(config)),
+        interpreter=interpreter,
+        interpreter_version="3",
+    )
+    try:
+        return str(manager.ensure(request).env_dir)
+    except EnvironmentFailed as error:
+        return f"failed: {error}"
+
+
+if __name__ == "__main__":
+    print(main(*sys.argv[1:]), flush=True)

@@ -1,0 +1,184 @@
+"""Many who want one environment at once, builders that die or hang, and builds that nobody wants any more."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from agent.errors import EnvironmentFailed
+from agent.process.request import Ending
+from agent.process.stop import StopRequest
+from tests.integration.environment_site import PYTHON, Site, counting_interpreter, quick_config, run_in
+
+MODULE = ("-m", "tests.children.ensure_environment")
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    site = Site(tmp_path)
+    (site.pack("env_plain") / "manifest.txt").write_text("")
+    return site
+
+
+def start(site: Site, config: object, interpreter: str = PYTHON) -> subprocess.Popen[str]:
+    """Prepare the environment in another process."""
+    return subprocess.Popen(
+        [PYTHON, *MODULE, site.envs, site.packs, "env_plain", json.dumps(config), interpreter],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+
+
+def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def gone(pid: int) -> bool:
+    """Whether the process is no more; a zombie that its parent hasn't collected is no more."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def test_eight_threads_and_two_processes_build_exactly_once(site: Site, tmp_path: Path) -> None:
+    log, installs = tmp_path / "log", tmp_path / "installs"
+    interpreter = counting_interpreter(tmp_path / "bin/python3", log)
+    config = quick_config("sh", "-c", f'sleep 0.3; echo one >> "{installs}"')
+    request = site.request("env_plain", config, interpreter=interpreter, interpreter_version="3")
+    others = [start(site, config, interpreter) for _ in range(2)]
+    barrier = threading.Barrier(8)
+
+    def ensure(_: int) -> str:
+        barrier.wait()
+        return str(site.manager.ensure(request).env_dir)
+
+    with ThreadPoolExecutor(8) as pool:
+        mine = set(pool.map(ensure, range(8)))
+    theirs = {process.communicate(timeout=60)[0].strip() for process in others}
+    assert mine == theirs
+    assert len(mine) == 1
+    assert len(log.read_text().splitlines()) == 1
+    assert installs.read_text() == "one\n"
+
+
+def test_those_who_wait_for_a_build_that_fails_fail_with_it(site: Site, tmp_path: Path) -> None:
+    installs = tmp_path / "installs"
+    config = quick_config("sh", "-c", f'echo try >> "{installs}"; sleep 0.5; echo no luck >&2; exit 1')
+    request = site.request("env_plain", config)
+    barrier = threading.Barrier(4)
+
+    def ensure(_: int) -> str:
+        barrier.wait()
+        try:
+            return str(site.manager.ensure(request))
+        except EnvironmentFailed as error:
+            return str(error)
+
+    with ThreadPoolExecutor(4) as pool:
+        said = list(pool.map(ensure, range(4)))
+    assert all("no luck" in text for text in said)
+    assert installs.read_text() == "try\n"
+    with pytest.raises(EnvironmentFailed):
+        site.manager.ensure(request)
+    assert installs.read_text() == "try\ntry\n"
+
+
+def test_what_a_killed_builder_left_is_never_used(site: Site, tmp_path: Path) -> None:
+    pid_file, slow = tmp_path / "pid", tmp_path / "slow"
+    slow.touch()
+    config = quick_config(
+        "sh", "-c", f'if [ -e "{slow}" ]; then rm "{slow}"; echo $$ > "{pid_file}"; exec sleep 60; fi'
+    )
+    builder = start(site, config)
+    until(lambda: pid_file.exists() and pid_file.read_text().strip())
+    [half] = (site.envs / "env_plain").glob(".python.*-*")
+    builder.kill()
+    builder.communicate()
+    try:
+        prepared = site.manager.ensure(site.request("env_plain", config))
+    finally:
+        os.killpg(int(pid_file.read_text()), signal.SIGKILL)
+    assert prepared.env_dir != half
+    assert not half.exists()
+    assert run_in(prepared, "print(1)") == "1"
+
+
+def test_a_hanging_installer_is_killed_with_its_group(site: Site, tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    config = quick_config("sh", "-c", f'sleep 60 & echo $$ $! > "{pids}"; echo still busy >&2; wait')
+    manager = site.new_manager(install_timeout=0.5)
+    with pytest.raises(EnvironmentFailed, match=r"no end within 0\.5 s") as caught:
+        manager.ensure(site.request("env_plain", config))
+    assert caught.value.step == "install dependencies"
+    assert not caught.value.cancelled
+    assert "still busy" in str(caught.value)
+    for pid in pids.read_text().split():
+        until(lambda pid=pid: gone(int(pid)))  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("way", ["flag", "stop"])
+def test_a_cancelled_execution_ends_its_build_and_the_next_one_builds(site: Site, tmp_path: Path, way: str) -> None:
+    pids, quick = tmp_path / "pids", tmp_path / "quick"
+    config = quick_config("sh", "-c", f'test -e "{quick}" || {{ echo $$ > "{pids}"; exec sleep 60; }}')
+    flag, stop = threading.Event(), StopRequest()
+    request = site.request("env_plain", config, **({"cancelled": flag.is_set} if way == "flag" else {"stop": stop}))
+
+    def cancel() -> None:
+        until(lambda: pids.exists() and pids.read_text().strip())
+        flag.set()
+        stop.ask(Ending.CANCELLED)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(cancel)
+        started = time.monotonic()
+        with pytest.raises(EnvironmentFailed, match="was cancelled") as caught:
+            site.manager.ensure(request)
+    assert caught.value.cancelled
+    assert time.monotonic() - started < 20
+    until(lambda: gone(int(pids.read_text())))
+    stop.close()
+    quick.touch()
+    assert site.manager.ensure(site.request("env_plain", config)).env_dir is not None
+
+
+def test_waiting_for_another_process_ends_with_cancellation(site: Site, tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    config = quick_config("sh", "-c", f'touch "{started}"; sleep 3')
+    builder = start(site, config)
+    until(started.exists)
+    flag = threading.Event()
+    threading.Timer(0.1, flag.set).start()
+    before = time.monotonic()
+    with pytest.raises(EnvironmentFailed, match="cancelled while waiting"):
+        site.manager.ensure(site.request("env_plain", config, interpreter_version="3", cancelled=flag.is_set))
+    assert time.monotonic() - before < 2
+    assert builder.communicate(timeout=60)[0].startswith(str(site.envs))
+
+
+def test_a_pack_that_is_deleted_while_it_is_built_leaves_nothing_in_use(site: Site, tmp_path: Path) -> None:
+    started, go_on = tmp_path / "started", tmp_path / "go_on"
+    config = quick_config("sh", "-c", f'touch "{started}"; until [ -e "{go_on}" ]; do sleep 0.02; done')
+    request = site.request("env_plain", config)
+    with ThreadPoolExecutor(1) as pool:
+        building = pool.submit(site.manager.ensure, request)
+        until(started.exists)
+        site.manager.remove("env_plain")
+        go_on.touch()
+        with pytest.raises(EnvironmentFailed):
+            building.result(timeout=30)
+    assert site.manager.ensure(request).env_dir is not None

@@ -1,4 +1,4 @@
-"""What runs before the entry script, instead of PyInstaller's own: the importer of the frozen modules, and nothing else.
+"""What runs before the entry script, instead of PyInstaller's own: the importer of frozen modules, and nothing else.
 
 PyInstaller's version also lists the program's directory, imports ctypes to patch it and removes VIRTUAL_ENV: that costs
 time at every start, and the container's environment is not ours to change.

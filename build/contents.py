@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import encodings
+import pkgutil
 from pathlib import Path
 
 #: Modules that something imports but the agent never reaches. Each line says who would bring it in.
@@ -55,14 +57,45 @@ EXCLUDED_MODULES = [
     "numpy",
     "shapely",
     "tzdata",
+    # pycryptodome takes ctypes where there is no cffi
+    "cffi",
     "backports",
+    "pycparser",
 ]
 
 #: Errors are named by their docstrings.
 KEEPS_DOCSTRINGS = {"agent.errors"}
 
+#: Encodings that Python, zipimport or a protocol library asks for by name; the agent's own texts are all UTF-8.
+_ENCODINGS = (
+    "aliases",
+    "ascii",
+    "cp437",
+    "idna",
+    "latin_1",
+    "unicode_escape",
+    "utf_16",
+    "utf_16_le",
+    "utf_8",
+    "utf_8_sig",
+)
+
+#: Modules that are imported before our importer of frozen modules works.
+_FIRST_MODULES = ("encodings", *(f"encodings.{name}" for name in ("aliases", "ascii", "cp437", "latin_1", "utf_8")))
+
 #: Files that PyInstaller's hooks collect: metadata of packages, type stubs, sources.
 _EXCLUDED_SUFFIXES = (".pyi", ".py", ".c", ".h", "/py.typed", "/RECORD", "/INSTALLER", "/WHEEL", "/REQUESTED")
+
+
+def needed_before_importer(name: str) -> bool:
+    """Tell whether a module must lie in ``base_library.zip``, where Python itself finds it."""
+    return name in _FIRST_MODULES
+
+
+def excluded_encodings() -> list[str]:
+    """Return all other encodings: some of them are large tables."""
+    names = (module.name for module in pkgutil.iter_modules(encodings.__path__))
+    return [f"encodings.{name}" for name in names if name not in _ENCODINGS]
 
 
 def excluded(path: str) -> bool:
@@ -74,6 +107,6 @@ def data_files(root: Path) -> list[tuple[str, str]]:
     """Return what the agent reads at run time: its SQL and the core pack's definitions of runtimes."""
     files = [(str(path), str(path.parent.relative_to(root))) for path in sorted(root.glob("agent/**/*.sql"))]
     core = root / "packs" / "core"
-    for path in [core / "pack.yaml", *sorted((core / "runtimes").glob("*.yaml"))]:
-        files.append((str(path), str("agent/data/packs" / path.parent.relative_to(root / "packs"))))
-    return files
+    definitions = [core / "pack.yaml", *sorted((core / "runtimes").glob("*.yaml"))]
+    target = Path("agent/data/packs")
+    return files + [(str(path), str(target / path.parent.relative_to(root / "packs"))) for path in definitions]

@@ -14,7 +14,10 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import zipfile
 from pathlib import Path
+
+import contents
 
 BUILD = Path(__file__).resolve().parent
 
@@ -40,6 +43,7 @@ def main(tree: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
     freeze(work)
     copy_files(work / "dist" / "attune-agent", tree)
+    shrink_base_library(tree / "_internal" / "base_library.zip")
     copy_libc(tree / "libc")
     copy_authorities(tree / "cacert.pem")
     strip(tree)
@@ -67,6 +71,17 @@ def copy_files(source: Path, tree: Path) -> None:
             target = tree / path.relative_to(source)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
+
+
+def shrink_base_library(path: Path) -> None:
+    """Keep what Python needs before the frozen modules can be imported; the others are in the program's own archive."""
+    with zipfile.ZipFile(path) as old:
+        files = {name: old.read(name) for name in sorted(old.namelist())}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as new:
+        for name, code in files.items():
+            module = name.removesuffix(".pyc").removesuffix("/__init__").replace("/", ".")
+            if contents.needed_before_importer(module):
+                new.writestr(zipfile.ZipInfo(name), code)
 
 
 def copy_libc(directory: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from freeze import LOADERS
 BUILD = Path(__file__).resolve().parent
 LAUNCHER = BUILD / "launcher"
 
-LEVEL = 22
+LEVEL = 19
 #: 2**23 bytes: what a first start needs in memory for unpacking, beyond 1 MB.
 WINDOW_LOG = 23
 
@@ -55,7 +56,7 @@ def main(tree: Path, program: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="pack-") as directory:
         work = Path(directory)
         (work / "payload.zst").write_bytes(compress(tree, files))
-        (work / "contents.c").write_text(contents_source(tree, files, version(tree)))
+        (work / "contents.c").write_text(contents_source(tree, files, version()))
         link(work, program)
     digest = hashlib.sha256(program.read_bytes()).hexdigest()
     program.with_name(program.name + ".sha256").write_text(f"{digest}  {program.name}\n")
@@ -71,14 +72,18 @@ def in_order(tree: Path) -> list[Path]:
 def describe(tree: Path, path: Path) -> PackedFile:
     """Measure one file."""
     content = path.read_bytes()
-    return PackedFile(path.relative_to(tree).as_posix(), len(content), hashlib.blake2b(content, digest_size=32).digest())
+    return PackedFile(
+        path.relative_to(tree).as_posix(), len(content), hashlib.blake2b(content, digest_size=32).digest()
+    )
 
 
-def version(tree: Path) -> str:
+def version() -> str:
     """Return the version of the agent in the source tree that was frozen."""
-    scope: dict[str, str] = {}
-    exec((BUILD.parent / "agent" / "__init__.py").read_text(), scope)
-    return scope["__version__"]
+    text = (BUILD.parent / "agent" / "__init__.py").read_text()
+    found = re.search(r'^__version__ = "([0-9A-Za-z.+-]+)"$', text, re.MULTILINE)
+    if found is None:
+        raise SystemExit("agent/__init__.py holds no version")
+    return found[1]
 
 
 def compress(tree: Path, files: list[PackedFile]) -> bytes:

@@ -7,7 +7,7 @@ import sys
 
 
 def settle() -> None:
-    """Keep the lock on the unpacked files out of children, and let ``sys.executable`` name a program that can be started.
+    """Keep the lock on the unpacked files out of children; let ``sys.executable`` name what can be started.
 
     The launcher (``build/launcher/start.c``) hands over the path of the one-file agent and the descriptor that holds a
     shared lock on the unpacked files. Outside the frozen program both are missing and nothing happens.

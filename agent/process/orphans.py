@@ -22,7 +22,7 @@ def kill_orphans(marker: str) -> int:
     wanted = os.fsencode(marker)
     killed = 0
     for _ in range(_MAX_ROUNDS):
-        found = [pid for pid in _inherited() if _carries(pid, wanted)]
+        found = [pid for pid in inherited() if _carries(pid, wanted)]
         if not found:
             break
         for pid in found:
@@ -33,7 +33,7 @@ def kill_orphans(marker: str) -> int:
     return killed
 
 
-def _inherited() -> Iterator[int]:
+def inherited() -> Iterator[int]:
     """Yield our children that nobody here waits for. The kernel gives orphans to the main thread."""
     try:
         with open(f"/proc/self/task/{os.getpid()}/children", "rb", buffering=0) as listing:

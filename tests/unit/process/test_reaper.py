@@ -1,0 +1,95 @@
+"""The reaper takes orphans' zombies and leaves those that somebody waits for."""
+
+import contextlib
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from agent.process.children import Children
+from agent.process.prctl import become_subreaper
+from agent.process.reaper import Reaper
+
+
+@pytest.fixture
+def zombie() -> Iterator[Callable[[], int]]:
+    made: list[int] = []
+
+    def make() -> int:
+        pid = os.posix_spawn("/bin/true", ["true"], {})
+        made.append(pid)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        return pid
+
+    yield make
+    for pid in made:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+
+
+def is_there(pid: int) -> bool:
+    return os.path.exists(f"/proc/{pid}")
+
+
+def test_a_zombie_nobody_waits_for_is_reaped(zombie: Callable[[], int]) -> None:
+    pid = zombie()
+    assert Reaper(Children()).reap() >= 1
+    assert not is_there(pid)
+
+
+def test_a_registered_child_keeps_its_status_for_its_waiter(zombie: Callable[[], int]) -> None:
+    children = Children()
+    with children.starting() as mine:
+        pid = zombie()
+        mine.add(pid)
+    Reaper(children).reap()
+    assert os.waitpid(pid, 0) == (pid, 0)
+
+
+def test_nothing_is_reaped_while_a_spawn_is_under_way(zombie: Callable[[], int]) -> None:
+    children = Children()
+    with children.starting():
+        pid = zombie()
+        assert Reaper(children).reap() == 0
+    assert is_there(pid)
+
+
+def test_an_orphan_is_found_behind_a_child_that_is_waited_for(zombie: Callable[[], int]) -> None:
+    children = Children()
+    ours, orphan, ours_too = zombie(), zombie(), zombie()
+    with children.starting() as mine:
+        mine.update({ours, ours_too})
+    assert Reaper(children).reap() == 1
+    assert (is_there(ours), is_there(orphan), is_there(ours_too)) == (True, False, True)
+
+
+def test_an_orphan_is_gone_within_a_tenth_of_a_second_of_its_death() -> None:
+    assert become_subreaper()
+    reaper = Reaper(Children())
+    thread = threading.Thread(target=reaper.run)
+    shell = subprocess.run(
+        ["/bin/sh", "-c", "sleep 0.05 >/dev/null & echo $!"], capture_output=True, text=True, check=True
+    )
+    orphan = int(shell.stdout)
+    thread.start()
+    try:
+        while is_alive(orphan):
+            time.sleep(0.002)
+        died = time.monotonic()
+        while is_there(orphan):
+            assert time.monotonic() - died < 0.1
+            time.sleep(0.002)
+    finally:
+        reaper.stop()
+        thread.join()
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -160,6 +160,21 @@ def test_a_connection_lost_in_use_is_unavailability_and_the_next_use_works(
     assert notes(opened) == []
 
 
+def test_a_server_that_became_a_standby_is_left_with_every_connection(opened: Database) -> None:
+    with opened.connection() as first, opened.connection() as second:
+        before = {first.info.backend_pid, second.info.backend_pid}
+
+    def write() -> None:
+        with opened.connection() as connection:
+            connection.execute("SET TRANSACTION READ ONLY")  # what a standby says without being asked
+            connection.execute("INSERT INTO note VALUES ('lost')")
+
+    with pytest.raises(DatabaseUnavailable, match="read-only"):
+        write()
+    with opened.connection() as first, opened.connection() as second:
+        assert not before & {first.info.backend_pid, second.info.backend_pid}
+
+
 def test_an_unreachable_server_is_reported_at_once_by_name_and_without_the_password() -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))

@@ -1,0 +1,58 @@
+#!/bin/sh
+# Install what the tests need and this machine lacks: with apt on Debian as root; elsewhere say what is missing.
+# With CI=true something missing is a failure.
+set -eu
+
+say() { printf '%s\n' "$*" >&2; }
+
+# Programs that show that a package is there (the first that is found counts), and its name in Debian.
+needs() {
+    cat <<'TABLE'
+rabbitmq-server:/usr/sbin/rabbitmq-server rabbitmq-server
+postgres:/usr/lib/postgresql/*/bin/postgres postgresql
+ruby ruby
+go golang-go
+Rscript r-base-core
+node:nodejs nodejs
+npm npm
+javac default-jdk-headless
+perl perl
+gcc gcc
+TABLE
+}
+
+missing() {
+    needs | while read -r programs package; do
+        found=
+        old_ifs=$IFS
+        IFS=:
+        for program in $programs; do
+            IFS=$old_ifs
+            case $program in
+                /*) for path in $program; do [ -x "$path" ] && found=1; done ;;
+                *) command -v "$program" >/dev/null 2>&1 && found=1 ;;
+            esac
+        done
+        [ -n "$found" ] || printf '%s ' "$package"
+    done
+}
+
+packages=$(missing)
+[ -n "$packages" ] || exit 0
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    say "installing for the tests: $packages"
+    # The tests run servers of their own: with this run level the packages' services are not started.
+    export RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq || true
+    # shellcheck disable=SC2086 - the packages are words
+    apt-get install -qq -y --no-install-recommends $packages >/dev/null || true
+    packages=$(missing)
+    [ -n "$packages" ] || exit 0
+fi
+
+say "missing for the tests: $packages"
+if [ "${CI:-}" = true ]; then
+    exit 1
+fi
+say "the tests that need them are skipped; on Debian: sudo apt-get install $packages"

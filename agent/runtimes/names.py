@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 # The reference's groups, in the order of detection; `native` is never detected.
@@ -27,6 +28,7 @@ _FILE_EXTENSIONS = {
     "perl": ".pl",
     "r": ".R",
 }
+_UNSAFE = re.compile(r"^[.-]|[^A-Za-z0-9._+-]")
 _ASCII_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
 
@@ -34,6 +36,21 @@ def normalize_runtime_name(name: str) -> str:
     """Return the canonical name (``nodejs`` → ``node``); an unknown one only loses white space and capitals."""
     plain = name.strip().translate(_ASCII_LOWER)
     return _CANONICAL.get(plain, plain)
+
+
+def language_of(name: str, ref: str) -> str:
+    """Return the language of a runtime row: by its name, else by the last part of its ref, else its own name."""
+    known = (normalize_runtime_name(text) for text in (name, ref.rsplit(".", 1)[-1]))
+    return next((language for language in known if language in ALIASES), normalize_runtime_name(name))
+
+
+def environment_name(name: str, version: str | None = None) -> str:
+    """Return the directory of a runtime's environments below their pack (R8): ``node``, ``node-20``.
+
+    Names and versions come from packs: what could leave the directory, or surprise a shell, becomes ``_``.
+    """
+    text = normalize_runtime_name(name) + (f"-{version.strip()}" if version else "")
+    return _UNSAFE.sub("_", text)
 
 
 def default_aliases(name: str) -> tuple[str, ...]:

@@ -92,6 +92,14 @@ class Section:
             raise ValueError(f"{self.name(key)} must be true or false, not {kind(value)}")
         return bool(value)
 
+    def number(self, key: str, default: int) -> int:
+        """The whole number below ``key``."""
+        value = self._data.get(key, default)
+        if not isinstance(value, int) or isinstance(value, bool):
+            # One kind of error for every malformed document, whatever is wrong with it.
+            raise ValueError(f"{self.name(key)} must be a whole number, not {kind(value)}")  # noqa: TRY004
+        return value
+
     def choice(self, key: str, allowed: tuple[_Choice, ...]) -> _Choice:
         """One of ``allowed``, whose first is the default."""
         value = self.text(key, allowed[0])

@@ -1,0 +1,100 @@
+"""The JSON in which a worker tells the scheduler what it can do (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.runtimes.detected import DetectedInterpreter
+
+_EFFECTS = ("no_schedule", "prefer_no_schedule")
+
+
+@dataclass(frozen=True)
+class WorkerFacts:
+    """Everything that goes into ``worker.capabilities``.
+
+    ``detected`` is for agents only: a full worker passes none, and ``runtime_versions`` once they are verified.
+    ``extra`` are the keys of ``worker.capabilities`` in the configuration: they win over the keys made here.
+    """
+
+    worker_version: str
+    max_concurrent_executions: int
+    runtimes: Sequence[str] = ()
+    agent_mode: bool = False
+    agent_binary_name: str | None = None
+    agent_binary_version: str | None = None
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    taints: Sequence[Any] = ()
+    detected: Sequence[DetectedInterpreter] = ()
+    runtime_versions: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def build_capabilities(facts: WorkerFacts) -> tuple[dict[str, Any], list[str]]:
+    """Return the object, and a warning for each label or taint that was left out."""
+    warnings: list[str] = []
+    capabilities: dict[str, Any] = {
+        "max_concurrent_executions": facts.max_concurrent_executions,
+        "worker_version": facts.worker_version,
+        "runtimes": list(facts.runtimes),
+    }
+    if facts.agent_mode:
+        capabilities["agent_mode"] = True
+    for key, text in (
+        ("agent_binary_name", facts.agent_binary_name),
+        ("agent_binary_version", facts.agent_binary_version),
+    ):
+        if text is not None and text.strip():
+            capabilities[key] = text.strip()
+    placement = {"labels": _labels(facts.labels, warnings), "taints": _taints(facts.taints, warnings)}
+    capabilities |= {key: value for key, value in placement.items() if value}
+    if facts.detected:
+        capabilities["detected_interpreters"] = [
+            {"name": item.name, "path": item.path, "version": item.version} for item in facts.detected
+        ]
+    if facts.runtime_versions:
+        capabilities["runtime_versions"] = {name: list(found) for name, found in facts.runtime_versions.items()}
+    capabilities |= {key: value for key, value in facts.extra.items() if key != "runtimes"}
+    return capabilities, warnings
+
+
+def _labels(labels: Mapping[str, Any], warnings: list[str]) -> dict[str, str]:
+    valid = {}
+    for key, value in labels.items():
+        if _says_something(key) and _says_something(value):
+            valid[key.strip()] = value.strip()
+        else:
+            warnings.append(f"worker.labels: {key!r}: {value!r} is left out; both must be texts that aren't blank")
+    return valid
+
+
+def _taints(taints: Sequence[Any], warnings: list[str]) -> list[dict[str, str]]:
+    valid = []
+    for taint in taints:
+        problem = _taint_problem(taint)
+        if problem:
+            warnings.append(f"worker.taints: {taint!r} is left out; {problem}")
+            continue
+        entry = {"key": taint["key"].strip()}
+        if taint.get("value") is not None:
+            entry["value"] = taint["value"].strip()
+        valid.append(entry | {"effect": taint.get("effect") or _EFFECTS[0]})
+    return valid
+
+
+def _taint_problem(taint: Any) -> str | None:
+    if not isinstance(taint, Mapping):
+        return "a taint has a key, and may have a value and an effect"
+    if not _says_something(taint.get("key")):
+        return "its key must be a text that isn't blank"
+    if taint.get("value") is not None and not _says_something(taint["value"]):
+        return "its value must be a text that isn't blank"
+    if (taint.get("effect") or _EFFECTS[0]) not in _EFFECTS:
+        return f"its effect must be {' or '.join(_EFFECTS)}"
+    return None
+
+
+def _says_something(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())

@@ -1,0 +1,92 @@
+"""Run verification commands: each subject's in order until one succeeds, all subjects side by side."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import regex
+
+from agent.process.command import CommandOutcome
+from agent.process.parallel import run_commands
+from agent.runtimes.checks import Check
+from agent.runtimes.machine import Machine
+from agent.runtimes.probe import find_program
+
+log = logging.getLogger(__name__)
+
+#: Seconds that one pattern may search: patterns come with packs, and some would search for ever.
+_PATTERN_TIMEOUT = 0.5
+#: Commands that run at the same time.
+_WIDTH = 16
+
+_Argv = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """``check`` is the one that succeeded, None when none did; ``reason`` says which, or why not."""
+
+    check: Check | None
+    reason: str
+    output: str = ""
+
+
+def run_checks(subjects: Sequence[Sequence[Check]], machine: Machine) -> list[Answer]:
+    """Return one answer for each subject, in order. A command that several ask for runs once."""
+    answers = [Answer(None, "" if checks else "nothing says how to verify it") for checks in subjects]
+    outcomes: dict[_Argv, CommandOutcome | None] = {}
+    turn = 0
+    while waiting := [i for i, checks in enumerate(subjects) if answers[i].check is None and turn < len(checks)]:
+        commands = {(subjects[i][turn].binary, *subjects[i][turn].args) for i in waiting}
+        outcomes |= _run([argv for argv in commands if argv not in outcomes], machine)
+        for i in waiting:
+            check = subjects[i][turn]
+            answers[i] = _judge(check, outcomes[check.binary, *check.args], answers[i])
+        turn += 1
+    return answers
+
+
+def _run(commands: Sequence[_Argv], machine: Machine) -> dict[_Argv, CommandOutcome | None]:
+    """Run the commands whose program is here; None stands for the others, mostly versions that this machine lacks."""
+    outcomes: dict[_Argv, CommandOutcome | None] = dict.fromkeys(commands)
+    here = [(argv, path) for argv in commands if (path := find_program(argv[0], machine.search_path))]
+    for start in range(0, len(here), _WIDTH):
+        batch = here[start : start + _WIDTH]
+        results = run_commands([(path, *argv[1:]) for argv, path in batch], timeout=machine.timeout, env=machine.env)
+        outcomes |= {argv: result for (argv, _), result in zip(batch, results, strict=True)}
+    return outcomes
+
+
+def _judge(check: Check, outcome: CommandOutcome | None, before: Answer) -> Answer:
+    output, problem = "", "no such program" if "/" in check.binary else "not found on PATH"
+    if outcome is not None:
+        output = (outcome.stdout + outcome.stderr).decode("utf-8", "replace")
+        problem = _problem(check, outcome, output)
+    if not problem:
+        return Answer(check, f"{check} succeeded", output)
+    if not check.optional:
+        log.debug("verification failed: %s: %s", check, problem)
+    return Answer(None, "; ".join(filter(None, (before.reason, f"{check}: {problem}"))))
+
+
+def _problem(check: Check, outcome: CommandOutcome, output: str) -> str:
+    """Why the outcome is no success; empty when it is one."""
+    if outcome.kind != "exited":
+        return outcome.reason
+    if outcome.exit_code != check.exit_code:
+        return outcome.reason or f"exit code {outcome.exit_code}"
+    return "" if check.pattern is None else _mismatch(check, check.pattern, output)
+
+
+def _mismatch(check: Check, pattern: str, output: str) -> str:
+    try:
+        found = regex.search(pattern, output, timeout=_PATTERN_TIMEOUT)
+    except TimeoutError:
+        log.warning("verification by %s: pattern %r takes too long", check, pattern)
+        return f"its pattern found nothing within {_PATTERN_TIMEOUT:g} s"
+    except (regex.error, RecursionError, OverflowError, MemoryError) as error:
+        log.warning("verification by %s: pattern %r is malformed: %s", check, pattern, error)
+        return f"its pattern is malformed ({error})"
+    return "" if found else "its output doesn't match the pattern"

@@ -1,0 +1,34 @@
+-- name: runtimes
+SELECT id, ref, name, aliases, pack, pack_ref, distributions, installation, execution_config, auto_detected,
+       detection_config
+  FROM runtime
+ ORDER BY ref;
+
+-- name: runtime_versions
+SELECT id, runtime, runtime_ref, version, execution_config, distributions, is_default, available, verified_at
+  FROM runtime_version
+ ORDER BY runtime_ref, version_major DESC NULLS LAST, version_minor DESC NULLS LAST, version_patch DESC NULLS LAST;
+
+-- name: insert_runtime
+-- Another agent that finds the same interpreter at the same moment is not an error.
+INSERT INTO runtime (ref, description, name, aliases, distributions, installation, installers, execution_config,
+                     auto_detected, detection_config)
+VALUES (%(ref)s, %(description)s, %(name)s, %(aliases)s, %(distributions)s, %(installation)s, '{}'::jsonb,
+        %(execution_config)s, TRUE, %(detection_config)s)
+ON CONFLICT (ref) DO NOTHING
+RETURNING id;
+
+-- name: mark_available
+UPDATE runtime_version SET available = TRUE, verified_at = now() WHERE id = ANY (%(ids)s);
+
+-- name: mark_unavailable
+UPDATE runtime_version SET available = FALSE, verified_at = now() WHERE id = ANY (%(ids)s);
+
+-- name: other_offers
+-- What the other live workers say of themselves; the executor takes a worker for dead after 90 seconds.
+SELECT capabilities -> 'runtime_versions' AS runtime_versions,
+       capabilities -> 'detected_interpreters' AS detected_interpreters
+  FROM worker
+ WHERE id IS DISTINCT FROM %(worker)s
+   AND status IN ('active', 'busy')
+   AND last_heartbeat > now() - interval '90 seconds';

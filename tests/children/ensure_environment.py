@@ -1,4 +1,7 @@
-"""Prepare one environment as a worker would, and print where it is: ENVS_DIR PACKS_DIR PACK CONFIG_JSON INTERPRETER."""
+"""Prepare one environment as a worker would, and print where it is: ENVS_DIR PACKS_DIR PACK CONFIG_JSON INTERPRETER.
+
+It says "ready" when it is, and begins when it is given a line, or the end, of input.
+"""
 
 from __future__ import annotations
 
@@ -30,4 +33,6 @@ def main(envs: str, packs: str, pack: str, config: str, interpreter: str) -> str
 
 
 if __name__ == "__main__":
+    print("ready", flush=True)
+    sys.stdin.readline()
     print(main(*sys.argv[1:]), flush=True)

@@ -275,6 +275,7 @@ def ensure_in_another_process(site: Site, config: object, *, user: int | None = 
     """Run the small program that prepares an environment, as another user if asked to."""
     done = subprocess.run(
         [PYTHON, *MODULE, site.envs, site.packs, "env_plain", json.dumps(config), PYTHON],
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
@@ -283,7 +284,7 @@ def ensure_in_another_process(site: Site, config: object, *, user: int | None = 
         env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), **env},
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    return done.stdout.removeprefix("ready\n").strip()
 
 
 @pytest.mark.parametrize("home", [None, "/nonexistent"])

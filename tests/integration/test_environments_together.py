@@ -31,13 +31,24 @@ def site(tmp_path: Path) -> Site:
 
 
 def start(site: Site, config: object, interpreter: str = PYTHON) -> subprocess.Popen[str]:
-    """Prepare the environment in another process."""
-    return subprocess.Popen(
+    """Start another process that prepares the environment when it is told to go."""
+    process = subprocess.Popen(
         [PYTHON, *MODULE, site.envs, site.packs, "env_plain", json.dumps(config), interpreter],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def go(process: subprocess.Popen[str]) -> None:
+    """Let a started process begin."""
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
 
 
 def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
@@ -61,7 +72,7 @@ def test_eight_threads_and_two_processes_build_exactly_once(site: Site, tmp_path
     config = quick_config("sh", "-c", f'sleep 0.3; echo one >> "{installs}"')
     request = site.request("env_plain", config, interpreter=interpreter, interpreter_version="3")
     others = [start(site, config, interpreter) for _ in range(2)]
-    barrier = threading.Barrier(8)
+    barrier = threading.Barrier(8, action=lambda: [go(process) for process in others])
 
     def ensure(_: int) -> str:
         barrier.wait()
@@ -105,6 +116,7 @@ def test_what_a_killed_builder_left_is_never_used(site: Site, tmp_path: Path) ->
         "sh", "-c", f'if [ -e "{slow}" ]; then rm "{slow}"; echo $$ > "{pid_file}"; exec sleep 60; fi'
     )
     builder = start(site, config)
+    go(builder)
     until(lambda: pid_file.exists() and pid_file.read_text().strip())
     [half] = (site.envs / "env_plain").glob(".python.*-*")
     builder.kill()
@@ -160,6 +172,7 @@ def test_waiting_for_another_process_ends_with_cancellation(site: Site, tmp_path
     started = tmp_path / "started"
     config = quick_config("sh", "-c", f'touch "{started}"; sleep 3')
     builder = start(site, config)
+    go(builder)
     until(started.exists)
     flag = threading.Event()
     threading.Timer(0.1, flag.set).start()

@@ -17,8 +17,29 @@ class Command:
     run: Callable[[list[str]], int]
 
 
+def _doctor(words: list[str]) -> int:
+    from agent.cli.doctor import doctor
+
+    return doctor(words)
+
+
+def _health(words: list[str]) -> int:
+    from agent.cli.health import health
+
+    return health(words)
+
+
+def _install(words: list[str]) -> int:
+    raise UsageError("only the one-file agent installs itself", hint="build it: make build-agent")
+
+
 # Each ``run`` imports its module when it is called: ``--detect-only`` must not pay for ``doctor``.
-COMMANDS: dict[str, Command] = {}
+# The one-file agent's launcher answers ``install`` and ``health`` itself.
+COMMANDS: dict[str, Command] = {
+    "install": Command("DIR [--verify]: put this program, unpacked and ready, into DIR", _install),
+    "doctor": Command("[--json]: check this container and say what is wrong and what to do", _doctor),
+    "health": Command("[--live]: exit 0 while the agent of this container is ready (live)", _health),
+}
 
 
 def run_command(name: str, words: list[str]) -> int:

@@ -46,6 +46,13 @@ def test_however_the_input_is_split_the_output_is_that_of_the_whole(
         assert not any(form in whole for form in forms_of(value))
 
 
+@pytest.mark.parametrize("form", sorted(forms_of(SECRET)))
+def test_every_form_is_masked_wherever_it_is_split(form: str) -> None:
+    masker, shown = Masker([SECRET]), form.encode()
+    for cut in range(1, len(shown)):
+        assert stream(masker, [b"<" + shown[:cut], shown[cut:] + b">"]) == b"<***>"
+
+
 @given(st.text(min_size=4), st.binary(max_size=5), st.binary(max_size=5))
 def test_no_encoding_of_a_secret_survives(value: str, before: bytes, after: bytes) -> None:
     assume(len(value.strip()) >= 4 and "*" not in value)

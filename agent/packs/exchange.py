@@ -5,12 +5,14 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import shutil
 from pathlib import Path
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
-# A file system or kernel that can't exchange: EINVAL, ENOSYS, EOPNOTSUPP; EPERM under a seccomp filter.
-_UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
+# A file system or kernel that can't exchange: EINVAL, ENOSYS, EOPNOTSUPP; EPERM under a seccomp filter; EXDEV for a
+# directory that comes with the container's image.
+_UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EXDEV)
 
 
 def exchange(new: Path, place: Path) -> None:
@@ -24,14 +26,24 @@ def exchange(new: Path, place: Path) -> None:
     if not os.path.lexists(place):
         new.rename(place)
     elif not _exchanged(new, place):
-        # Without the system call there is a moment without the directory.
-        old = new.with_name(f"{new.name}.old")
+        _replace(new, place)
+
+
+def _replace(new: Path, place: Path) -> None:
+    """Do without the system call: there is a moment without the directory."""
+    old = new.with_name(f"{new.name}.old")
+    try:
         place.rename(old)
-        try:
-            new.rename(place)
-        except OSError:
-            old.rename(place)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
             raise
+        shutil.rmtree(place)  # it can't be moved: overlay file systems don't rename directories of an image
+    try:
+        new.rename(place)
+    except OSError:
+        if old.exists():
+            old.rename(place)
+        raise
 
 
 def _exchanged(first: Path, second: Path) -> bool:

@@ -9,6 +9,7 @@ import click
 from rich.text import Text
 
 from agent.cli.deployment import Deployment
+from agent.cli.settings_page import settings_page
 from agent.cli.tables import console as make_console
 from agent.cli.tables import make_table, plain, print_json
 from agent.configuration.fields import Field, fields, value_of
@@ -18,9 +19,13 @@ from agent.logs import MASK, mask_url
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--changed", is_flag=True, help="Only those that differ from the default.")
+@click.option("--page", is_flag=True, hidden=True, help="Print the reference page.")
 @click.pass_obj
-def settings(deployment: Deployment, as_json: bool, changed: bool) -> None:
+def settings(deployment: Deployment, as_json: bool, changed: bool, page: bool) -> None:
     """Show every setting, its value and where it came from."""
+    if page:
+        click.echo(settings_page(), nl=False)
+        return
     loaded = deployment.loaded
     rows = [
         (field, shown(field, value_of(loaded.settings, key)), loaded.sources[key])

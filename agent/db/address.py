@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os.path
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -30,6 +32,12 @@ _FOREIGN_SPELLINGS = {
     "ssl-cert": "sslcert",
     "ssl-key": "sslkey",
 }
+# Where distributions keep the authorities that a machine trusts: Debian and Alpine, Red Hat, SUSE.
+_TRUSTED = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+)
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,9 @@ def address_of(settings: DatabaseSettings, *, application_name: str) -> Address:
     parameters = {
         **_KEEPALIVE,
         "connect_timeout": max(2, math.ceil(settings.connect_timeout)),
+        **_authorities(given),
         **given,
+        "client_encoding": "UTF8",
         "application_name": application_name,
     }
     # A schema of a test must not see what another one left in public.
@@ -106,6 +116,19 @@ def _understood(url: str) -> str:
         if name in known:
             options.append(f"{name}={value}")
     return f"{scheme}{separator}{credentials}{at}{target}?{'&'.join(options)}"
+
+
+def _authorities(given: dict[str, Any]) -> dict[str, str]:
+    """Trust the machine's authorities where a certificate must be verified and nobody says by which.
+
+    libpq would ask for ``~/.postgresql/root.crt``, which only a person has.
+    """
+    mode = given.get("sslmode") or _default("sslmode") or ""
+    named = given.get("sslrootcert") or _default("sslrootcert")
+    # Not Path.expanduser: that one raises where the UID has no home.
+    if not mode.startswith("verify-") or named or Path(os.path.expanduser("~/.postgresql/root.crt")).is_file():
+        return {}
+    return next(({"sslrootcert": path} for path in _TRUSTED if Path(path).is_file()), {})
 
 
 def _default(keyword: str) -> str | None:

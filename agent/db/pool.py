@@ -24,7 +24,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 class Database:
-    """The database of the settings, as its schema's user sees it."""
+    """The database that the settings name; every connection works in their schema."""
 
     def __init__(self, settings: DatabaseSettings, *, application_name: str) -> None:
         """Prepare; nothing is connected yet. ``application_name`` shows up in ``pg_stat_activity``.

@@ -20,8 +20,10 @@ pytestmark = pytest.mark.postgres
 UNNAMED_UID = 54321
 CONNECT = """
 import sys
+from agent.db import address
 from agent.db.pool import Database
 from agent.settings import DatabaseSettings
+address._TRUSTED = (sys.argv[2],)
 database = Database(DatabaseSettings(url=sys.argv[1]), application_name="attune-test")
 with database.connection() as connection:
     print(*connection.execute("SELECT current_user").fetchone())
@@ -45,6 +47,16 @@ def test_verify_full_accepts_the_server_that_the_authority_vouches_for(tls_serve
 
 def test_the_spelling_of_the_other_services_works_too(tls_server: TlsServer) -> None:
     assert uses_tls(tls_server.url(f"ssl-mode=verify-full&ssl-root-cert={tls_server.authority}"))
+
+
+def test_verify_full_trusts_the_machines_authorities_when_none_is_named(
+    tls_server: TlsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.db.address._TRUSTED", ("/nonexistent", str(tls_server.authority)))
+    assert uses_tls(tls_server.url("sslmode=verify-full"))
+    monkeypatch.setattr("agent.db.address._TRUSTED", (str(tls_server.stranger),))
+    with pytest.raises(DatabaseUnavailable, match="certificate verify failed"):
+        uses_tls(tls_server.url("sslmode=verify-full"))
 
 
 def test_verify_full_refuses_a_server_that_a_stranger_vouches_for(tls_server: TlsServer) -> None:
@@ -72,9 +84,9 @@ def test_a_wrong_password_is_unavailability_and_is_not_repeated(tls_server: TlsS
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can take a UID that has no name")
 def test_a_uid_without_a_name_or_a_home_connects_as_postgres(tls_server: TlsServer) -> None:
-    url = tls_server.url(f"sslmode=verify-full&sslrootcert={tls_server.authority}", user="")
+    url = tls_server.url("sslmode=verify-full", user="")
     done = subprocess.run(
-        [sys.executable, "-c", CONNECT, url],
+        [sys.executable, "-c", CONNECT, url, str(tls_server.authority)],
         user=UNNAMED_UID,
         group=UNNAMED_UID,
         extra_groups=[],

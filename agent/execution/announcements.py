@@ -42,7 +42,14 @@ def announce_finish(
     ended_at: datetime,
 ) -> list[Outgoing]:
     """Tell that an execution has ended as its row says; without an action the contract has no completion."""
-    messages = [status_changed(execution_id, action_ref, previous, status, changed_at=ended_at)]
-    if action_id is not None:
-        messages.append(execution_completed(execution_id, action_id, action_ref, status, result, completed_at=ended_at))
-    return messages
+    changed = status_changed(execution_id, action_ref, previous, status, changed_at=ended_at)
+    if action_id is None:
+        return [changed]
+    return [changed, announce_completion(execution_id, action_id, action_ref, status, result, ended_at)]
+
+
+def announce_completion(
+    execution_id: int, action_id: int, action_ref: str, status: str, result: Mapping[str, Any], ended_at: datetime
+) -> Outgoing:
+    """Tell the executor that an execution is over: it releases its concurrency slot and advances workflows."""
+    return execution_completed(execution_id, action_id, action_ref, status, result, completed_at=ended_at)

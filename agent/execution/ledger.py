@@ -18,7 +18,7 @@ from agent.execution.report import Report
 from agent.execution.running import RunningExecutions
 from agent.execution.spool import Spool
 from agent.execution.store import Claim, ExecutionStore, Finished
-from agent.mq.broker import Delivery, Publisher
+from agent.mq.broker import MAX_BACKLOG, Delivery, Publisher
 
 log = logging.getLogger(__name__)
 
@@ -187,6 +187,8 @@ class Ledger:
             self._settle_reports(doubtful, self._store.already_finished(doubtful), only_written=True)
 
     def _next_offers(self) -> list[_Offer]:
+        if self._publisher.backlog > MAX_BACKLOG // 2:
+            return []  # the broker is away: what is claimed now could not be announced
         return [self._offers.popleft() for _ in range(min(self._free, len(self._offers)))]
 
     def _settle_claims(self, offers: Sequence[_Offer], new: Sequence[int], claims: Sequence[Claim]) -> None:

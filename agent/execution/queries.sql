@@ -1,6 +1,6 @@
 -- name: claim
--- The conditional update is the claim (E1): whoever changes the row runs the execution. The stamp changes whenever
--- the action, its runtime or one of the runtime's versions does, so that cached definitions are never stale.
+-- The conditional update is the claim (E1): whoever changes the row runs the execution. The stamps change
+-- whenever the action, and whenever its runtime or one of its versions does, so that nothing cached is ever stale.
 WITH claimed AS (
     UPDATE execution
        SET status = 'running', started_at = now()
@@ -11,7 +11,8 @@ WITH claimed AS (
 )
 SELECT c.id, a.id, c.action_ref, c.config, c.env_vars, c.parent, c.enforcement, c.executor, c.permission_set_refs,
        c.workflow_task, c.started_at, f.rule_ref, f.trigger_ref, p.action_ref,
-       concat_ws('.', a.xmin::text, r.xmin::text,
+       a.xmin::text,
+       concat_ws('.', r.xmin::text,
                  (SELECT sum(v.xmin::text::bigint) FROM runtime_version v WHERE v.runtime = a.runtime))
   FROM claimed c
   LEFT JOIN action a ON a.id = coalesce(c.action, (SELECT x.id FROM action x WHERE x.ref = c.action_ref))

@@ -23,7 +23,7 @@ class Scratch:
 
     def __init__(self, candidates: Sequence[str]) -> None:
         """The first of ``candidates`` that can be written is used, and asked for again when it fills up."""
-        self._candidates = tuple(candidates)
+        self.candidates = tuple(candidates)
 
     def write(self, data: bytes, *, suffix: str = "", mode: int = 0o400) -> str:
         """Write a new file and return its path; the caller removes it.
@@ -32,7 +32,7 @@ class Scratch:
             InvalidExecution: no candidate can be written; the message names each with its reason.
         """
         reasons = []
-        for directory in self._candidates:
+        for directory in self.candidates:
             try:
                 return _write(directory, data, suffix, mode)
             except OSError as error:
@@ -44,7 +44,7 @@ class Scratch:
 
     def first_writable(self) -> Path | None:
         """Return the first directory that can be written, None where there is none."""
-        for directory in self._candidates:
+        for directory in self.candidates:
             with contextlib.suppress(OSError):
                 os.unlink(_write(directory, b"", "", 0o600))
                 return Path(directory)

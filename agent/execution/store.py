@@ -29,13 +29,15 @@ Row = tuple[Any, ...]
 class Claim:
     """An execution that is ours now, with what must be read fresh for each one.
 
-    ``stamp`` changes whenever the action's or its runtime's definition does; ``keys`` are the stored secrets of all
-    executions claimed with it, ``cut_out`` those taken out of its own parameters.
+    ``stamp`` changes whenever the action's definition does, ``runtime_stamp`` whenever its runtime's or one of its
+    versions' does. ``keys`` are the stored secrets of all executions claimed with it, ``cut_out`` those taken out of
+    its own parameters.
     """
 
     execution: Execution
     action_id: int | None
     stamp: str
+    runtime_stamp: str
     keys: tuple[StoredKey, ...]
     cut_out: tuple[CutOut, ...]
 
@@ -275,7 +277,7 @@ def _claims(claims: psycopg.Cursor[Row], keys: psycopg.Cursor[Row], secrets: psy
     for row in secrets.fetchall():
         cut_out.setdefault(row[0], []).append(CutOut(*row[1:]))
     return [
-        Claim(Execution(*row[:14]), row[1], row[14], stored, tuple(cut_out.get(row[0], ())))
+        Claim(Execution(*row[:14]), row[1], row[14] or "", row[15], stored, tuple(cut_out.get(row[0], ())))
         for row in claims.fetchall()
     ]
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from agent.errors import BrokerError, DatabaseError
 from agent.execution.store import ExecutionStore
+from agent.mq import topology
 from agent.mq.broker import Broker, Delivery, Publisher
 from agent.mq.messages import execution_requested
 
@@ -17,13 +18,13 @@ class Handback:
     """A permanent worker finds them in its queue when it returns; an ephemeral one gives them to the executor."""
 
     def __init__(
-        self, store: ExecutionStore, broker: Broker, publisher: Publisher, *, queues: Sequence[str], ephemeral: bool
+        self, store: ExecutionStore, broker: Broker, publisher: Publisher, *, worker_id: int, ephemeral: bool
     ) -> None:
-        """``store`` is used by the stopping thread alone; ``queues`` are the worker's own."""
+        """``store`` is used by the stopping thread alone."""
         self._store = store
         self._broker = broker
         self._publisher = publisher
-        self._queues = queues
+        self._worker_id = worker_id
         self._ephemeral = ephemeral
         self._deserted = False
 
@@ -69,7 +70,8 @@ class Handback:
         if not self._deserted:
             return
         try:
-            self._broker.delete(self._queues)
+            queues, binding = topology.owned_queues(self._worker_id), topology.dead_letter_binding(self._worker_id)
+            self._broker.delete(queues, unbind=[binding])
         except BrokerError as error:
             log.warning("this worker's queues are left behind: %s", error)
 

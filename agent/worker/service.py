@@ -9,9 +9,13 @@ from enum import Enum
 
 from agent.configuration import Loaded
 from agent.errors import AgentError, DatabaseError
+from agent.mq import topology
+from agent.presence.health_socket import HealthSocket
 from agent.process.prctl import become_subreaper, hide_memory
 from agent.process.request import Ending
-from agent.worker.assembly import Assembly, assemble
+from agent.threads import ThreadGroup
+from agent.worker.assembly import Parts, assemble
+from agent.worker.foundation import Foundation, lay_foundation
 from agent.worker.reconciliation import reconcile
 from agent.worker.signals import StopSignals
 
@@ -20,10 +24,12 @@ log = logging.getLogger(__name__)
 #: Seconds of the shutdown time that are kept to interrupt, kill and report what did not end by itself (E11).
 _KILL_RESERVE, _REPORT_RESERVE = 5.0, 3.0
 _SUBSCRIBE_PATIENCE = 30.0
+#: Seconds that the threads get together to end once nothing is left to do.
+_JOIN_PATIENCE = 5.0
 
 
 class StartupMode(Enum):
-    """How a worker starts (E15): a full worker prepares everything, an agent only what an execution asks for."""
+    """How a worker starts: a full worker prepares everything, an agent only what an execution asks for."""
 
     WORKER = "worker"
     AGENT = "agent"
@@ -41,7 +47,7 @@ def run_worker(loaded: Loaded, *, mode: StartupMode) -> int:
         service = WorkerService(loaded, mode, signals)
         try:
             service.start()
-            service.wait()
+            signals.stop.wait()
         finally:
             service.stop()
     return service.exit_code
@@ -55,67 +61,58 @@ class WorkerService:
         self._loaded = loaded
         self._mode = mode
         self._signals = signals
-        self._parts: Assembly | None = None
+        self._threads = ThreadGroup(on_death=self._thread_died)
+        self._base: Foundation | None = None
+        self._parts: Parts | None = None
+        self._health = HealthSocket(is_live=self.is_live, is_ready=self.is_ready)
         self._active = False
-        self._draining = threading.Event()
+        self._failed = threading.Event()
         self.exit_code = 0
 
     def start(self) -> None:
         """Register, declare, reconcile, beat, consume, and only then become active (E15)."""
-        settings = self._loaded.settings
-        agent_mode = self._mode is StartupMode.AGENT
-        parts = assemble(self._loaded, agent_mode=agent_mode, on_death=self._thread_died, on_lost=self._seat_lost)
+        worker = self._loaded.settings.worker
+        base = self._base = lay_foundation(self._loaded, agent_mode=self._mode is StartupMode.AGENT)
+        seating = base.seat.take(patience=worker.shutdown_timeout, giving_up=self._signals.stop)
+        base.broker.declare(topology.worker_queues(seating.worker_id))
+        parts = assemble(base, seating.worker_id, restore_active=lambda: self._active, on_lost=self._seat_lost)
         self._parts = parts
-        seating = parts.seat.take(patience=settings.worker.shutdown_timeout, giving_up=self._signals.stop)
-        parts.join(seating.worker_id)
-        parts.broker.declare(parts.queues)
-        parts.threads.start("publisher", parts.publisher.run)
+        self._threads.start("publisher", parts.publisher.run)
         reconcile(
             parts.store,
             parts.publisher,
             parts.spool,
             previous_heartbeat=seating.previous_heartbeat,
-            interval=settings.worker.heartbeat_interval,
+            interval=worker.heartbeat_interval,
         )
-        parts.threads.start("heartbeat", parts.heartbeat.run)
-        parts.threads.start("ledger", parts.ledger.run)
-        parts.slots.start(parts.threads)
+        self._threads.start("heartbeat", parts.heartbeat.run)
+        self._threads.start("ledger", parts.ledger.run)
+        parts.slots.start(self._threads)
         for name, consumer in parts.consumers.items():
-            parts.threads.start(f"consumer-{name}", consumer.run)
+            self._threads.start(f"consumer-{name}", consumer.run)
+        self._threads.start("health", self._health.run)
         self._wait_for_subscriptions(parts)
-        parts.seat.set_status("active")
+        base.seat.set_status("active")
         self._active = True
-        parts.threads.start("setup", parts.setup.run)
+        self._threads.start("setup", parts.setup.run)
         if self._mode is StartupMode.WORKER:
             parts.setup.prepare_all()
-        log.info("worker %s is active", settings.worker.name, extra={"worker": seating.worker_id})
+        log.info("worker %s (id %d) is active", worker.name, seating.worker_id)
 
-    def _wait_for_subscriptions(self, parts: Assembly) -> None:
+    def _wait_for_subscriptions(self, parts: Parts) -> None:
         deadline = time.monotonic() + _SUBSCRIBE_PATIENCE
         while not all(consumer.subscribed for consumer in parts.consumers.values()):
             if self._signals.stop.wait(0.01) or time.monotonic() > deadline:
                 return
 
-    def wait(self) -> None:
-        """Return when a signal or a failure asks for the end."""
-        self._signals.stop.wait()
-
-    @property
-    def ready(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether the worker is registered and the broker delivers to it now."""
         parts = self._parts
         return parts is not None and self._active and all(c.subscribed for c in parts.consumers.values())
 
-    @property
-    def live(self) -> bool:
-        """Whether the service's threads do their work, whatever database and broker do."""
-        parts = self._parts
-        return parts is not None and not self._signals.stop.is_set()
-
-    @property
-    def restore_active(self) -> bool:
-        """Whether a heartbeat may set the status back to ``active`` (E12)."""
-        return self._active and not self._draining.is_set()
+    def is_live(self) -> bool:
+        """Whether the service does its work, whatever database and broker do; draining is work, too."""
+        return not self._failed.is_set()
 
     def stop(self) -> None:
         """Drain and leave. The order is the promise:
@@ -124,44 +121,63 @@ class WorkerService:
         runs may finish; the rest is interrupted and killed; every end is written and published; inactive is the last
         write; then the connections go.
         """
-        parts = self._parts
-        if parts is None:
-            return
         started = time.monotonic()
-        self._draining.set()
-        budget = self._loaded.settings.worker.shutdown_timeout
+        base, parts = self._base, self._parts
+        if base is None:
+            return
         try:
-            if parts.joined:
-                self._drain(parts, started + max(0.0, budget - _KILL_RESERVE - _REPORT_RESERVE))
+            if parts is not None:
+                reserve = _KILL_RESERVE + _REPORT_RESERVE
+                budget = max(0.0, self._loaded.settings.worker.shutdown_timeout - reserve)
+                self._drain(base, parts, started + budget)
+                self._close(parts)
         finally:
-            parts.close()
+            self._active = False
+            self._health.stop()
+            base.seat.leave()
+            base.database.close()
+        left = self._threads.join(_JOIN_PATIENCE)
+        if left:
+            log.warning("threads that did not end: %s", ", ".join(left))
         if self._signals.hurry.is_set():
             self.exit_code = self.exit_code or 75
 
-    def _drain(self, parts: Assembly, finish_by: float) -> None:
-        self._set_status(parts, "busy")
-        for name in ("executions", "packs"):
-            parts.consumers[name].stop()
-        offers = parts.ledger.drain(_REPORT_RESERVE)
-        parts.handback.give_back(offers)
+    def _drain(self, base: Foundation, parts: Parts, finish_by: float) -> None:
+        self._active = False  # a heartbeat must not bring `active` back
+        self._set_status(base, "busy")
+        parts.consumers["executions"].stop()
+        parts.consumers["packs"].stop()
+        parts.setup.stop()
+        parts.handback.give_back(parts.ledger.drain(_REPORT_RESERVE))
         if len(parts.running):
             log.info("draining: %d executions are running", len(parts.running))
-        while not self._signals.hurry.is_set() and time.monotonic() < finish_by:
+        while time.monotonic() < finish_by and not self._signals.hurry.is_set():
             if parts.running.wait_empty(0.1):
                 break
         if parts.running.stop_all(Ending.SHUTDOWN):
             parts.running.wait_empty(_KILL_RESERVE + 1.0)
+        parts.slots.stop()
         if not (parts.ledger.settled(_REPORT_RESERVE) and parts.publisher.flush(_REPORT_RESERVE)):
-            log.warning("not everything could be reported; the next start under this name goes on with it")
-        self._set_status(parts, "inactive")
+            log.warning("not everything could be reported: the next start under this name goes on with it")
+        parts.handback.delete_queues()
+        self._set_status(base, "inactive")
 
-    def _set_status(self, parts: Assembly, status: str) -> None:
+    def _close(self, parts: Parts) -> None:
+        parts.heartbeat.stop()
+        for consumer in parts.consumers.values():
+            consumer.close()
+        parts.ledger.stop()
+        parts.publisher.close()
+        parts.handback.close()
+
+    def _set_status(self, base: Foundation, status: str) -> None:
         try:
-            parts.seat.set_status(status)
+            base.seat.set_status(status)
         except DatabaseError as error:
-            log.warning("can't set the worker's status to %s: %s", status, error)
+            log.warning("can't set this worker's status to %s: %s", status, error)
 
     def _thread_died(self, name: str, error: BaseException) -> None:
+        self._failed.set()
         self.exit_code = error.exit_code if isinstance(error, AgentError) else 70
         self._signals.stop.set()
 

@@ -19,6 +19,7 @@ import psycopg
 from agent.mq import topology
 from tests.services.rabbitmq import RabbitNode
 
+ROOT = Path(__file__).resolve().parents[2]
 NOOP_SCRIPT = "#!/bin/sh\n:\n"
 PACK = "bench"
 
@@ -80,10 +81,9 @@ def _prepare(stack: Stack) -> None:
     actions.mkdir(parents=True)
     (actions / "noop.sh").write_text(NOOP_SCRIPT)
     (actions / "hello.sh").write_text("#!/bin/sh\necho hello\n")
-    attune = [sys.executable, "-m", "agent.cli.operator"]
-    root = Path(__file__).resolve().parents[2]
-    for arguments in (["db", "migrate"], ["pack", "register", str(root / "packs" / "core")]):
-        subprocess.run([*attune, *arguments], env=stack.environment, cwd=root, check=True, stdout=subprocess.DEVNULL)
+    attune = [sys.executable, "-c", "from agent.cli.operator import main; main()"]
+    for arguments in (["db", "migrate"], ["pack", "register", str(ROOT / "packs" / "core")]):
+        subprocess.run([*attune, *arguments], env=stack.environment, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     with stack.connect() as connection:
         connection.execute("INSERT INTO pack (ref, label, version) VALUES ('bench', 'Bench', '1.0.0')")
         for action in ("noop", "hello"):
@@ -105,7 +105,7 @@ def _prepare(stack: Stack) -> None:
 
 def start_agent(stack: Stack, **extra: str) -> tuple[subprocess.Popen[bytes], int]:
     """Start an agent and wait until it is active; return it and its worker id."""
-    agent = subprocess.Popen([sys.executable, "-m", "agent"], env={**stack.environment, **extra})
+    agent = subprocess.Popen([sys.executable, "-m", "agent"], env={**stack.environment, **extra}, cwd=ROOT)
     stack.agents.append(agent)
     deadline = time.monotonic() + 60
     with stack.connect() as connection:

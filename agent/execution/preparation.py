@@ -1,0 +1,246 @@
+"""From a claimed execution to a process: secrets, parameters, runtime, version, environment, command, variables."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.environments.manager import EnvironmentManager
+from agent.environments.request import EnvironmentRequest, PreparedEnvironment
+from agent.errors import InvalidExecution
+from agent.execution.entrypoint import Inline, Script, resolve_entrypoint
+from agent.execution.inline import plan_inline
+from agent.execution.masking import Masker
+from agent.execution.model import Action, Execution, effective_timeout
+from agent.execution.parameters import merge_parameters, serialise
+from agent.execution.scratch import Scratch
+from agent.execution.secrets import resolve_secrets
+from agent.execution.store import Claim
+from agent.execution.tokens import execution_token
+from agent.execution.variables import Site, build_environment
+from agent.process.stop import StopRequest
+from agent.runtimes.registry import RuntimeRegistry, UsableRuntime
+from agent.runtimes.selection import SelectedVersion, VersionSelector
+
+log = logging.getLogger(__name__)
+
+_NO_SECRETS = Masker()
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """Everything the process runner needs; ``temporary_files`` are removed when the process has ended."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: str | None
+    stdin: bytes
+    timeout: float | None
+    masker: Masker
+    temporary_files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PreparerSettings:
+    """What preparing depends on beside the execution; sizes in bytes, times in seconds."""
+
+    packs_base_dir: str
+    site: Site
+    container: Mapping[str, str]
+    default_timeout: float
+    max_parameter_bytes: int
+    encryption_key: str | None
+    jwt_secret: str | None
+
+
+class Preparer:
+    """Shared by all slots."""
+
+    def __init__(
+        self,
+        settings: PreparerSettings,
+        *,
+        registry: RuntimeRegistry,
+        versions: VersionSelector,
+        environments: EnvironmentManager,
+        scratch: Scratch,
+    ) -> None:
+        """Resolve runtimes in ``registry``, their versions with ``versions``, build with ``environments``."""
+        self._settings = settings
+        self._registry = registry
+        self._versions = versions
+        self._environments = environments
+        self._scratch = scratch
+        self._stamps: dict[int, str] = {}
+
+    def prepare(self, claim: Claim, action: Action, stop: StopRequest) -> Preparation:
+        """Prepare one execution.
+
+        Raises:
+            InvalidExecution: it can't be run as it is (UnmetConstraint, SecretUnavailable are kinds of it).
+            EnvironmentFailed: the isolated environment it needs can't be had.
+            DatabaseError: a runtime that isn't known here could not be looked up.
+        """
+        execution = claim.execution
+        secrets = resolve_secrets(action, execution.config, claim.keys, claim.cut_out, self._settings.encryption_key)
+        for warning in secrets.warnings:
+            log.warning("execution %d: %s", execution.id, warning)
+        parameters = merge_parameters(secrets.config, action.param_schema, secrets.parameters)
+        document = serialise(parameters, action.parameter_format, self._settings.max_parameter_bytes)
+        pack_dir = os.path.join(self._settings.packs_base_dir, action.pack_ref)
+        usable = self._runtime(claim, action)
+        selected = self._versions.select(usable, action.runtime_version_constraint)
+        environment = self._environment(action, usable, selected, pack_dir, stop)
+        command = _Command(self._scratch)
+        try:
+            command.build(action, usable, selected, environment, pack_dir, parameters, document)
+            env = self._variables(execution, action, environment, command.parameter_file)
+        except BaseException:
+            command.discard()
+            raise
+        return Preparation(
+            argv=command.argv,
+            env=env,
+            cwd=pack_dir if os.path.isdir(pack_dir) else None,
+            stdin=command.stdin,
+            timeout=effective_timeout(execution, action, self._settings.default_timeout),
+            masker=Masker(secrets.values) if secrets.values else _NO_SECRETS,
+            temporary_files=tuple(command.files),
+        )
+
+    def _runtime(self, claim: Claim, action: Action) -> UsableRuntime:
+        if action.runtime is None:
+            found = self._registry.for_file(action.entrypoint)
+            if found is None:
+                raise InvalidExecution(
+                    f"{action.ref} names no runtime and none runs a file like {action.entrypoint[:100]!r}",
+                    hint="give the action a runner_type",
+                )
+            return found
+        # Rows change rarely, and then their stamp does: until then nothing is read again.
+        if self._stamps.get(action.runtime) != claim.runtime_stamp:
+            self._registry.refresh()
+            self._stamps[action.runtime] = claim.runtime_stamp
+        return self._registry.resolve(action.runtime)
+
+    def _environment(
+        self, action: Action, usable: UsableRuntime, selected: SelectedVersion, pack_dir: str, stop: StopRequest
+    ) -> PreparedEnvironment | None:
+        config = selected.config
+        if config.environment is None and not config.env_vars:
+            return None
+        prepared = self._environments.ensure(
+            EnvironmentRequest(
+                pack_ref=action.pack_ref,
+                pack_dir=Path(pack_dir),
+                dir_name=selected.env_name,
+                config=config,
+                interpreter=config.interpreter.binary,
+                interpreter_version=selected.actual,
+                pack_id=action.pack,
+                runtime_id=usable.runtime.id,
+                runtime_ref=usable.runtime.ref,
+                runtime_version_id=selected.version_id,
+                version=selected.version,
+                stop=stop,
+            )
+        )
+        if prepared.warning is not None:
+            log.warning("%s: %s", action.ref, prepared.warning)
+        return prepared
+
+    def _variables(
+        self,
+        execution: Execution,
+        action: Action,
+        environment: PreparedEnvironment | None,
+        parameter_file: str | None,
+    ) -> dict[str, str]:
+        env_vars = {} if environment is None else environment.env_vars
+        token = None
+        if execution.permission_set_refs and self._settings.jwt_secret is not None:
+            timeout = effective_timeout(execution, action, self._settings.default_timeout)
+            token = execution_token(execution, timeout=timeout, secret=self._settings.jwt_secret, now=time.time())
+        env, warnings = build_environment(
+            self._settings.container,
+            self._settings.site,
+            execution,
+            action,
+            env_vars,
+            api_token=token,
+            parameter_file=parameter_file,
+        )
+        for warning in warnings:
+            log.warning("execution %d: %s", execution.id, warning)
+        return env
+
+
+class _Command:
+    """The command line, its standard input and the temporary files it needs."""
+
+    def __init__(self, scratch: Scratch) -> None:
+        self._scratch = scratch
+        self.argv: tuple[str, ...] = ()
+        self.stdin = b""
+        self.parameter_file: str | None = None
+        self.files: list[str] = []
+
+    def build(
+        self,
+        action: Action,
+        usable: UsableRuntime,
+        selected: SelectedVersion,
+        environment: PreparedEnvironment | None,
+        pack_dir: str,
+        parameters: Mapping[str, object],
+        document: bytes,
+    ) -> None:
+        interpreter = selected.config.interpreter
+        binary = interpreter.binary if environment is None else environment.interpreter
+        words = (binary, *interpreter.args) if binary else ()
+        script = resolve_entrypoint(action, pack_dir, is_shell=usable.name == "shell")
+        self._deliver(action, document)
+        if isinstance(script, Script):
+            self.argv = (*words, script.path)
+        else:
+            self._inline(script, words, selected, parameters)
+
+    def _deliver(self, action: Action, document: bytes) -> None:
+        if action.parameter_delivery == "file":
+            self.parameter_file = self._file(document)
+        elif action.parameter_delivery == "stdin":
+            self.stdin = document + b"\n"
+        else:
+            raise InvalidExecution(f"parameter_delivery is {action.parameter_delivery!r}, not stdin or file")
+
+    def _inline(
+        self, script: Inline, words: tuple[str, ...], selected: SelectedVersion, parameters: Mapping[str, object]
+    ) -> None:
+        plan = plan_inline(
+            script.text,
+            words,
+            selected.config.inline_execution,
+            parameters,
+            writable=self._scratch.first_writable() is not None,
+        )
+        self.argv = plan.argv
+        if plan.content is not None:
+            content = plan.content.encode("utf-8", "surrogateescape")
+            self.argv = (*plan.argv, self._file(content, suffix=plan.suffix))
+        if plan.stdin is not None:
+            self.stdin = plan.stdin
+
+    def _file(self, content: bytes, *, suffix: str = "") -> str:
+        path = self._scratch.write(content, suffix=suffix)
+        self.files.append(path)
+        return path
+
+    def discard(self) -> None:
+        """Remove what was written for a process that is not going to run."""
+        for path in self.files:
+            os.unlink(path)
+

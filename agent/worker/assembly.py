@@ -1,0 +1,151 @@
+"""Put the parts of a registered worker together; here stands which part knows which."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from agent.environments.manager import EnvironmentManager
+from agent.environments.store import EnvironmentStore
+from agent.execution.ledger import Ledger
+from agent.execution.logfiles import ArtifactFiles
+from agent.execution.preparation import Preparer, PreparerSettings
+from agent.execution.runner import ActionRunner, RunnerSettings
+from agent.execution.running import RunningExecutions
+from agent.execution.scratch import Scratch, scratch_candidates
+from agent.execution.spool import Spool
+from agent.execution.store import ExecutionStore
+from agent.execution.variables import Site
+from agent.mq import topology
+from agent.mq.broker import Consumer, Publisher
+from agent.presence.heartbeat import Heartbeat
+from agent.runtimes.selection import VersionSelector
+from agent.runtimes.store import record_verdicts
+from agent.worker.advertising import Advertiser
+from agent.worker.foundation import Foundation
+from agent.worker.handback import Handback
+from agent.worker.handlers import Handlers
+from agent.worker.needs import EnvironmentNeeds
+from agent.worker.setup import Setup
+from agent.worker.slots import Slots
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts that the service starts and stops."""
+
+    store: ExecutionStore
+    ledger: Ledger
+    slots: Slots
+    running: RunningExecutions
+    spool: Spool
+    publisher: Publisher
+    consumers: Mapping[str, Consumer]
+    heartbeat: Heartbeat
+    setup: Setup
+    handback: Handback
+
+
+def assemble(
+    base: Foundation, worker_id: int, *, restore_active: Callable[[], bool], on_lost: Callable[[], None]
+) -> Parts:
+    """Make all parts for the worker with this id; nothing is started."""
+    settings = base.loaded.settings
+    files = ArtifactFiles(settings.artifacts_dir)
+    scratch = Scratch(scratch_candidates(settings.worker.scratch_dir, base.machine.env, settings.artifacts_dir))
+    writable = Scratch([str(settings.artifacts_dir), *scratch.candidates]).first_writable()
+    spool = Spool(None if writable is None else writable / f".attune-spool-{worker_id}")
+    running = RunningExecutions()
+    store = ExecutionStore(base.database, worker_id=worker_id, files=files)
+    publisher = base.broker.publisher()
+    versions = VersionSelector(
+        base.machine,
+        reverify_after=settings.worker.reverify_after,
+        record=partial(record_verdicts, base.database, worker_id=worker_id),
+    )
+    environments = EnvironmentManager(
+        runtime_envs_dir=settings.runtime_envs_dir,
+        packs_base_dir=settings.packs_base_dir,
+        store=EnvironmentStore(base.database),
+        worker_id=lambda: worker_id,
+        create_timeout=settings.worker.environment_timeout,
+        install_timeout=settings.worker.install_timeout,
+    )
+    preparer = Preparer(
+        _preparer_settings(base), registry=base.registry, versions=versions, environments=environments, scratch=scratch
+    )
+    runner = ActionRunner(preparer, files, _runner_settings(base))
+    # The ledger assigns to the slots and the slots report to the ledger; consumers come last and are looked up late.
+    consumers: dict[str, Consumer] = {}
+    ledger = Ledger(
+        store,
+        slots=settings.worker.max_concurrent_tasks,
+        running=running,
+        publisher=publisher,
+        settle=lambda deliveries: consumers["executions"].settle(deliveries),
+        assign=lambda assignment: slots.assign(assignment),
+        spool=spool,
+    )
+    slots = Slots(settings.worker.max_concurrent_tasks, runner=runner, running=running, report=ledger.report)
+    stopping = threading.Event()
+    setup = Setup(
+        base.registry,
+        versions,
+        environments,
+        EnvironmentNeeds(
+            base.database,
+            base.registry,
+            versions,
+            packs_base_dir=settings.packs_base_dir,
+            cancelled=stopping.is_set,
+        ),
+        Advertiser(base.facts, base.seat.set_capabilities, allowed=base.offered.allowed),
+        stopping,
+    )
+    handlers = Handlers(ledger, running, setup.pack_event)
+    for name, subscription in (
+        ("executions", topology.executions_subscription(worker_id, slots.count, handlers.dispatch)),
+        ("packs", topology.packs_subscription(worker_id, handlers.pack_event)),
+        ("cancel", topology.cancel_subscription(worker_id, handlers.cancel)),
+    ):
+        consumers[name] = base.broker.consumer(subscription)
+    heartbeat = Heartbeat(
+        base.seat,
+        interval=settings.worker.heartbeat_interval,
+        restore_active=restore_active,
+        on_lost=on_lost,
+    )
+    handback = Handback(
+        ExecutionStore(base.database, worker_id=worker_id, files=files),
+        base.broker,
+        publisher,
+        worker_id=worker_id,
+        ephemeral=settings.worker.ephemeral,
+    )
+    return Parts(store, ledger, slots, running, spool, publisher, consumers, heartbeat, setup, handback)
+
+
+def _preparer_settings(base: Foundation) -> PreparerSettings:
+    settings = base.loaded.settings
+    return PreparerSettings(
+        packs_base_dir=str(settings.packs_base_dir),
+        site=Site(base.loaded.api_url, str(settings.artifacts_dir), str(settings.runtime_envs_dir)),
+        container=base.machine.env,
+        default_timeout=settings.worker.task_timeout,
+        max_parameter_bytes=settings.worker.max_parameter_bytes,
+        encryption_key=settings.security.encryption_key,
+        jwt_secret=settings.security.jwt_secret,
+    )
+
+
+def _runner_settings(base: Foundation) -> RunnerSettings:
+    worker = base.loaded.settings.worker
+    return RunnerSettings(
+        max_stdout_bytes=worker.max_stdout_bytes,
+        max_stderr_bytes=worker.max_stderr_bytes,
+        log_policy=worker.execution_log_retention_policy,
+        log_limit=worker.execution_log_retention_limit,
+        encryption_key=base.loaded.settings.security.encryption_key,
+    )

@@ -1,0 +1,87 @@
+"""Which environments the actions of packs will want on this machine, chosen just as an execution would choose them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from agent.db.pool import Database
+from agent.db.queries import load_queries
+from agent.environments.request import EnvironmentRequest
+from agent.errors import AgentError
+from agent.runtimes.registry import RuntimeRegistry
+from agent.runtimes.selection import VersionSelector
+
+log = logging.getLogger(__name__)
+
+
+class EnvironmentNeeds:
+    """Reads what packs need; used by the setup thread."""
+
+    def __init__(
+        self,
+        database: Database,
+        registry: RuntimeRegistry,
+        versions: VersionSelector,
+        *,
+        packs_base_dir: Path,
+        cancelled: Callable[[], bool],
+    ) -> None:
+        """``cancelled`` is asked while environments are built."""
+        self._database = database
+        self._registry = registry
+        self._versions = versions
+        self._packs_base_dir = packs_base_dir
+        self._cancelled = cancelled
+
+    def of(self, pack_ref: str | None = None) -> list[EnvironmentRequest]:
+        """Return what one pack needs, or all packs, each environment once; what can't run here is left out.
+
+        Raises:
+            DatabaseError: the packs can't be read.
+        """
+        with self._database.connection() as connection:
+            query = load_queries("agent.worker")["needed_runtimes"]
+            rows = connection.execute(query.encode(), {"pack_ref": pack_ref}).fetchall()
+        requests: dict[tuple[str, str], EnvironmentRequest] = {}
+        for pack_id, ref, runtime, constraint, required in rows:
+            for key, wanted in _needed(runtime, constraint, required):
+                request = self._request(pack_id, ref, key, wanted)
+                if request is not None and request.isolated:
+                    requests.setdefault((ref, request.dir_name), request)
+        return list(requests.values())
+
+    def _request(self, pack_id: int, ref: str, key: int | str, constraint: str) -> EnvironmentRequest | None:
+        usable = self._registry.find(key)
+        if usable is None:
+            return None
+        try:
+            selected = self._versions.select(usable, constraint)
+        except AgentError as error:
+            log.info("no environment of %s for %s: %s", ref, usable.runtime.ref, error)
+            return None
+        return EnvironmentRequest(
+            pack_ref=ref,
+            pack_dir=self._packs_base_dir / ref,
+            dir_name=selected.env_name,
+            config=selected.config,
+            interpreter=selected.interpreter,
+            interpreter_version=selected.actual,
+            pack_id=pack_id,
+            runtime_id=usable.runtime.id,
+            runtime_ref=usable.runtime.ref,
+            runtime_version_id=selected.version_id,
+            version=selected.version,
+            cancelled=self._cancelled,
+        )
+
+
+def _needed(runtime: int | None, constraint: str, required: Any) -> Iterator[tuple[int | str, str]]:
+    if runtime is not None:
+        yield runtime, constraint
+    if isinstance(required, Mapping):
+        for name, wanted in required.items():
+            if isinstance(wanted, str):
+                yield name, "" if wanted.strip() == "*" else wanted

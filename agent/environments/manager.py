@@ -201,8 +201,14 @@ def _backend_of(request: EnvironmentRequest) -> Backend:
 
 
 def _plain(request: EnvironmentRequest, warning: str | None = None) -> PreparedEnvironment:
-    """Describe a run on the machine's own interpreter."""
-    env_vars = fill_env_vars(request.config.env_vars, template_values(request, None, request.interpreter))
+    """Describe a run on the machine's own interpreter.
+
+    Variables that name a directory which doesn't exist are left out: a Go that is told to cache there can't build.
+    """
+    known = request.config.env_vars
+    if request.isolated:
+        known = {name: variable for name, variable in known.items() if "{env_dir}" not in variable.value}
+    env_vars = fill_env_vars(known, template_values(request, None, request.interpreter))
     return PreparedEnvironment(None, None, request.interpreter, env_vars, warning)
 
 

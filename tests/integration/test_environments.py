@@ -99,6 +99,15 @@ def test_a_pack_without_manifest_still_gets_its_environment(site: Site) -> None:
     assert run_in(prepared, pack / "actions/where.py") == str(prepared.env_dir)
 
 
+def test_whether_an_environment_exists_can_be_asked_without_building_it(site: Site) -> None:
+    site.pack("env_plain")
+    request = site.request("env_plain", quick_config())
+    assert site.manager.current(request) is None
+    assert not site.envs.exists()
+    prepared = site.manager.ensure(request)
+    assert site.manager.current(request) == prepared
+
+
 def test_two_packs_and_two_versions_have_environments_of_their_own(site: Site) -> None:
     site.pack("env_plain")
     site.pack("env_python")
@@ -393,3 +402,32 @@ def test_the_marker_is_written_last(site: Site) -> None:
     prepared = site.manager.ensure(site.request("env_plain", config))
     assert MARKER not in seen.read_text()
     assert MARKER in os.listdir(prepared.env_dir or "")
+
+
+def test_a_kind_without_code_of_its_own_is_made_by_its_declared_commands(site: Site) -> None:
+    pack = site.pack("env_go")
+    go = needs("go")
+    prepared = site.manager.ensure(
+        site.request("env_go", core_config("go"), dir_name="go", interpreter=go, interpreter_version="1")
+    )
+    assert prepared.interpreter == go
+    assert prepared.env_vars["GOPATH"].value == str(prepared.env_dir)
+    done = subprocess.run(
+        [go, "run", pack / "actions/greet.go"],
+        cwd=pack,
+        env={"PATH": os.environ["PATH"], **{name: each.value for name, each in prepared.env_vars.items()}},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "hello from 1.0.0\n", done.stderr
+
+
+def test_variables_that_point_into_a_missing_environment_are_left_out(site: Site) -> None:
+    site.pack("env_plain")
+    config = core_config("go")
+    config["environment"]["create_command"] = ["false"]
+    config["env_vars"]["KEPT"] = "{pack_dir}"
+    prepared = site.manager.ensure(site.request("env_plain", config, dir_name="go", interpreter="/bin/sh"))
+    assert prepared.warning is not None
+    assert {name: each.value for name, each in prepared.env_vars.items()} == {"KEPT": str(site.packs / "env_plain")}

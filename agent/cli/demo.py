@@ -232,11 +232,14 @@ def _table(jobs: list[Job]) -> Table:
 
 
 def output_of(execution: Execution) -> str:
-    """Return in one line what the action said: its greeting, else its first line, else its error."""
+    """Return in one line what the action said: who greets, else its first line, else its error."""
     result = execution.result if isinstance(execution.result, dict) else {}
     data = result.get("data")
-    text = data.get("greeting") if isinstance(data, dict) else data
-    lines = str(execution.error or text or result.get("stdout") or "").strip().splitlines()
+    if isinstance(data, dict):
+        data = " ".join(
+            [str(data.get("greeting", "")), "from", str(data.get("language")), str(data.get("version", ""))]
+        )
+    lines = str(execution.error or data or result.get("stdout") or "").strip().splitlines()
     return lines[0] if lines else ""
 
 

@@ -41,9 +41,10 @@ def complain(program: str, message: str, hint: str | None = None) -> None:
     """Print what is wrong, and a line that says what to do; no secret or control character reaches the terminal."""
     from agent.logs import escape_control, redactor
 
-    for label, text in ((program, message), ("hint", hint)):
+    # A hint is our own text: masking would only spoil the URL that it gives as an example.
+    for label, text in ((program, redactor.redact(message)), ("hint", hint)):
         if text:
-            lines = [escape_control(line) for line in redactor.redact(text).split("\n")]
+            lines = [escape_control(line) for line in text.split("\n")]
             print(f"{label}: " + "\n".join(lines), file=sys.stderr)
 
 

@@ -24,7 +24,7 @@ Every setting has a key, such as `database.url`, and a variable, such as `ATTUNE
 The file is shared with Attune's other services: sections that are not listed here are ignored, and an unknown key in
 one that is listed is a warning. A value of a wrong type ends the program with exit code 2, naming file, line and key.
 In variables, a list is JSON or comma-separated, a map is JSON, and a single entry of a map can be set by its name
-(`ATTUNE__WORKER__LABELS__ZONE=a`; names become lower case). `attune settings` prints every value and where it came from.
+(`ATTUNE__WORKER__LABELS__ZONE=a`; names become lower case). `attune settings` prints each value and where it came from.
 
 Variables with a single underscore: `ATTUNE_CONFIG`, `ATTUNE_WORKER_NAME`, `ATTUNE_WORKER_TYPE` (defaults of the keys of
 those names), `ATTUNE_API_URL` (where actions reach the API; default made of `server`), `ATTUNE_WORKER_RUNTIMES`

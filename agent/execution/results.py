@@ -87,8 +87,10 @@ def conclude(run: Run, action: Action, masker: Masker, encryption_key: str | Non
 
 def early_failure(cause: Cause, error: str, masker: Masker | None = None) -> Conclusion:
     """Return the end of an execution whose process never ran; ``error`` says why, for people."""
-    prefix = "Action execution failed: Internal error" if cause == "spawn_failed" else _PREPARATION
-    text = f"{prefix}: {error}"
+    failed = (
+        "Action execution failed: Internal error" if cause == "spawn_failed" else "Failed to prepare execution context"
+    )
+    text = f"{failed}: {error}"
     result = {"succeeded": False, "error": masker.mask_text(text) if masker else text, "cause": cause}
     return Conclusion(_STATUS.get(cause, "failed"), result)
 
@@ -102,9 +104,6 @@ def cancelled_before_start() -> Conclusion:
         "cause": "cancelled",
     }
     return Conclusion("cancelled", result)
-
-
-_PREPARATION = "Failed to prepare execution context"
 
 
 def _outcome(run: Run, masker: Masker) -> tuple[FinalStatus, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 
@@ -16,12 +17,12 @@ def write_program(directory: Path, name: str, body: str) -> Path:
 
 def prints(line: str) -> str:
     """Print ``line`` to stdout."""
-    return f"cat <<'END'\n{line}\nEND"
+    return f"printf '%s\\n' {shlex.quote(line)}"
 
 
 def complains(line: str, code: int = 1) -> str:
     """Print ``line`` to stderr and fail."""
-    return f"cat >&2 <<'END'\n{line}\nEND\nexit {code}"
+    return f"printf '%s\\n' {shlex.quote(line)} >&2\nexit {code}"
 
 
 #: Never answers, and neither does the process that it started; both ignore a polite request.

@@ -11,7 +11,7 @@ from agent.db.pool import Connection, Database
 
 FACTS = Path(__file__).with_name("schema_facts.txt")
 # Tables that only this implementation has.
-OWN = re.compile(r"^\w+ (attune_migration|mq_\w+|message_\w+|queue_\w+)\b")
+OWN = re.compile(r"^\w+ (attune_migration|mq_\w+)\b")
 TYPES = {"timestamp with time zone": "timestamptz", "character varying": "varchar"}
 
 COLUMNS = """

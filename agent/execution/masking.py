@@ -49,8 +49,7 @@ class Masker:
         if not cut:
             return self._sub(data)
         stream = MaskingStream(self)
-        masked = stream.feed(data)
-        return masked + (STARS.encode() if stream.held >= MINIMUM else stream.finish())
+        return stream.feed(data) + stream.cut()
 
     def mask_json(self, value: Any) -> Any:
         """Return ``value`` with every text and name in it masked; the marks of redacted values stay as they are."""
@@ -153,6 +152,13 @@ class MaskingStream:
         """Return what was held back: the stream is over."""
         rest, self._pending = self._pending, b""
         return self._masker.mask_bytes(rest)
+
+    def cut(self) -> bytes:
+        """Return what was held back where the rest of the stream is dropped: half a secret becomes ``***`` too."""
+        if self.held < MINIMUM:
+            return self.finish()
+        self._pending = b""
+        return STARS.encode()
 
 
 def _longest_first(forms: Iterable[AnyStr]) -> list[AnyStr]:

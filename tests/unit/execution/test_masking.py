@@ -171,6 +171,13 @@ def test_the_beginning_of_a_secret_at_the_end_is_kept_where_nothing_was_cut_off(
     assert masker.mask_bytes(b"hunter22 the", cut=True) == b"*** the"
 
 
+def test_a_stream_that_is_cut_hides_the_half_of_a_secret_that_it_holds() -> None:
+    masking = MaskingStream(Masker(["hunter22"]))
+    assert masking.feed(b"the hunter") + masking.cut() == b"the ***"
+    assert masking.feed(b"the hun") + masking.cut() == b"the hun"
+    assert masking.held == 0
+
+
 def test_bytes_that_are_no_text_pass() -> None:
     assert Masker(["hunter22"]).mask_bytes(b"\xff\x00hunter22\xfe") == b"\xff\x00***\xfe"
 

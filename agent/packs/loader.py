@@ -71,7 +71,6 @@ class _Loader:
     notes: list[str] = field(default_factory=list)
 
     def load(self, storage_path: str | None) -> Registration:
-        self._run("lock_pack", {"ref": self.pack.ref})
         row = self._row(
             "upsert_pack",
             {**pack_row(self.pack.manifest), "installation_method": INSTALLED_BY, "storage_path": storage_path},

@@ -1,8 +1,5 @@
--- name: lock_pack
--- Two registrations of one pack wait for each other; the key is the pack's ref.
-SELECT pg_advisory_xact_lock(hashtextextended('attune pack ' || %(ref)s, 0));
-
 -- name: upsert_pack
+-- First of all: its lock on the pack's row lets two registrations of one pack go one after the other.
 -- The configuration that an operator changed stays; the file only adds what is missing. How the pack was first
 -- installed stays too: it decides whether this program may remove anything.
 INSERT INTO pack (ref, label, description, version, conf_schema, config, meta, tags, runtime_deps, dependencies,

@@ -157,6 +157,9 @@ class RuntimeRegistry:
         language = language_of(row.name, row.ref)
         detected = self._machine.detected.get(language)
         local = localize(row.config, name=language, detected=detected, search_path=self._machine.search_path)
+        known = self._snapshot.by_id.get(row.id)
+        if known is not None and (known.runtime, known.versions, known.local) == (row, versions, local):
+            return known  # what others remember about it stays true
         return UsableRuntime(row, normalize_runtime_name(row.name), versions, local)
 
     def _permits(self, row: Runtime) -> bool:

@@ -99,6 +99,17 @@ def test_a_runtime_that_is_not_known_is_looked_for_once_more(monkeypatch: pytest
     assert len(loads) == 2
 
 
+def test_a_refresh_keeps_what_has_not_changed() -> None:
+    rows = [SHELL, PYTHON]
+    found = RuntimeRegistry(lambda: StoredRuntimes(runtimes=tuple(rows)), Machine.of(env={"PATH": "/usr/bin:/bin"}))
+    found.refresh()
+    shell, python = found.resolve(1), found.resolve(2)
+    rows[1] = runtime("core.python", "Python", "python3.12", id_=2)
+    found.refresh()
+    assert found.resolve(1) is shell
+    assert found.resolve(2) is not python and found.resolve(2).runtime is rows[1]
+
+
 def test_one_unusable_configuration_does_not_spoil_the_others() -> None:
     columns = {"pack": None, "pack_ref": None, "distributions": {}, "installation": None, "auto_detected": False}
     columns |= {"detection_config": {}, "aliases": None}

@@ -1,0 +1,81 @@
+"""Several commands side by side."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from agent.process.children import CHILDREN
+from agent.process.parallel import run_commands
+from tests.children.interpreters import HANGS, write_program
+
+
+def sh(script: str) -> list[str]:
+    return ["/bin/sh", "-c", script]
+
+
+def test_outcomes_come_in_the_order_of_the_commands() -> None:
+    outcomes = run_commands([sh("sleep 0.04; echo one"), sh("echo two >&2; exit 3"), ["/no/such"]], timeout=5)
+    assert [(o.kind, o.exit_code, o.stdout, o.stderr) for o in outcomes] == [
+        ("exited", 0, b"one\n", b""),
+        ("exited", 3, b"", b"two\n"),
+        ("failed_to_start", None, b"", b""),
+    ]
+    assert "can't start /no/such" in outcomes[2].reason
+    assert run_commands([], timeout=5) == []
+
+
+def test_all_run_at_the_same_time() -> None:
+    begin = time.monotonic()
+    run_commands([sh("sleep 0.3")] * 6, timeout=5)
+    assert time.monotonic() - begin < 1.2
+
+
+def test_a_signal_is_exit_code_minus_one() -> None:
+    (outcome,) = run_commands([sh("kill -9 $$")], timeout=5)
+    assert (outcome.kind, outcome.exit_code, outcome.reason) == ("exited", -1, "ended by a signal")
+
+
+@pytest.mark.parametrize("pidfd", [True, False], ids=["pidfd", "no-pidfd"])
+def test_one_that_hangs_is_killed_with_its_group_and_the_others_keep_their_outcome(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pidfd: bool
+) -> None:
+    if not pidfd:  # Linux before 5.3
+        monkeypatch.setattr(os, "pidfd_open", _missing)
+    hanging = write_program(tmp_path, "hang", f"echo begun\n{HANGS}")
+    begin = time.monotonic()
+    hung, quick, leaves = run_commands([[str(hanging)], sh("echo quick"), sh("sleep 600 & echo left")], timeout=0.3)
+    assert time.monotonic() - begin < 2
+    assert (hung.kind, hung.exit_code, hung.stdout) == ("timed_out", -1, b"begun\n")
+    assert hung.reason == "no end within 0.3 s"
+    assert (quick.kind, quick.stdout) == (leaves.kind, b"quick\n") == ("exited", b"quick\n")
+    assert leaves.stdout == b"left\n"
+
+
+def _missing(pid: int) -> int:
+    raise OSError(38, "Function not implemented")
+
+
+def test_output_is_bounded_and_input_is_empty() -> None:
+    flood, reads = run_commands([sh("yes | head -c 300000; echo end >&2"), ["/bin/cat"]], timeout=10, max_output=1000)
+    assert len(flood.stdout) == 1000 and flood.stderr == b"end\n" and flood.exit_code == 0
+    assert (reads.kind, reads.stdout) == ("exited", b"")
+
+
+def test_the_environment_is_the_one_that_was_given() -> None:
+    (outcome,) = run_commands([["/usr/bin/env"]], timeout=5, env={"ONLY": "this"})
+    assert outcome.stdout == b"ONLY=this\n"
+
+
+def test_nothing_is_left_open_and_no_child_uncollected(tmp_path: Path) -> None:
+    def state() -> tuple[int, bool]:
+        return len(os.listdir("/proc/self/fd")), bool(CHILDREN._pids)
+
+    before = state()
+    run_commands([sh("exit 0"), ["/no/such"], sh("sleep 600"), sh("sleep 600 & exit 1")], timeout=0.1)
+    assert state() == before
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)

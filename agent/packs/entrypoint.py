@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-_SCRIPTS = (".sh", ".bash", ".py", ".js", ".mjs", ".cjs", ".ts", ".rb", ".go", ".java", ".pl", ".r", ".lua", ".php")
-_PROGRAMS = (".jar", ".class", ".exe", ".bin")
-SUFFIXES = frozenset((*_SCRIPTS, *_PROGRAMS))
+# The same ends of names as where an execution decides: what is registered as a path must run as one.
+_SCRIPTS = (".sh", ".bash", ".zsh", ".py", ".js", ".mjs", ".cjs", ".ts", ".rb", ".go", ".java", ".pl", ".r", ".lua")
+SUFFIXES = frozenset((*_SCRIPTS, ".jar", ".php", ".ps1"))
 
 
 def is_path(entrypoint: str, directory: Path) -> bool:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,21 +13,18 @@ from pika.exceptions import ChannelClosedByBroker
 
 from agent.mq.rabbit_address import RabbitAddress, reason
 from agent.mq.rabbit_topology import declare_common
+from agent.mq.reconnection import Reconnection
 
 log = logging.getLogger(__name__)
 
-FIRST_RETRY_SECONDS = 0.1
-LAST_RETRY_SECONDS = 4.0
 CLOSE_SECONDS = 5.0
-_STABLE_SECONDS = 5.0
 
 
 class Link:
     """Connects, declares the common exchanges, opens a channel and hands it to ``_prepare``; and again after each loss.
 
     Every way to lose it (socket, broker, channel closed by the broker, consumer cancelled) takes the same path: the
-    connection is closed and made anew after a pause that doubles from 0.1 to 4 seconds, with jitter. Methods that begin
-    with an underscore run in the thread of ``run``.
+    connection is closed and made anew after a pause. Methods with an underscore run in the thread of ``run``.
     """
 
     def __init__(self, address: RabbitAddress, *, name: str) -> None:
@@ -44,9 +39,7 @@ class Link:
         self._connection: pika.SelectConnection | None = None
         self._channel: Any = None
         self._up = False
-        self._up_since = 0.0
-        self._attempts = 0
-        self._lost_since: float | None = None
+        self._reconnection = Reconnection(name, f"RabbitMQ at {address.label}")
         self._why: BaseException | None = None
         self._failure: BaseException | None = None
 
@@ -135,11 +128,7 @@ class Link:
 
     def _report_up(self) -> None:
         self._up = True
-        self._up_since = time.monotonic()
-        if self._lost_since is not None:
-            seconds = self._up_since - self._lost_since
-            log.info("%s: connected to RabbitMQ at %s again after %.1f s", self._name, self._address.label, seconds)
-            self._lost_since = None
+        self._reconnection.up()
 
     # Losing.
 
@@ -158,25 +147,13 @@ class Link:
 
     def _ended(self, _connection: Any, why: BaseException) -> None:
         why, self._why = self._why or why, None
-        was_stable = self._up_since and time.monotonic() - self._up_since >= _STABLE_SECONDS
         self._connection = self._channel = None
-        self._up, self._up_since = False, 0.0
+        self._up = False
         self._drop()
-        if self._closing or not self._wanted:
-            if self._closing:
-                self._loop.stop()
-            return
-        if self._lost_since is None:
-            self._lost_since = time.monotonic()
-            log.warning(
-                "%s: no connection to RabbitMQ at %s: %s; trying again", self._name, self._address.label, reason(why)
-            )
-        self._attempts = 0 if was_stable else self._attempts + 1
-        self._loop.call_later(self._pause(), self._connect)
-
-    def _pause(self) -> float:
-        longest = min(LAST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2.0 ** min(self._attempts, 10))
-        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads the load, keeps no secret
+        if self._closing:
+            self._loop.stop()
+        elif self._wanted:
+            self._loop.call_later(self._reconnection.down(reason(why)), self._connect)
 
     def _fail(self, error: BaseException) -> None:
         """End ``run`` with an error: a bug in what was called, not a matter of the network."""

@@ -19,6 +19,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.services.availability import unavailable
+from tests.services.tls import Authority, ServerCertificate, make_authority, make_server_certificate
+
 SCRIPTS = Path("/usr/lib/rabbitmq/bin")
 START_TIMEOUT = 90.0
 
@@ -26,17 +29,15 @@ START_TIMEOUT = 90.0
 class RabbitNode:
     """One server with its own name daemon (epmd); both end with this process, whatever ends it.
 
-    ``directory`` holds data, logs and configuration. ``certificate``, ``key`` and ``authority`` (PEM files)
-    add a TLS listener. Not for several threads.
+    ``directory`` holds data, logs and configuration; with a ``certificate`` it also listens for TLS.
+    Not for several threads.
     """
 
     def __init__(
         self,
         directory: Path,
         *,
-        certificate: Path | None = None,
-        key: Path | None = None,
-        authority: Path | None = None,
+        certificate: ServerCertificate | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> None:
         """Choose ports and write the configuration; ``settings`` are further lines of rabbitmq.conf."""
@@ -56,9 +57,8 @@ class RabbitNode:
         if certificate is not None:
             lines |= {
                 "listeners.ssl.1": f"127.0.0.1:{self.tls_port}",
-                "ssl_options.certfile": str(certificate),
-                "ssl_options.keyfile": str(key),
-                "ssl_options.cacertfile": str(authority),
+                "ssl_options.certfile": str(certificate.certificate),
+                "ssl_options.keyfile": str(certificate.key),
                 "ssl_options.verify": "verify_none",
             }
         lines |= dict(settings or {})
@@ -224,24 +224,25 @@ def manage(base: str, method: str, path: str, body: object = None) -> bytes:
         return content
 
 
-def unavailable() -> str | None:
-    """Say why no node can be started here, or None when one can."""
-    missing = [name for name in ("erl", "epmd", "setpriv") if shutil.which(name) is None]
-    if not (SCRIPTS / "rabbitmq-server").exists():
-        missing.append("rabbitmq-server")
-    return f"missing: {', '.join(missing)}" if missing else None
+def missing() -> list[str]:
+    """Names of the programs that a node needs and that aren't installed."""
+    absent = [name for name in ("erl", "epmd", "setpriv") if shutil.which(name) is None]
+    return absent if (SCRIPTS / "rabbitmq-server").exists() else [*absent, "rabbitmq-server"]
 
 
 @pytest.fixture(scope="session")
-def rabbit_node() -> Iterator[RabbitNode]:
-    """A private node for the whole run. Skips where RabbitMQ isn't installed; fails there when CI is set."""
-    reason = unavailable()
-    if reason is not None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"RabbitMQ can't be started: {reason}")
-        pytest.skip(f"RabbitMQ can't be started: {reason}")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """The authority that signed the certificates of the servers of this run."""
+    return make_authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def rabbit_node(authority: Authority) -> Iterator[RabbitNode]:
+    """A private node for the whole run, with a certificate for ``localhost``."""
+    if missing():
+        unavailable("RabbitMQ", f"install the Debian package rabbitmq-server (missing: {', '.join(missing())})")
     with tempfile.TemporaryDirectory(prefix="attune-rabbit-") as directory:
-        node = RabbitNode(Path(directory))
+        node = RabbitNode(Path(directory), certificate=make_server_certificate(authority, "localhost"))
         node.start()
         try:
             yield node

@@ -94,9 +94,11 @@ def _play(directory: Path, spinner: Status, *, quiet: bool) -> list[Job]:
         send = stack.enter_context(sender(settings, name="attune-demo"))
         jobs = _jobs(database, _wait_for_worker(database, agent))
         spinner.stop()
-        _run_all(database, send, agent, jobs, quiet=quiet)
-        spinner.update("stopping the agent and PostgreSQL")
-        spinner.start()
+        try:
+            _run_all(database, send, agent, jobs, quiet=quiet)
+        finally:
+            spinner.update("stopping the agent and PostgreSQL")
+            spinner.start()
     return jobs
 
 
@@ -135,7 +137,7 @@ def _write_config(directory: Path, database_url: str) -> Path:
     document = {
         "database": {"url": database_url},
         "message_queue": {"url": "database"},
-        "worker": {"name": WORKER, "heartbeat_interval": 5},
+        "worker": {"name": WORKER, "heartbeat_interval": 5, "shutdown_timeout": 10},
         "log": {"format": "pretty"},
         "packs_base_dir": str(shipped("packs")),
         "runtime_envs_dir": str(directory / "runtime_envs"),

@@ -1,0 +1,101 @@
+"""``attune demo`` on a machine that has little: it ends with a table and leaves nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.acceptance.command import argv, environment, run
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> dict[str, str]:
+    """A machine with a shell, the programs that scripts use, and a Perl that doesn't work."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("sh", "bash", "cat", "uname", "sed", "head", "tr", "id", "useradd", "sleep"):
+        found = shutil.which(name)
+        if found:
+            (programs / name).symlink_to(found)
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    temporary.chmod(0o777)
+    return {"PATH": str(programs), "TMPDIR": str(temporary)}
+
+
+@pytest.fixture(autouse=True)
+def _reachable(tmp_path: Path) -> None:
+    """The embedded server may run as a user of its own, who must be able to walk to its directory."""
+    for directory in (tmp_path, *tmp_path.parents):
+        if "pytest-" in directory.name:
+            directory.chmod(0o755)
+
+
+def left_over(machine: dict[str, str]) -> list[str]:
+    """Return what a demo in this environment left: processes that name its directory, and files."""
+    directory = machine["TMPDIR"]
+    commands = [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
+    return [command for command in commands if f"{directory}/attune-demo" in command] + os.listdir(directory)
+
+
+def test_every_runtime_of_the_machine_runs_its_action(machine: dict[str, str]) -> None:
+    done = run("attune", "demo", settings=machine, timeout=120)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert lines[0] == ["RUNTIME", "VERSION", "PATH", "ACTION", "STATUS", "TIME", "OUTPUT"]
+    rows = {words[0]: words for words in lines[2:] if words}
+    assert set(rows) == {"shell", "native"}
+    assert all("completed" in words for words in rows.values())
+    assert "✓ 2 of 2 actions completed" in done.stderr
+    assert [name for name in left_over(machine) if "attune" in name] == []
+
+
+def test_an_action_that_does_not_complete_is_shown_and_ends_with_1(machine: dict[str, str], tmp_path: Path) -> None:
+    perl = tmp_path / "bin" / "perl"
+    perl.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && echo v5.36.0 && exit\necho broken >&2; exit 3\n', encoding="utf-8"
+    )
+    perl.chmod(0o755)
+    done = run("attune", "demo", "--json", settings=machine, timeout=120)
+    assert done.returncode == 1
+    rows = {row["runtime"]: row for row in json.loads(done.stdout)}
+    assert (rows["perl"]["status"], rows["perl"]["output"]) == ("failed", "broken")
+    assert rows["shell"]["status"] == "completed"
+    assert "✗ 2 of 3 actions completed" in done.stderr
+    assert [name for name in left_over(machine) if "attune" in name] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_demo_leaves_nothing(machine: dict[str, str], number: signal.Signals) -> None:
+    child = subprocess.Popen(
+        argv("attune", "demo"), env=environment(machine), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not any("-m agent" in entry for entry in left_over(machine)):
+        assert child.poll() is None, child.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    child.send_signal(number)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert "Traceback" not in err
+    assert [name for name in left_over(machine) if "attune" in name] == []
+
+
+def test_the_settings_of_the_caller_change_nothing(machine: dict[str, str]) -> None:
+    hostile = {
+        "ATTUNE__DATABASE__URL": "postgresql://nowhere/x",
+        "ATTUNE_CONFIG": "/no.yaml",
+        "ATTUNE_WORKER_RUNTIMES": "r",
+    }
+    assert run("attune", "demo", "--json", settings={**machine, **hostile}, timeout=120).returncode == 0

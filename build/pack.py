@@ -46,8 +46,8 @@ class PackedFile:
         return f"{self.digest.hex()} {self.size} {self.path}\n"
 
 
-def main(tree: Path, program: Path) -> None:
-    """Write ``program`` and its checksum."""
+def main(tree: Path, program: Path, *, version: str, level: int = LEVEL) -> None:
+    """Write ``program`` and its checksum; ``level`` of zstd."""
     (tree / "CONTENTS").unlink(missing_ok=True)
     files = [describe(tree, path) for path in in_order(tree)]
     contents = "".join(file.line for file in files)
@@ -55,8 +55,8 @@ def main(tree: Path, program: Path) -> None:
     files.append(describe(tree, tree / "CONTENTS"))
     with tempfile.TemporaryDirectory(prefix="pack-") as directory:
         work = Path(directory)
-        (work / "payload.zst").write_bytes(compress(tree, files))
-        (work / "contents.c").write_text(contents_source(tree, files, version()))
+        (work / "payload.zst").write_bytes(compress(tree, files, level))
+        (work / "contents.c").write_text(contents_source(tree, files, version))
         link(work, program)
     digest = hashlib.sha256(program.read_bytes()).hexdigest()
     program.with_name(program.name + ".sha256").write_text(f"{digest}  {program.name}\n")
@@ -77,7 +77,7 @@ def describe(tree: Path, path: Path) -> PackedFile:
     )
 
 
-def version() -> str:
+def agent_version() -> str:
     """Return the version of the agent in the source tree that was frozen."""
     text = (BUILD.parent / "agent" / "__init__.py").read_text()
     found = re.search(r'^__version__ = "([0-9A-Za-z.+-]+)"$', text, re.MULTILINE)
@@ -86,9 +86,9 @@ def version() -> str:
     return found[1]
 
 
-def compress(tree: Path, files: list[PackedFile]) -> bytes:
+def compress(tree: Path, files: list[PackedFile], level: int) -> bytes:
     """Compress the contents of all files as one stream."""
-    parameters = zstandard.ZstdCompressionParameters.from_level(LEVEL, window_log=WINDOW_LOG, write_checksum=True)
+    parameters = zstandard.ZstdCompressionParameters.from_level(level, window_log=WINDOW_LOG, write_checksum=True)
     whole = b"".join((tree / file.path).read_bytes() for file in files)
     return zstandard.ZstdCompressor(compression_params=parameters).compress(whole)
 
@@ -129,4 +129,4 @@ def link(work: Path, program: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve())
+    main(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve(), version=agent_version())

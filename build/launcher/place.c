@@ -93,9 +93,9 @@ int open_place(const struct place *place, bool create, uid_t owner, char *why) {
     struct stat status;
     if (strpbrk(place->path, ":;") != NULL) return explain(why, "a library path can't hold a colon or semicolon"), -1;
     if (place->private && !parent_is_safe(place, why)) return -1;
-    if (create && place->private && !make_private(place)) return explain(why, "%s", strerror(errno)), -1;
+    if (create && place->private && !make_private(place)) return explain(why, "%s", errno == ENOENT ? "absent" : strerror(errno)), -1;
     int fd = open(place->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (place->private ? O_NOFOLLOW : 0));
-    if (fd < 0) return explain(why, "%s", strerror(errno)), -1;
+    if (fd < 0) return explain(why, "%s", errno == ENOENT ? "absent" : strerror(errno)), -1;
     if (place->private && fstat(fd, &status) == 0 &&
         (status.st_uid != geteuid() || (status.st_mode & 0022) != 0 || !owner_is_trusted(status.st_uid, owner))) {
         close(fd);

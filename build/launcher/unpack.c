@@ -23,18 +23,17 @@ struct stream {
     uint8_t block[256 * 1024];
 };
 
-static void payload_is_damaged(const char *reason) {
-    fail(EXIT_DAMAGED, "its own file is damaged (%s): copy it again", reason);
-}
+/* Why our own file can't be right, once that is known. */
+static const char *damage;
 
-/* Return the next decompressed bytes, at most `wanted`. */
+/* Return the next decompressed bytes, at most `wanted`, or NULL when the payload is damaged. */
 static const uint8_t *next_bytes(struct stream *stream, uint64_t wanted, size_t *size) {
     while (stream->taken == stream->out.pos) {
         stream->taken = stream->out.pos = 0;
         size_t before = stream->in.pos;
         size_t status = ZSTD_decompressStream(stream->decoder, &stream->out, &stream->in);
-        if (ZSTD_isError(status)) payload_is_damaged(ZSTD_getErrorName(status));
-        if (stream->out.pos == 0 && stream->in.pos == before) payload_is_damaged("it ends too early");
+        if (ZSTD_isError(status)) return damage = ZSTD_getErrorName(status), NULL;
+        if (stream->out.pos == 0 && stream->in.pos == before) return damage = "it ends too early", NULL;
     }
     *size = stream->out.pos - stream->taken;
     if (*size > wanted) *size = wanted;
@@ -59,13 +58,13 @@ static bool write_file(int tree, const struct file *file, struct stream *stream,
     if (fd < 0) return explain(why, "%s", strerror(errno)), false;
     bool written = true;
     for (uint64_t left = file->size; written && left > 0;) {
-        size_t size;
+        size_t size = 0;
         const uint8_t *bytes = next_bytes(stream, left, &size);
-        written = write_all(fd, bytes, size);
+        written = bytes != NULL && write_all(fd, bytes, size);
         left -= size;
     }
     written = written && fchmod(fd, 0555) == 0;
-    if (!written) explain(why, "%s", strerror(errno));
+    if (!written) explain(why, "%s", damage != NULL ? damage : strerror(errno));
     sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* start now, so that the waits below are short */
     if (close(fd) != 0 && written) {
         explain(why, "%s", strerror(errno));
@@ -130,16 +129,14 @@ static bool unpack_as(int place, const char *temporary, uid_t owner, char *why) 
     lock_directory(tree, LOCK_SH, 0); /* says that somebody is at work here */
     bool done = fill(tree, why) && may_execute(tree, why);
     if (done && check_tree(place, temporary, owner, true, why) != TREE_GOOD) {
-        if (strstr(why, "other content") != NULL) { /* right after writing: what we carry is not what was packed */
-            remove_directory(place, temporary);
-            payload_is_damaged(why);
-        }
+        if (strstr(why, "other content") != NULL) damage = why; /* right after writing: we carry something else */
         done = false;
     }
     done = done && publish(place, temporary, owner, why);
     close(tree);
     remove_directory(place, temporary); /* after publishing: nothing, our own superfluous copy, or the damaged tree */
     fsync(place);
+    if (damage != NULL) fail(EXIT_DAMAGED, "its own file is damaged (%s): copy it again", damage);
     return done;
 }
 

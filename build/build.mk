@@ -4,10 +4,10 @@
 
 BUILD_DIR ?= var/build
 
-build-agent:
+build-agent: ## Freeze the agent into one file: dist/attune-agent
 	build/prepare.sh $(BUILD_DIR)/venv
 	$(BUILD_DIR)/venv/bin/python build/freeze.py $(BUILD_DIR)/tree
 	$(BUILD_DIR)/venv/bin/python build/pack.py $(BUILD_DIR)/tree dist/attune-agent
 
-docker-build-agent:
+docker-build-agent: ## Build the image attune-agent:latest, whose init container installs the agent
 	docker/build.sh agent-init attune-agent:latest

@@ -39,9 +39,10 @@ if [ -n "$missing" ]; then
     fi
 fi
 
-stamp=$(cksum <"$here/requirements.txt")-$("$python" -VV | cksum)
+stamp=$(cat "$here/requirements.txt" "$here/../requirements.lock" | cksum)-$("$python" -VV | cksum)
 if [ "$(cat "$directory/stamp" 2>/dev/null)" != "$stamp" ]; then
     "$python" -m venv --clear "$directory"
-    "$directory/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile -r "$here/requirements.txt"
+    "$directory/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile \
+        -c "$here/../requirements.lock" -r "$here/requirements.txt"
     echo "$stamp" >"$directory/stamp"
 fi

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import stat
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -62,10 +63,13 @@ class Room:
 
 @pytest.fixture
 def room(tmp_path: Path) -> Room:
-    """An empty root directory. Needs root, because it mounts."""
+    """A root directory with nothing but /dev/null. Needs root, because it mounts."""
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         unavailable("rooms need root and unshare(1)")
     root = tmp_path / "room"
     root.mkdir()
     root.chmod(0o755)
+    (root / "dev").mkdir()
+    os.mknod(root / "dev" / "null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    (root / "dev" / "null").chmod(0o666)
     return Room(root)

@@ -134,7 +134,9 @@ def test_registering_twice_changes_nothing(database: Database, tmp_path: Path) -
     assert stored(database, "auto.ruby") == before
 
 
-def test_agents_that_register_at_the_same_time_do_not_fail_each_other(database: Database, tmp_path: Path) -> None:
+def test_agents_that_register_at_the_same_time_do_not_fail_each_other(
+    database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     agents = 6
     together = threading.Barrier(agents)
     added: list[str] = []
@@ -154,6 +156,7 @@ def test_agents_that_register_at_the_same_time_do_not_fail_each_other(database: 
         thread.join(30)
     assert errors == []
     assert sorted(added) == ["auto.go", "auto.node", "auto.ruby"]
+    assert [record.message for record in caplog.records] == []
 
 
 def test_a_row_that_the_database_refuses_does_not_stop_the_others(

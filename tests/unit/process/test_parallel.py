@@ -11,6 +11,7 @@ import pytest
 from agent.process.children import CHILDREN
 from agent.process.parallel import run_commands
 from tests.children.interpreters import HANGS, write_program
+from tests.children.processes import wait_until_gone
 
 
 def sh(script: str) -> list[str]:
@@ -57,6 +58,12 @@ def test_one_that_hangs_is_killed_with_its_group_and_the_others_keep_their_outco
 
 def _missing(pid: int) -> int:
     raise OSError(38, "Function not implemented")
+
+
+def test_what_a_command_leaves_behind_is_killed() -> None:
+    (outcome,) = run_commands([sh("sleep 600 & echo $!")], timeout=5)
+    left_behind = outcome.stdout.decode().strip()
+    assert wait_until_gone(lambda pid, group: pid == left_behind) == []
 
 
 def test_output_is_bounded_and_input_is_empty() -> None:

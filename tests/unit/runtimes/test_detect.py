@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from agent.runtimes.detect import detect_interpreters, parse_version_output
 from agent.runtimes.detected import DetectedInterpreter
 from agent.runtimes.probe import FAMILIES, Family
 from tests.children.interpreters import HANGS, complains, prints, write_program
+from tests.children.processes import wait_until_gone
 
 ON_PATH = [family for family in FAMILIES if family.name != "shell"]
 SYSTEM = "/usr/bin:/bin"
@@ -53,18 +53,6 @@ def detect(directory: Path, timeout: float = 5.0) -> dict[str, DetectedInterpret
     return {item.name: item for item in detect_interpreters(env=env, timeout=timeout, families=fakes)}
 
 
-def living_members(group: str) -> list[str]:
-    """The processes of a group, zombies aside."""
-    members = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            name, _, rest = stat.read_text().rpartition(")")
-            state, _, its_group = rest.split()[:3]
-            if its_group == group and state != "Z":
-                members.append(f"{name}) {state}")
-    return members
-
-
 def test_reads_stdout_and_stderr_and_ignores_the_exit_code(tmp_path: Path) -> None:
     write_program(tmp_path, "python3", prints("Python 3.12.1"))
     write_program(tmp_path, "java", complains('openjdk version "21.0.1" 2023-10-17'))
@@ -94,8 +82,8 @@ def test_one_that_hangs_is_reported_and_its_processes_are_killed(tmp_path: Path)
     assert time.monotonic() - begin < 2
     assert detected["python"].version == "3.12.1"
     assert detected["node"].version is None and detected["node"].problem == "no answer within 0.3 s"
-    group = (tmp_path / "pid").read_text().strip()
-    assert living_members(group) == []
+    leader = (tmp_path / "pid").read_text().strip()
+    assert wait_until_gone(lambda pid, group: group == leader) == []
 
 
 def test_one_that_answers_but_leaves_a_process_behind_is_not_waited_for(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from agent.errors import AgentError, DatabaseError
 from agent.mq import topology
 from agent.presence.health_socket import HealthSocket
 from agent.process.prctl import become_subreaper, hide_memory
+from agent.process.reaper import Reaper
 from agent.process.request import Ending
 from agent.threads import ThreadGroup
 from agent.worker.assembly import Parts, assemble
@@ -65,6 +66,7 @@ class WorkerService:
         self._base: Foundation | None = None
         self._parts: Parts | None = None
         self._health = HealthSocket(is_live=self.is_live, is_ready=self.is_ready)
+        self._reaper = Reaper()
         self._active = False
         self._failed = threading.Event()
         self.exit_code = 0
@@ -72,6 +74,7 @@ class WorkerService:
     def start(self) -> None:
         """Register, declare, reconcile, beat, consume, and only then become active (E15)."""
         worker = self._loaded.settings.worker
+        self._threads.start("reaper", self._reaper.run)
         base = self._base = lay_foundation(self._loaded, agent_mode=self._mode is StartupMode.AGENT)
         seating = base.seat.take(patience=worker.shutdown_timeout, giving_up=self._signals.stop)
         base.broker.declare(topology.worker_queues(seating.worker_id))
@@ -134,6 +137,7 @@ class WorkerService:
         finally:
             self._active = False
             self._health.stop()
+            self._reaper.stop()
             base.seat.leave()
             base.database.close()
         left = self._threads.join(_JOIN_PATIENCE)

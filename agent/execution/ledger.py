@@ -18,7 +18,7 @@ from agent.execution.report import Report
 from agent.execution.running import RunningExecutions
 from agent.execution.spool import Spool
 from agent.execution.store import Claim, ExecutionStore, Finished
-from agent.mq.broker import MAX_BACKLOG, Delivery, Publisher
+from agent.mq.broker import MAX_BACKLOG, Delivery, Outgoing, Publisher
 
 log = logging.getLogger(__name__)
 
@@ -177,14 +177,18 @@ class Ledger:
         self._failures = 0
         self._uncertain_claims.difference_update(new)
         self._uncertain_ends.clear()
-        self._settle_reports(reports, finished)
+        # One call for all messages of a round: each wakes the publisher's thread.
+        self._publisher.send([*_ends(finished), *map(announce_claim, claims)])
+        self._forget(reports, finished)
         self._settle_claims(offers, new, claims)
 
     def _resolve_uncertain(self) -> None:
         """Settle the ends that were written although the connection broke before we heard of it."""
         doubtful = [report for report in self._reports if report.execution_id in self._uncertain_ends]
         if doubtful:
-            self._settle_reports(doubtful, self._store.already_finished(doubtful), only_written=True)
+            finished = self._store.already_finished(doubtful)
+            self._publisher.send(_ends(finished))
+            self._forget(doubtful, finished, only_written=True)
 
     def _next_offers(self) -> list[_Offer]:
         if self._publisher.backlog > MAX_BACKLOG // 2:
@@ -195,7 +199,6 @@ class Ledger:
         if not offers:
             return
         self._settle([offer.delivery for offer in offers])
-        self._publisher.send([announce_claim(claim) for claim in claims])
         self._free -= len(claims)
         self._claims += claims
         self._assign_claims()
@@ -231,14 +234,11 @@ class Ledger:
         for row in cancelled:
             self._publisher.send(announce_finish(row[0], row[1], row[2], "canceling", "cancelled", row[3], row[4]))
 
-    def _settle_reports(
-        self, reports: Sequence[Report], finished: Sequence[Finished], *, only_written: bool = False
-    ) -> None:
-        """Publish what was written and forget the reports; ``only_written`` leaves the others for another try."""
+    def _forget(self, reports: Sequence[Report], finished: Sequence[Finished], *, only_written: bool = False) -> None:
+        """Forget reports that are over; ``only_written`` keeps those that were not written for another try."""
         if not reports:
             return
         written = {done.report.execution_id for done in finished}
-        self._publisher.send([message for done in finished for message in announce_end(done)])
         over = {report.execution_id for report in reports if not only_written or report.execution_id in written}
         for report in reports:
             if report.execution_id not in over:
@@ -265,7 +265,8 @@ class Ledger:
             except DatabaseError as error:
                 log.error("the result of execution %d can't be stored: %s", report.execution_id, error)
                 finished = self._store_bare(report, error)
-            self._settle_reports([report], finished)
+            self._publisher.send(_ends(finished))
+            self._forget([report], finished)
 
     def _store_bare(self, report: Report, error: DatabaseError) -> list[Finished]:
         result = {"succeeded": False, "error": f"the result could not be stored: {error}", "cause": "invalid"}
@@ -284,6 +285,10 @@ class Ledger:
     def _spool_reports(self) -> None:
         for report in self._reports:
             self._spool.keep(report)
+
+
+def _ends(finished: Sequence[Finished]) -> list[Outgoing]:
+    return [message for done in finished for message in announce_end(done)]
 
 
 #: What the row of an execution says that was cancelled before it ran.

@@ -1,6 +1,7 @@
 -- name: claim
 -- The conditional update is the claim (E1): whoever changes the row runs the execution. The stamps change
 -- whenever the action, and whenever its runtime or one of its versions does, so that nothing cached is ever stale.
+-- Stored secrets come with it: they may change at any time, and one more statement would cost more than an empty column.
 WITH claimed AS (
     UPDATE execution
        SET status = 'running', started_at = now()
@@ -13,29 +14,21 @@ SELECT c.id, a.id, c.action_ref, c.config, c.env_vars, c.parent, c.enforcement, 
        c.workflow_task, c.started_at, f.rule_ref, f.trigger_ref, p.action_ref,
        a.xmin::text,
        concat_ws('.', r.xmin::text,
-                 (SELECT sum(v.xmin::text::bigint) FROM runtime_version v WHERE v.runtime = a.runtime))
+                 (SELECT sum(v.xmin::text::bigint) FROM runtime_version v WHERE v.runtime = a.runtime)),
+       (SELECT jsonb_agg(jsonb_build_array(k.owner_type, k.ref, k.name, k.encrypted, k.encryption_key_hash, k.value,
+                                           k.owner_pack, k.owner_action) ORDER BY k.owner_type, k.name)
+          FROM key k
+         WHERE k.owner_type = 'system'
+            OR (k.owner_type = 'pack' AND k.owner_pack = a.pack)
+            OR (k.owner_type = 'action' AND k.owner_action = a.id)),
+       (SELECT jsonb_agg(jsonb_build_array(s.json_path, s.encrypted_value, s.encryption_key_hash) ORDER BY s.json_path)
+          FROM execution_secret_value s
+         WHERE s.entity_type = 'execution_config' AND s.entity_id = c.id)
   FROM claimed c
   LEFT JOIN action a ON a.id = coalesce(c.action, (SELECT x.id FROM action x WHERE x.ref = c.action_ref))
   LEFT JOIN runtime r ON r.id = a.runtime
   LEFT JOIN enforcement f ON f.id = c.enforcement
   LEFT JOIN execution p ON p.id = c.parent;
-
--- name: keys
--- Later scopes override earlier ones by name: system, pack, action.
-SELECT k.owner_type::text, k.ref, k.name, k.encrypted, k.encryption_key_hash, k.value, k.owner_pack, k.owner_action
-  FROM key k
- WHERE k.owner_type = 'system'
-    OR (k.owner_type = 'pack' AND k.owner_pack IN (
-            SELECT a.pack FROM execution e JOIN action a ON a.ref = e.action_ref WHERE e.id = ANY(%(ids)s::bigint[])))
-    OR (k.owner_type = 'action' AND k.owner_action IN (
-            SELECT a.id FROM execution e JOIN action a ON a.ref = e.action_ref WHERE e.id = ANY(%(ids)s::bigint[])))
- ORDER BY k.owner_type, k.name;
-
--- name: config_secrets
-SELECT entity_id, json_path, encrypted_value, encryption_key_hash
-  FROM execution_secret_value
- WHERE entity_type = 'execution_config' AND entity_id = ANY(%(ids)s::bigint[])
- ORDER BY entity_id, json_path;
 
 -- name: load_actions
 SELECT id, ref, pack, pack_ref, entrypoint, runtime, runtime_version_constraint, is_adhoc, parameter_delivery,
@@ -57,12 +50,16 @@ RETURNING id, action, action_ref, result, updated;
 
 -- name: finish
 -- Only a row that is still ours and still running is finished: a verdict that somebody else wrote meanwhile stands.
+-- With it come the files that the action allocated itself through the API: their sizes are known only now.
 UPDATE execution e
    SET status = t.status::execution_status_enum, result = t.result
   FROM jsonb_to_recordset(%(reports)s::jsonb) AS t(id bigint, status text, result jsonb)
   JOIN execution old ON old.id = t.id
  WHERE e.id = t.id AND e.worker = %(worker)s AND e.status IN ('running', 'canceling')
-RETURNING e.id, old.status::text, e.updated;
+RETURNING e.id, old.status::text, e.updated,
+          (SELECT jsonb_agg(jsonb_build_array(v.id, v.artifact, v.file_path))
+             FROM artifact_version v
+            WHERE v.execution = e.id AND v.file_path IS NOT NULL AND v.created_by IS DISTINCT FROM 'worker');
 
 -- name: verdicts
 SELECT id, status::text, result, updated FROM execution WHERE id = ANY(%(ids)s::bigint[]);
@@ -116,12 +113,6 @@ SELECT n.artifact, n.version, n.execution, 'text/plain', n.size_bytes,
        jsonb_build_object('stream', n.stream, 'execution_id', n.execution), 'worker'
   FROM numbered n
 RETURNING id, execution, meta ->> 'stream', file_path;
-
--- name: allocated_files
--- Versions that the action allocated itself through the API: their sizes are known only now.
-SELECT id, artifact, execution, file_path
-  FROM artifact_version
- WHERE execution = ANY(%(ids)s::bigint[]) AND file_path IS NOT NULL AND created_by IS DISTINCT FROM 'worker';
 
 -- name: measure_versions
 UPDATE artifact_version v

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,15 +15,14 @@ import psycopg
 from agent.db.failures import translated
 from agent.db.pool import Connection, Database
 from agent.db.queries import load_queries
+from agent.execution.filing import ArtifactFiling, Row, as_array
 from agent.execution.logfiles import ArtifactFiles
 from agent.execution.model import Action, Execution
-from agent.execution.report import LogFile, Report
+from agent.execution.report import Report
 from agent.execution.secrets import CutOut, StoredKey
 from agent.execution.storable import to_jsonb
 
 log = logging.getLogger(__name__)
-
-Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,7 @@ class Claim:
     """An execution that is ours now, with what must be read fresh for each one.
 
     ``stamp`` changes whenever the action's definition does, ``runtime_stamp`` whenever its runtime's or one of its
-    versions' does. ``keys`` are the stored secrets of all executions claimed with it, ``cut_out`` those taken out of
-    its own parameters.
+    versions' does. ``keys`` are the stored secrets of its scopes, ``cut_out`` those taken out of its own parameters.
     """
 
     execution: Execution
@@ -59,7 +58,7 @@ class ExecutionStore:
         """Prepare; the connection is made at the first use."""
         self._database = database
         self._worker_id = worker_id
-        self._files = files
+        self._filing = ArtifactFiling(files, self._run)
         self._sql = load_queries("agent.execution")
         self._connection: Connection | None = None
         self.statements = 0
@@ -82,7 +81,7 @@ class ExecutionStore:
                 if not any(report.logs or report.secrets for report in reports):
                     return self._exchange(connection, (ids, again), reports, {})
                 with connection.transaction():
-                    paths = self._file_logs(connection, reports)
+                    paths = self._filing.file_logs(connection, reports)
                     self._store_secrets(connection, reports)
                     return self._exchange(connection, (ids, again), reports, paths)
             except psycopg.Error:
@@ -92,63 +91,25 @@ class ExecutionStore:
     def _exchange(
         self,
         connection: Connection,
-        wanted_ids: tuple[Sequence[int], Iterable[int]],
+        wanted: tuple[Sequence[int], Iterable[int]],
         reports: Sequence[Report],
         paths: Mapping[int, str],
     ) -> tuple[list[Claim], list[Finished]]:
+        ids, again = wanted
         results: dict[int, Mapping[str, Any]] = {}
-        claims = keys = secrets = finished = sizes = None
-        with connection.pipeline():
+        claims = finished = None
+        # One statement needs no pipeline, and two in one implicit transaction need no BEGIN.
+        with connection.pipeline() if ids and reports else contextlib.nullcontext():
             if reports:
-                ended = _array(report.execution_id for report in reports)
-                sizes = self._run(connection, "allocated_files", {"ids": ended})
                 rows = _recordset(reports, paths, results)
                 finished = self._run(connection, "finish", {"reports": rows, "worker": self._worker_id})
-            ids, again = wanted_ids
             if ids:
-                wanted: dict[str, Any] = {"ids": _array(ids), "again": _array(again), "worker": self._worker_id}
-                claims = self._run(connection, "claim", wanted)
-                keys = self._run(connection, "keys", wanted)
-                secrets = self._run(connection, "config_secrets", wanted)
-        if sizes is not None and (allocated := sizes.fetchall()):
-            self._measure(connection, allocated)
-        return (
-            _claims(claims, keys, secrets) if claims and keys and secrets else [],
-            _finished(finished.fetchall(), reports, results) if finished else [],
-        )
-
-    def _file_logs(self, connection: Connection, reports: Sequence[Report]) -> dict[int, str]:
-        """File every log as a version of its artifact; return the paths of those that a result must name."""
-        logs = {(report.execution_id, log_.stream): (report, log_) for report in reports for log_ in report.logs}
-        if not logs:
-            return {}
-        values = {"logs": json.dumps([_log_row(report, log_) for report, log_ in logs.values()])}
-        with connection.pipeline():
-            self._run(connection, "lock_log_artifacts", values)
-            self._run(connection, "upsert_log_artifacts", values)
-            self._run(connection, "lock_artifact_versions", values)
-            versions = self._run(connection, "insert_log_versions", values)
-        paths = {}
-        for version_id, execution_id, stream, file_path in versions.fetchall():
-            report, log_ = logs[execution_id, stream]
-            placed = self._files.place(log_, file_path)
-            if placed is None:
-                self._run(connection, "delete_versions", {"ids": _array([version_id])})
-            elif stream == "stderr" and report.wants_stderr_log:
-                paths[execution_id] = placed
-        return paths
-
-    def _measure(self, connection: Connection, allocated: Sequence[Row]) -> None:
-        """Write the sizes of files that actions allocated through the API; drop the versions that stayed empty."""
-        sizes = self._files.measure({row[0]: row[3] for row in allocated})
-        filled = [{"id": key, "size_bytes": size} for key, size in sizes.items() if size]
-        if filled:
-            self._run(connection, "measure_versions", {"sizes": json.dumps(filled)})
-        if empty := [row for row in allocated if not sizes[row[0]]]:
-            self._run(connection, "delete_versions", {"ids": _array(row[0] for row in empty)})
-            for row in empty:
-                self._files.delete(row[3])
-        self._run(connection, "measure_latest", {"artifacts": _array(row[1] for row in allocated)})
+                values = {"ids": as_array(ids), "again": as_array(again), "worker": self._worker_id}
+                claims = self._run(connection, "claim", values)
+        ended = finished.fetchall() if finished is not None else []
+        if allocated := [file for row in ended for file in row[3] or ()]:
+            self._filing.measure(connection, allocated)
+        return [_claim(row) for row in claims.fetchall()] if claims else [], _finished(ended, reports, results)
 
     def _store_secrets(self, connection: Connection, reports: Sequence[Report]) -> None:
         for report in reports:
@@ -167,12 +128,12 @@ class ExecutionStore:
 
     def load_actions(self, ids: Iterable[int]) -> dict[int, Action]:
         """Read the definitions of actions. Raises DatabaseError."""
-        rows = self._query("load_actions", {"ids": _array(ids)})
+        rows = self._query("load_actions", {"ids": as_array(ids)})
         return {row[0]: Action(*row) for row in rows}
 
     def already_finished(self, reports: Sequence[Report]) -> list[Finished]:
         """Return those of ``reports`` that the database holds as they are. Raises DatabaseError."""
-        rows = {row[0]: row for row in self._query("verdicts", {"ids": _array(r.execution_id for r in reports)})}
+        rows = {row[0]: row for row in self._query("verdicts", {"ids": as_array(r.execution_id for r in reports)})}
         done = []
         for report in reports:
             row = rows.get(report.execution_id)
@@ -182,11 +143,11 @@ class ExecutionStore:
 
     def unclaimed(self, ids: Iterable[int]) -> list[Row]:
         """Read id, status and worker of executions that could not be claimed. Raises DatabaseError."""
-        return self._query("unclaimed", {"ids": _array(ids)})
+        return self._query("unclaimed", {"ids": as_array(ids)})
 
     def cancel_unstarted(self, ids: Iterable[int], result: Mapping[str, Any]) -> list[Row]:
         """Turn ``canceling`` rows of ours that never ran into ``cancelled``. Raises DatabaseError."""
-        values = {"ids": _array(ids), "worker": self._worker_id, "result": json.dumps(result)}
+        values = {"ids": as_array(ids), "worker": self._worker_id, "result": json.dumps(result)}
         return self._query("cancel_unstarted", values)
 
     def orphaned(self) -> list[Row]:
@@ -233,24 +194,6 @@ class ExecutionStore:
             self._connection = None
 
 
-def _array(ids: Iterable[int]) -> str:
-    return "{" + ",".join(map(str, ids)) + "}"
-
-
-def _log_row(report: Report, log_: LogFile) -> dict[str, Any]:
-    return {
-        "execution": report.execution_id,
-        "stream": log_.stream,
-        "ref": log_.ref,
-        "owner": report.action_ref,
-        "name": f"{report.action_ref} {log_.stream}",
-        "description": f"What executions of {report.action_ref} wrote to {log_.stream}",
-        "policy": log_.policy,
-        "amount": log_.limit,
-        "size_bytes": log_.size_bytes,
-    }
-
-
 def _same_result(stored: Any, report: Report) -> bool:
     """Compare all but the path of the log, which only the database's answer told."""
     expected = to_jsonb(dict(report.result))[0]
@@ -271,15 +214,15 @@ def _recordset(reports: Sequence[Report], paths: Mapping[int, str], results: dic
     return "[" + ",".join(rows) + "]"
 
 
-def _claims(claims: psycopg.Cursor[Row], keys: psycopg.Cursor[Row], secrets: psycopg.Cursor[Row]) -> list[Claim]:
-    stored = tuple(StoredKey(*row) for row in keys.fetchall())
-    cut_out: dict[int, list[CutOut]] = {}
-    for row in secrets.fetchall():
-        cut_out.setdefault(row[0], []).append(CutOut(*row[1:]))
-    return [
-        Claim(Execution(*row[:14]), row[1], row[14] or "", row[15], stored, tuple(cut_out.get(row[0], ())))
-        for row in claims.fetchall()
-    ]
+def _claim(row: Row) -> Claim:
+    return Claim(
+        Execution(*row[:14]),
+        row[1],
+        row[14] or "",
+        row[15],
+        tuple(StoredKey(*key) for key in row[16] or ()),
+        tuple(CutOut(*cut) for cut in row[17] or ()),
+    )
 
 
 def _finished(

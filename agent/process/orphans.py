@@ -36,8 +36,11 @@ def kill_orphans(marker: str) -> int:
 def inherited() -> Iterator[int]:
     """Yield our children that nobody here waits for. The kernel gives orphans to the main thread."""
     try:
-        with open(f"/proc/self/task/{os.getpid()}/children", "rb", buffering=0) as listing:
-            pids = [int(pid) for pid in listing.read(1 << 20).split()]
+        listing = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            pids = [int(pid) for pid in os.read(listing, 1 << 20).split()]
+        finally:
+            os.close(listing)
     except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN, or no /proc at all
         pids = list(_children_by_stat())
     return (pid for pid in pids if not CHILDREN.mine(pid))

@@ -121,12 +121,13 @@ class _Run:
                     self._feed()
                 elif fd == self._pidfd:
                     self._poll.unregister(fd)
-                    self._exited()
+                    self._exited(wait=True)
                 else:
                     self._poll.unregister(fd)
                     self._interrupt(self._stop.cause or Ending.CANCELLED)
-            if self._pidfd < 0 and self._status is None:
-                self._exited()
+            if self._status is None and (self._pidfd < 0 or not self._sinks):
+                # Its output has ended, so it is about to be gone, if it isn't already: ask before waiting once more.
+                self._exited(wait=False)
 
     def _obey_time(self, now: float) -> bool:
         """Act on whatever is due at ``now``; True when reading has been given up."""
@@ -158,9 +159,9 @@ class _Run:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
-    def _exited(self) -> None:
+    def _exited(self, *, wait: bool) -> None:
         """Note the exit without collecting the child: as a zombie it keeps the group's id from being given away."""
-        flags = os.WEXITED | os.WNOWAIT | (0 if self._pidfd >= 0 else os.WNOHANG)
+        flags = os.WEXITED | os.WNOWAIT | (0 if wait else os.WNOHANG)
         status = os.waitid(os.P_PID, self.pid, flags)
         if status is not None:
             self._status = status.si_status if status.si_code == os.CLD_EXITED else -status.si_status

@@ -8,9 +8,9 @@ import sys
 import click
 
 from agent.cli.deployment import Deployment
-from agent.cli.edge import INTERRUPTED
+from agent.cli.edge import INTERRUPTED, complain
 from agent.cli.progress import Watch
-from agent.cli.tables import plain, print_json, short
+from agent.cli.tables import print_json, short
 from agent.control.executions import Execution, cancel, wait
 from agent.control.parameters import read_parameters
 from agent.control.submission import Send, Submitted, find_action, submit
@@ -44,7 +44,8 @@ def run(
         action = find_action(database, action_ref)
         parameters = read_parameters(pairs, document, action.schema)
         with deployment.sender() as send:
-            submitted = submit(database, send, action, parameters)
+            key = deployment.loaded.settings.security.encryption_key
+            submitted = submit(database, send, action, parameters, encryption_key=key)
             if no_wait:
                 _print_submitted(submitted, as_json=as_json)
                 return 0
@@ -91,11 +92,17 @@ def _report(execution: Execution, watch: Watch, *, as_json: bool) -> int:
                 err=True,
             )
         return 0
-    reason = f": {plain(execution.error)}" if execution.error else ""
-    print(
-        f"attune: execution {execution.id} on {execution.worker} {verdict(execution.status)}{reason}", file=sys.stderr
-    )
+    # What the action wrote to stderr is on the screen already; its last line need not come again.
+    reason = _exit_code(execution) if watch.has_shown("stderr") else execution.error
+    line = f"execution {execution.id} on {execution.worker} {verdict(execution.status)}"
+    complain("attune", f"{line}: {reason.strip()}" if reason else line)
     return 1
+
+
+def _exit_code(execution: Execution) -> str | None:
+    result = execution.result if isinstance(execution.result, dict) else {}
+    code = result.get("exit_code")
+    return f"exit code {code}" if isinstance(code, int) and code > 0 else execution.error
 
 
 def verdict(status: str) -> str:

@@ -90,7 +90,12 @@ def ago(moment: datetime | None) -> str | None:
     """Say how long ago a moment was: ``12 s ago``."""
     if moment is None:
         return None
-    return f"{short((datetime.now(UTC) - moment).total_seconds())} ago"
+    return since((datetime.now(UTC) - moment).total_seconds())
+
+
+def since(seconds: float) -> str:
+    """Say how long ago something was, to the second."""
+    return f"{short(seconds) if seconds >= 10 else f'{max(0, round(seconds))} s'} ago"
 
 
 def short(seconds: float | None) -> str | None:

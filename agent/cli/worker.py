@@ -8,7 +8,7 @@ import click
 from rich.text import Text
 
 from agent.cli.deployment import Deployment
-from agent.cli.tables import ago, print_details, print_json, print_table, short, status
+from agent.cli.tables import ago, print_details, print_json, print_table, since, status
 from agent.control.fleet import Worker, workers
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -74,7 +74,7 @@ def _state(item: Worker) -> Text:
 
 
 def _heartbeat(item: Worker) -> str:
-    return f"{short(item.heartbeat_age)} ago" if item.heartbeat_age is not None else "never"
+    return since(item.heartbeat_age) if item.heartbeat_age is not None else "never"
 
 
 def _runtimes(item: Worker) -> str:

@@ -122,6 +122,8 @@ def versions(database: Database, ref: str | None = None) -> list[VersionEntry]:
 
 
 def _offers(offered: Any, row: Mapping[str, Any]) -> bool:
+    listed = [name.lower() for name in offered if isinstance(name, str)] if isinstance(offered, list) else []
+    if not row["aliases"]:  # a runtime without aliases, such as the sensors' builtin, only goes by its own name
+        return row["name"].lower() in listed
     names = {normalize_runtime_name(name) for name in (*row["aliases"], row["name"])}
-    listed = offered if isinstance(offered, list) else []
-    return any(isinstance(name, str) and normalize_runtime_name(name) in names for name in listed)
+    return any(normalize_runtime_name(name) in names for name in listed)

@@ -30,6 +30,7 @@ class ParameterSchema:
     properties: Mapping[str, Mapping[str, Any]]
     required: frozenset[str]
     open: bool
+    document: Any = None
 
     @classmethod
     def of(cls, schema: Any) -> ParameterSchema:
@@ -42,7 +43,7 @@ class ParameterSchema:
         if is_json_schema and isinstance(document.get("required"), list):
             required |= {str(name) for name in document["required"]}
         is_open = not properties or bool(is_json_schema and document.get("additionalProperties"))
-        return cls(properties, frozenset(required), is_open)
+        return cls(properties, frozenset(required), is_open, schema)
 
     @property
     def secrets(self) -> frozenset[str]:

@@ -21,6 +21,11 @@ INSERT INTO execution (action, action_ref, config, status)
 VALUES (%(action)s, %(action_ref)s, %(config)s::jsonb, 'requested')
 RETURNING id;
 
+-- name: insert_secret
+INSERT INTO execution_secret_value
+       (entity_type, entity_id, json_path, source_kind, source_ref, encrypted_value, encryption_key_hash)
+VALUES ('execution_config', %(id)s, %(path)s, 'parameter_schema', %(path)s, %(value)s::jsonb, %(hash)s);
+
 -- name: schedule_execution
 UPDATE execution SET status = 'scheduled', worker = %(worker)s
  WHERE id = %(id)s AND status = 'requested'

@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 
 from agent.control.parameters import ParameterSchema
 from agent.control.placement import Candidate, Demand, choose
+from agent.control.sealing import Sealed, seal
 from agent.db.pool import Connection, Database
 from agent.db.queries import load_queries
 from agent.errors import AgentError, BrokerError, UsageError
@@ -67,22 +68,31 @@ def actions(database: Database, pack_ref: str) -> list[str]:
         return [str(ref) for (ref,) in rows]
 
 
-def submit(database: Database, send: Send, action: Action, parameters: Mapping[str, Any]) -> Submitted:
+def submit(
+    database: Database,
+    send: Send,
+    action: Action,
+    parameters: Mapping[str, Any],
+    *,
+    encryption_key: str | None = None,
+) -> Submitted:
     """Create an execution of ``action`` on the worker that fits best and dispatch it.
 
     Raises:
         UsageError: a parameter is missing, unknown or of a wrong type; all of them are named.
+        ConfigurationError: a parameter is secret and there is no ``encryption_key``.
         AgentError: no worker fits; the message says why each one doesn't.
         BrokerError: the dispatch could not be sent; the execution is failed, not left waiting.
     """
     problems = action.schema.problems(parameters)
     if problems:
         raise UsageError(f"{action.ref}: " + "; ".join(problems))
+    public, secrets = seal(parameters, action.schema.document, encryption_key)
     with database.connection() as connection:
-        execution_id = _insert(connection, action, parameters)
+        execution_id = _insert(connection, action, public, secrets)
         worker = _place(connection, action, turn=execution_id)
         updated = _schedule(connection, execution_id, worker.id)
-    message = Dispatch(execution_id, action.ref, worker.id, action.schema.with_defaults(parameters), updated)
+    message = Dispatch(execution_id, action.ref, worker.id, action.schema.with_defaults(public), updated)
     try:
         send(dispatch(message, at=datetime.now(UTC)))
     except BrokerError as error:
@@ -113,13 +123,20 @@ def _demand(row: Mapping[str, Any]) -> Demand:
     )
 
 
-def _insert(connection: Connection, action: Action, parameters: Mapping[str, Any]) -> int:
+def _insert(connection: Connection, action: Action, parameters: Mapping[str, Any], secrets: list[Sealed]) -> int:
+    queries = load_queries(__package__ or "")
     row = connection.execute(
-        load_queries(__package__ or "")["insert_execution"],
+        queries["insert_execution"],
         {"action": action.id, "action_ref": action.ref, "config": Jsonb(dict(parameters))},
     ).fetchone()
     assert row is not None, "INSERT ... RETURNING gives one row"
-    return int(row[0])
+    execution_id = int(row[0])
+    for secret in secrets:
+        connection.execute(
+            queries["insert_secret"],
+            {"id": execution_id, "path": secret.json_path, "value": Jsonb(secret.value), "hash": secret.key_hash},
+        )
+    return execution_id
 
 
 def _place(connection: Connection, action: Action, *, turn: int) -> Candidate:

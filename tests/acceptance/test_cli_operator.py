@@ -127,7 +127,7 @@ def test_a_failed_action_ends_with_1_and_says_why(deployment: Deployment) -> Non
     done = deployment.attune("run", "core.fail", "-p", "message=broken pipe in sector 7", "-p", "exit_code=3")
     assert done.returncode == 1
     assert "broken pipe in sector 7" in done.stderr
-    assert " on w failed: " in done.stderr
+    assert " on w failed: exit code 3" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -16,7 +16,8 @@ from agent.control.fleet import runtimes, versions, workers
 from agent.control.output import LogReader
 from agent.control.submission import actions, find_action, submit
 from agent.db.pool import Database
-from agent.errors import AgentError, BrokerUnavailable, UsageError
+from agent.errors import AgentError, BrokerUnavailable, ConfigurationError, UsageError
+from agent.execution.crypto import decrypt
 from agent.mq.broker import Outgoing
 from agent.packs.loader import register
 from agent.packs.parser import read_pack
@@ -24,6 +25,8 @@ from agent.paths import shipped
 from agent.threads import ThreadGroup
 
 pytestmark = pytest.mark.postgres
+
+KEY = "an encryption key of 32 characters or more"
 
 
 @pytest.fixture
@@ -196,11 +199,32 @@ def test_executions_are_listed_newest_first_and_filtered(deployment, add_worker)
     assert recent(deployment, status="running") == []
 
 
-def test_values_of_secret_parameters_are_not_shown(deployment, add_worker) -> None:
+def test_secret_parameters_are_stored_encrypted_sent_as_markers_and_never_shown(deployment, add_worker) -> None:
     add_worker("w", runtimes=("python",))
     action = find_action(deployment, "core.http_request")
-    submitted = submit(deployment, lambda message: None, action, {"url": "http://x", "bearer_token": "hunter2"})
+    given = {"url": "http://x", "bearer_token": "hunter2"}
+    sent: list[Outgoing] = []
+    submitted = submit(deployment, sent.append, action, given, encryption_key=KEY)
     assert find(deployment, submitted.id).parameters == {"url": "http://x", "bearer_token": "[redacted]"}
+    with deployment.connection() as connection:
+        (config,) = connection.execute("SELECT config FROM execution").fetchone() or ()
+        rows = connection.execute(
+            "SELECT entity_id, json_path, encrypted_value, encryption_key_hash FROM execution_secret_value"
+            " WHERE entity_type = 'execution_config'"
+        ).fetchall()
+    assert config == {"url": "http://x", "bearer_token": {"$attune_secret": True, "redacted": True}}
+    assert b"hunter2" not in sent[0].body
+    ((entity, path, value, digest),) = rows
+    assert (entity, path) == (submitted.id, "/bearer_token")
+    assert decrypt(value, KEY, digest) == "hunter2"
+
+
+def test_a_secret_parameter_is_not_stored_readable_for_want_of_a_key(deployment, add_worker) -> None:
+    add_worker("w", runtimes=("python",))
+    action = find_action(deployment, "core.http_request")
+    with pytest.raises(ConfigurationError, match="bearer_token is secret"):
+        submit(deployment, refuse, action, {"url": "http://x", "bearer_token": "hunter2"})
+    assert recent(deployment) == []
 
 
 def test_workers_are_listed_with_what_they_run(deployment, add_worker) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +38,25 @@ class Stack:
     def connect(self) -> psycopg.Connection[tuple[object, ...]]:
         """Open a connection with the schema on its search path."""
         return psycopg.connect(self.database_url, autocommit=True, options="-c search_path=attune,public")
+
+    @contextlib.contextmanager
+    def logged_statements(self) -> Iterator[Callable[[], int]]:
+        """Let the server log every statement of agents; yields a function that counts them so far."""
+        log = self.directory / "postgres" / "log"
+        with self.connect() as connection:
+            for statement in (
+                "ALTER SYSTEM SET log_line_prefix = '%a|'",
+                "ALTER SYSTEM SET log_statement = 'all'",
+                "SELECT pg_reload_conf()",
+            ):
+                connection.execute(statement)
+            try:
+                yield lambda: len(
+                    re.findall(rb"^attune-agent[^|]*\|LOG:  (?:statement|execute)", log.read_bytes(), re.MULTILINE)
+                )
+            finally:
+                connection.execute("ALTER SYSTEM RESET log_statement")
+                connection.execute("SELECT pg_reload_conf()")
 
 
 @contextlib.contextmanager

@@ -34,12 +34,12 @@ def throughput(stack: Stack, executions: int = 2000, action: str = "bench.noop")
     os.kill(agent.pid, signal.SIGSTOP)
     for execution_id in work.schedule(action, executions):
         work.dispatch(execution_id, action)
-    before = _cpu_seconds(agent.pid)
+    before = cpu_seconds(agent.pid)
     os.kill(agent.pid, signal.SIGCONT)
     started = time.perf_counter()
     work.wait_for_completions(executions)
     seconds = time.perf_counter() - started
-    spent = _cpu_seconds(agent.pid) - before
+    spent = cpu_seconds(agent.pid) - before
     statuses = work.statuses()
     if set(statuses) != {"completed"}:
         raise RuntimeError(f"not every execution completed: {statuses}")
@@ -49,7 +49,7 @@ def throughput(stack: Stack, executions: int = 2000, action: str = "bench.noop")
     return executions / seconds, spent / executions
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     """User and system time of one process without its children (proc(5))."""
     with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
         fields = stat.read().rpartition(")")[2].split()

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import pika
 
 from agent.mq import topology
+from agent.mq.broker import Queue
 from tests.bench.stack import Stack
 
 
@@ -62,7 +63,11 @@ class Workload:
 
     def completions(self) -> int:
         """How many completions wait for the executor."""
-        return int(self.channel.queue_declare(topology.COMPLETED.name, passive=True).method.message_count)
+        return self.depth(topology.COMPLETED)
+
+    def depth(self, queue: Queue) -> int:
+        """How many messages are in one of the executor's queues."""
+        return int(self.channel.queue_declare(queue.name, passive=True).method.message_count)
 
     def wait_for_completions(self, count: int, timeout: float = 300) -> None:
         """Wait until ``count`` completions are in the executor's queue."""

@@ -1,0 +1,97 @@
+"""Print the figures of the README: ``python -m tests.bench [throughput] [latency] [traffic] [memory]``."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import sys
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench.latency import bare_spawns, latencies, percentiles
+from tests.bench.memory import footprint
+from tests.bench.stack import Stack, running_stack
+from tests.bench.throughput import bare_rate, throughput
+from tests.bench.traffic import traffic
+
+Rows = list[tuple[str, str, str, str]]
+
+
+def measure_throughput(stack: Stack) -> Rows:
+    """2,000 executions with everything written, against a plain spawn loop around them."""
+    rates, bares, costs = [], [bare_rate()], []
+    for _ in range(3):
+        rate, cost = throughput(stack)
+        rates.append(rate)
+        costs.append(cost)
+        bares.append(bare_rate())
+    bare, bash = statistics.median(bares), bare_rate("/bin/bash")
+    rate = statistics.median(rates)
+    return [
+        ("bare `sh -c :` loop", f"{bare:.0f}/s", "", f"bash alone: {bash / bare:.2f} of it"),
+        ("2,000 no-op executions", f"{rate:.0f}/s", f"{rate / bare:.2f}", "at least 0.36"),
+        ("processor time of the agent for one", f"{statistics.median(costs) * 1000:.2f} ms", "", ""),
+    ]
+
+
+def measure_latency(stack: Stack) -> Rows:
+    """One execution at a time on an idle agent."""
+    bare = statistics.median(bare_spawns(200)) * 1000
+    p50, p95 = percentiles(latencies(stack))
+    return [
+        ("latency p50 beyond the bare spawn", f"{p50 - bare:.1f} ms", f"{p50 / bare:.1f}", "at most 5 ms"),
+        ("latency p95 beyond the bare spawn", f"{p95 - bare:.1f} ms", f"{p95 / bare:.1f}", "at most 10 ms"),
+    ]
+
+
+def measure_memory(stack: Stack) -> Rows:
+    """Resident memory and idle processor time."""
+    found = footprint(stack)
+    return [
+        ("resident when idle", f"{found.idle_mib:.1f} MiB", "", "under 60 MB"),
+        ("grown after 10,000 executions", f"{found.after_mib - found.idle_mib:.1f} MiB", "", "at most 3 MB"),
+        ("processor when idle", f"{found.idle_core * 100:.2f} % of a core", "", "under 0.5 %"),
+    ]
+
+
+def measure_traffic(stack: Stack) -> Rows:
+    """What one execution costs the servers."""
+    found = traffic(stack)
+    return [
+        ("SQL statements for an execution alone", f"{found.statements_alone:.2f}", "", "one to claim, one to finish"),
+        ("SQL statements for one of a full queue", f"{found.statements_in_bulk:.2f}", "", ""),
+        ("messages for an execution", f"{found.messages:.2f}", "", "running, ended, completed"),
+    ]
+
+
+PARTS: dict[str, Callable[[Stack], Rows]] = {
+    "throughput": measure_throughput,
+    "latency": measure_latency,
+    "traffic": measure_traffic,
+    "memory": measure_memory,
+}
+
+
+def main(names: list[str]) -> int:
+    """Run the named parts, all without names."""
+    unknown = [name for name in names if name not in PARTS]
+    if unknown:
+        print(f"unknown: {', '.join(unknown)}; there are {', '.join(PARTS)}", file=sys.stderr)
+        return 2
+    table = Table(title=f"{os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}")
+    for column in ("figure", "measured", "ratio to a bare spawn", "wanted"):
+        table.add_column(column)
+    with running_stack() as stack:
+        for name in names or list(PARTS):
+            for row in PARTS[name](stack):
+                table.add_row(*row)
+            table.add_section()
+    Console(width=110).print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

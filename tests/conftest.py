@@ -8,7 +8,7 @@ import platform
 import psycopg
 import pytest
 
-pytest_plugins = ["tests.services.postgres", "tests.services.rabbitmq", "tests.services.brokers", "tests.services.frozen", "tests.services.room"]
+pytest_plugins = ["tests.services.postgres", "tests.services.rabbitmq", "tests.services.brokers", "tests.services.frozen", "tests.services.room", "tests.services.docker"]
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,191 @@
+"""A private Docker engine, and base images made of Debian's packages: nothing is pulled."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import docker
+from tests.services.frozen import ROOT, unavailable
+
+#: Root directories that take a minute to make are kept for the next run.
+CACHE = ROOT / "var" / "images"
+MIRROR = os.environ.get("ATTUNE_TEST_DEBIAN_MIRROR", "http://deb.debian.org/debian")
+START_TIMEOUT = 30.0
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A running engine: ``url`` for commands, ``client`` for tests."""
+
+    url: str
+    client: docker.DockerClient
+
+    def command(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run Debian's docker client (another one may come first on PATH) against this engine."""
+        program = "/usr/bin/docker" if os.access("/usr/bin/docker", os.X_OK) else "docker"
+        environment = os.environ | {"DOCKER_HOST": self.url, "DOCKER_BUILDKIT": "1", "DOCKER": program} | variables
+        words = (program, *words) if not words[0].startswith("/") else words
+        return subprocess.run(words, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Iterator[Engine]:
+    """The engine of ``ATTUNE_TEST_DOCKER_HOST``, else one of our own: it needs root, and ends with the tests."""
+    given = os.environ.get("ATTUNE_TEST_DOCKER_HOST")
+    if given is not None:
+        yield Engine(given, docker.DockerClient(base_url=given, timeout=120))
+        return
+    program = shutil.which("dockerd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if program is None or os.geteuid() != 0:
+        unavailable("containers need dockerd (Debian: docker.io) and root")
+    with _started(str(program)) as engine:
+        yield engine
+
+
+@contextlib.contextmanager
+def _started(program: str) -> Iterator[Engine]:
+    # The path of a Unix socket is limited to 107 bytes, so it can't lie in a deep temporary directory.
+    place = Path(tempfile.mkdtemp(prefix="engine-", dir="/tmp"))
+    url = f"unix://{place}/docker.sock"
+    command = [program, "--data-root", str(place / "data"), "--exec-root", str(place / "exec"), "--host", url]
+    command += ["--pidfile", str(place / "pid"), "--bridge=none", "--iptables=false", "--ip6tables=false"]
+    with (place / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    try:
+        yield Engine(url, _connect(url, process, place / "log"))
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        for line in Path("/proc/mounts").read_text().splitlines():
+            if f" {place}" in line:
+                subprocess.run(["umount", "-l", line.split()[1]], check=False)
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _connect(url: str, process: subprocess.Popen[bytes], log: Path) -> docker.DockerClient:
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(docker.errors.DockerException):
+            client = docker.DockerClient(base_url=url, timeout=120)
+            client.ping()
+            return client
+        time.sleep(0.05)
+    unavailable(f"dockerd does not start: {log.read_text()[-500:]}")
+    raise AssertionError("unreachable")
+
+
+@pytest.fixture(scope="session")
+def base_image(docker_engine: Engine) -> Callable[[str], str]:
+    """Return the name of a base image, made when it is asked for: a key of ``RECIPES``."""
+    made: dict[str, str] = {}
+
+    def image(name: str) -> str:
+        if name not in made:
+            made[name] = _import(docker_engine, name)
+        return made[name]
+
+    return image
+
+
+def _import(engine: Engine, name: str) -> str:
+    CACHE.mkdir(parents=True, exist_ok=True)
+    archive = CACHE / f"{name}.tar"
+    with (CACHE / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not archive.exists():
+            with tempfile.TemporaryDirectory(prefix="root-", dir=CACHE) as directory:
+                root = Path(directory) / "root"
+                root.mkdir()
+                root.chmod(0o755)
+                RECIPES[name](root)
+                subprocess.run(["tar", "-C", root, "-cf", f"{archive}.new", "."], check=True)
+                os.replace(f"{archive}.new", archive)
+    tag = f"attune-test-{name}:latest"
+    done = engine.command("import", str(archive), tag)
+    assert done.returncode == 0, done.stderr
+    return tag
+
+
+def _nothing(root: Path) -> None:
+    """An empty root, as in an image FROM scratch."""
+    (root / "tmp").mkdir()
+    (root / "tmp").chmod(0o1777)
+
+
+def _busybox(root: Path) -> None:
+    """Busybox with all its applets, statically linked, and no C library."""
+    _nothing(root)
+    (root / "bin").mkdir()
+    shutil.copyfile("/usr/bin/busybox", root / "bin" / "busybox")
+    (root / "bin" / "busybox").chmod(0o755)
+    for applet in subprocess.check_output(["busybox", "--list"], text=True).split():
+        if applet != "busybox":
+            (root / "bin" / applet).symlink_to("busybox")
+
+
+def _musl(root: Path) -> None:
+    """Busybox beside the C library of Alpine, and no glibc."""
+    _busybox(root)
+    with tempfile.TemporaryDirectory() as directory:
+        subprocess.run(["apt-get", "download", "-q", "musl"], cwd=directory, check=True, capture_output=True)
+        (package,) = Path(directory).glob("musl_*.deb")
+        subprocess.run(["dpkg-deb", "-x", package, root], check=True)
+    shutil.rmtree(root / "usr" / "share", ignore_errors=True)
+
+
+def _debian(*releases: str, packages: Sequence[str] = ()) -> Callable[[Path], None]:
+    """The first of these releases that the mirror has, made by debootstrap."""
+
+    def make(root: Path) -> None:
+        for release in releases:
+            scripts = Path("/usr/share/debootstrap/scripts")
+            script = scripts / (release if (scripts / release).exists() else "sid")
+            include = [f"--include={','.join(packages)}"] if packages else []
+            command = ["debootstrap", "--variant=minbase", *include, release, str(root), MIRROR, str(script)]
+            if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+                shutil.rmtree(root / "var" / "cache" / "apt")
+                return
+            shutil.rmtree(root)
+            root.mkdir()
+        unavailable(f"the mirror {MIRROR} has none of {releases}")
+
+    return make
+
+
+RECIPES: dict[str, Callable[[Path], None]] = {
+    "empty": _nothing,
+    "busybox": _busybox,
+    "musl": _musl,
+    "debian-oldest": _debian("buster", "bullseye", "bookworm"),
+    "debian": _debian("bookworm", packages=("ca-certificates", "python3", "python3-venv")),
+    "debian-newest": _debian("duke", "forky", "trixie"),
+    "ruby": _debian("bookworm", packages=("ruby",)),
+    "node": _debian("bookworm", packages=("nodejs",)),
+}
+
+
+def put(container: docker.models.containers.Container, path: str, content: bytes, mode: int = 0o644) -> None:
+    """Write one file into a container."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        entry = tarfile.TarInfo(path.lstrip("/"))
+        entry.size, entry.mode = len(content), mode
+        tar.addfile(entry, io.BytesIO(content))
+    container.put_archive("/", archive.getvalue())

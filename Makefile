@@ -19,9 +19,11 @@ install-dev: $(VENV)/.installed-dev
 demo: install ## Run one action in every language of this machine: embedded PostgreSQL, one agent, nothing left behind
 	@$(BIN)/attune demo
 
-test: install-dev lint ## Run all tests; installs what they need where it can
+# A complaint about style must not hide what the tests say: both run, either fails.
+test: install-dev ## Run all tests and checks; installs what they need where it can
 	@scripts/services.sh
-	$(BIN)/python -m pytest $(ARGS)
+	@status=0; $(MAKE) --no-print-directory lint || status=1; \
+	$(BIN)/python -m pytest $(ARGS) || status=1; exit $$status
 
 lint: install-dev ## Check style, types and layers
 	$(BIN)/ruff check .

@@ -32,9 +32,7 @@ class DatabaseSettings:
     url: str = setting("postgresql://postgres:postgres@localhost:5432/attune", "PostgreSQL to use")
     schema: str = setting("attune", "schema that holds Attune's tables")
     max_connections: int = setting(50, "upper bound of the connection pool", above=0)
-    min_connections: int = setting(
-        5, "connections that the pool may keep; the agent opens only what it needs", least=0
-    )
+    min_connections: int = setting(5, "connections that the pool may keep; the agent opens only what it needs", least=0)
     connect_timeout: float = setting(30.0, "seconds to wait for a connection", above=0)
     idle_timeout: float = setting(600.0, "seconds after which an unused connection is closed", above=0)
 
@@ -96,9 +94,7 @@ class WorkerSettings:
     taints: tuple[Mapping[str, Any], ...] = setting((), "taints that executions must tolerate")
     max_concurrent_tasks: int = setting(10, "executions that run at the same time", above=0)
     heartbeat_interval: float = setting(30.0, "seconds between heartbeats", above=0)
-    task_timeout: float = setting(
-        300.0, "seconds an execution may take when nothing else says; 0 = no limit", least=0
-    )
+    task_timeout: float = setting(300.0, "seconds an execution may take when nothing else says; 0 = no limit", least=0)
     max_stdout_bytes: int = setting(10 * 1024 * 1024, "limit of captured stdout", least=0)
     max_stderr_bytes: int = setting(10 * 1024 * 1024, "limit of captured stderr", least=0)
     max_parameter_bytes: int = setting(
@@ -111,9 +107,7 @@ class WorkerSettings:
     shutdown_timeout: float = setting(30.0, "seconds from SIGTERM to exit", least=0)
     scratch_dir: Path | None = setting(None, "first choice for temporary files")
     ephemeral: bool = setting(False, "this worker's name never returns: hand unstarted work back on exit")
-    reverify_after: float = setting(
-        600.0, "seconds that a verdict about a runtime version is trusted", least=0
-    )
+    reverify_after: float = setting(600.0, "seconds that a verdict about a runtime version is trusted", least=0)
     probe_timeout: float = setting(5.0, "seconds an interpreter may take to tell its version", above=0)
     verify_timeout: float = setting(10.0, "seconds one verification command may take", above=0)
     environment_timeout: float = setting(900.0, "seconds to create an environment", above=0)
@@ -150,7 +144,5 @@ class Settings:
     log: LogSettings = field(default_factory=LogSettings)
     environment: str = setting("development", "names the overlay config.<environment>.yaml")
     packs_base_dir: Path = setting(Path("/opt/attune/packs"), "where packs lie")
-    runtime_envs_dir: Path = setting(
-        Path("/opt/attune/runtime_envs"), "where isolated environments are built"
-    )
+    runtime_envs_dir: Path = setting(Path("/opt/attune/runtime_envs"), "where isolated environments are built")
     artifacts_dir: Path = setting(Path("/opt/attune/artifacts"), "where logs and results are written")

@@ -21,7 +21,7 @@ from rich.text import Text
 
 from agent.cli.agent_process import AgentProcess
 from agent.cli.embedded import embedded_postgres
-from agent.cli.tables import console, make_table, print_json, short, status
+from agent.cli.tables import console, make_table, print_json, short, show, status
 from agent.configuration import load_settings
 from agent.control.executions import Execution, cancel, find
 from agent.control.fleet import Worker, workers
@@ -198,7 +198,7 @@ def _run_all(database: Database, send: Send, agent: AgentProcess, jobs: list[Job
             with contextlib.suppress(AgentError):
                 cancel(database, send, job.execution.id)
     if live is None and not quiet:
-        screen.print(_table(jobs))
+        show(_table(jobs))
 
 
 def _watch(database: Database, agent: AgentProcess, jobs: list[Job], live: Live | None) -> None:

@@ -10,8 +10,7 @@ from rich.text import Text
 
 from agent.cli.deployment import Deployment
 from agent.cli.settings_page import settings_page
-from agent.cli.tables import console as make_console
-from agent.cli.tables import make_table, plain, print_json
+from agent.cli.tables import make_table, plain, print_json, show
 from agent.configuration.fields import Field, fields, value_of
 from agent.logs import MASK, mask_url
 
@@ -35,10 +34,9 @@ def settings(deployment: Deployment, as_json: bool, changed: bool, page: bool) -
     if as_json:
         print_json([_document(field, value, source) for field, value, source in rows])
         return
-    console = make_console()
     if loaded.files:
-        console.print("read: " + ", ".join(map(str, loaded.files)) + "\n")
-    console.print(
+        click.echo("read: " + ", ".join(map(str, loaded.files)) + "\n")
+    show(
         make_table(
             ["SETTING", "VALUE", "FROM"],
             (

@@ -47,7 +47,18 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[Any]], *, empty:
     if not lines:
         click.echo(empty)
         return
-    console().print(make_table(headers, lines))
+    show(make_table(headers, lines))
+
+
+def show(table: Table) -> None:
+    """Print a table; in a pipe, its lines end where their text does."""
+    screen = console()
+    if screen.is_terminal:
+        screen.print(table)
+        return
+    with screen.capture() as captured:
+        screen.print(table)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def make_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
@@ -70,7 +81,7 @@ def print_details(rows: Iterable[tuple[str, Any]]) -> None:
     for name, value in rows:
         if value is not None:
             table.add_row(Text(name), value if isinstance(value, Text) else plain(value))
-    console().print(table)
+    show(table)
 
 
 def plain(value: Any) -> Text:

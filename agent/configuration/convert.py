@@ -15,7 +15,7 @@ from agent.errors import ConfigurationError
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
-class _WrongKindError(Exception):
+class _WrongKind(Exception):
     """The value does not have the type; carries what was expected."""
 
 
@@ -28,7 +28,7 @@ def convert(node: Node, field: Field) -> Any:
     try:
         value = _convert(node, field.kind, field.key)
         _check_range(value, field)
-    except _WrongKindError as error:
+    except _WrongKind as error:
         shown = "a value of another kind" if field.secret else _shown(node)
         raise ConfigurationError(f"{node.origin}: {field.key} must be {error}, not {shown}") from None
     return value
@@ -51,13 +51,13 @@ def _convert(node: Node, kind: Any, key: str) -> Any:
 
 def _text(node: Node) -> str:
     if node.text is None:
-        raise _WrongKindError("text")
+        raise _WrongKind("text")
     return node.text
 
 
 def _path(node: Node) -> Path:
     if not node.text:
-        raise _WrongKindError("a path")
+        raise _WrongKind("a path")
     return Path(node.text)
 
 
@@ -67,7 +67,7 @@ def _boolean(node: Node) -> bool:
     try:
         return _BOOLEANS[(node.text or "").strip().lower()]
     except KeyError:
-        raise _WrongKindError("true or false") from None
+        raise _WrongKind("true or false") from None
 
 
 def _integer(node: Node) -> int:
@@ -76,16 +76,16 @@ def _integer(node: Node) -> int:
         return int(text)
     if isinstance(node.value, int) and not isinstance(node.value, bool):
         return node.value
-    raise _WrongKindError("a whole number")
+    raise _WrongKind("a whole number")
 
 
 def _number(node: Node) -> float:
     try:
         value = float((node.text or "").strip())
     except ValueError:
-        raise _WrongKindError("a number") from None
+        raise _WrongKind("a number") from None
     if not math.isfinite(value):
-        raise _WrongKindError("a number")
+        raise _WrongKind("a number")
     return value
 
 
@@ -101,7 +101,7 @@ _SCALARS: dict[Any, Callable[[Node], Any]] = {
 def _choice(node: Node, choices: tuple[str, ...]) -> str:
     text = (node.text or "").strip().lower()
     if text not in choices:
-        raise _WrongKindError("one of " + ", ".join(choices))
+        raise _WrongKind("one of " + ", ".join(choices))
     return text
 
 
@@ -111,7 +111,7 @@ def _items(node: Node) -> list[Node]:
     node = _decoded(node)
     if isinstance(node.value, list):
         return node.value
-    raise _WrongKindError("a list")
+    raise _WrongKind("a list")
 
 
 def _mapping(node: Node, kind: Any, key: str) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def _mapping(node: Node, kind: Any, key: str) -> dict[str, Any]:
     if node.text == "":
         return {}
     if not node.is_mapping:
-        raise _WrongKindError("a map")
+        raise _WrongKind("a map")
     if kind is str:
         return {name: _text(item) for name, item in node.value.items()}
     return {name: _plain(item, listed=_is_list(key, name)) for name, item in node.value.items()}
@@ -145,16 +145,16 @@ def _decoded(node: Node) -> Node:
     try:
         return decoded(node)
     except ValueError:
-        raise _WrongKindError("valid JSON") from None
+        raise _WrongKind("valid JSON") from None
 
 
 def _check_range(value: Any, field: Field) -> None:
     if value is None or not isinstance(value, int | float):
         return
     if field.above is not None and not value > field.above:
-        raise _WrongKindError(f"greater than {field.above:g}")
+        raise _WrongKind(f"greater than {field.above:g}")
     if field.least is not None and value < field.least:
-        raise _WrongKindError(f"at least {field.least:g}")
+        raise _WrongKind(f"at least {field.least:g}")
 
 
 def _shown(node: Node) -> str:

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,11 +19,13 @@ from agent.control.submission import Send
 from agent.db.failures import translated
 from agent.db.pool import Connection, Database
 from agent.db.queries import load_queries
-from agent.errors import AgentError
+from agent.errors import AgentError, DatabaseUnavailable
 from agent.mq.messages import CancelRequest, cancel_request
 
 ENDED = frozenset({"completed", "failed", "cancelled", "timeout", "abandoned"})
 WAITING = frozenset({"requested", "scheduling", "scheduled"})
+_PATIENCE, _RETRY = 60.0, 0.5
+"""Seconds that a database may stay away while somebody waits, and between attempts."""
 
 
 @dataclass(frozen=True)
@@ -98,18 +100,24 @@ def wait(
     """Return the execution when it has ended, or as it is after ``timeout`` seconds.
 
     ``on_change`` is called at once and then at least every ``pause`` seconds: notifications alone are not
-    enough, because they are lost while a connection is down.
+    enough, because they are lost while a connection is down. A database that goes away is waited for.
+
+    Raises:
+        DatabaseUnavailable: it stayed away for a minute.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
-    with contextlib.closing(database.connect(autocommit=True)) as connection, translated(database.address.label):
-        connection.execute("LISTEN execution_status_changed")
-        while True:
-            execution = _find(connection, execution_id)
-            on_change(execution)
-            left = pause if deadline is None else min(pause, deadline - time.monotonic())
-            if execution.ended or left <= 0:
-                return execution
-            _nap(connection, execution_id, left)
+    seen = time.monotonic()
+    while True:
+        try:
+            with contextlib.closing(database.connect(autocommit=True)) as connection:
+                for execution in _looks(database, connection, execution_id, deadline, pause):
+                    seen = time.monotonic()
+                    on_change(execution)
+            return execution
+        except DatabaseUnavailable:
+            if time.monotonic() - seen > _PATIENCE:
+                raise
+            time.sleep(_RETRY)
 
 
 def cancel(database: Database, send: Send, execution_id: int) -> str:
@@ -134,6 +142,21 @@ def cancel(database: Database, send: Send, execution_id: int) -> str:
             connection.execute(_queries()["cancel_running"], {"id": execution_id})
     send(cancel_request(CancelRequest(execution_id, worker_id), at=datetime.now(UTC)))
     return "canceling"
+
+
+def _looks(
+    database: Database, connection: Connection, execution_id: int, deadline: float | None, pause: float
+) -> Iterator[Execution]:
+    """Yield the execution now, whenever it changes and every ``pause`` seconds, until it has ended or time is up."""
+    with translated(database.address.label):
+        connection.execute("LISTEN execution_status_changed")
+        while True:
+            execution = _find(connection, execution_id)
+            yield execution
+            left = pause if deadline is None else min(pause, deadline - time.monotonic())
+            if execution.ended or left <= 0:
+                return
+            _nap(connection, execution_id, left)
 
 
 def _queries() -> Any:

@@ -146,6 +146,27 @@ def test_waiting_ends_at_once_when_the_execution_does(deployment, add_worker) ->
     assert (ended.status, ended.seconds, seen) == ("completed", 1.5, ["scheduled", "completed"])
 
 
+def test_waiting_survives_a_lost_connection(deployment, add_worker) -> None:
+    add_worker("w")
+    submitted = submit(deployment, lambda message: None, find_action(deployment, "core.echo"), {})
+    looks = 0
+
+    def on_change(execution: Any) -> None:
+        nonlocal looks
+        looks += 1
+        with deployment.connection() as connection:
+            if looks == 1:
+                connection.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+        if looks == 2:
+            set_status(deployment, submitted.id, "completed")
+
+    assert wait(deployment, submitted.id, timeout=30, on_change=on_change, pause=0.05).status == "completed"
+    assert looks >= 2
+
+
 def test_waiting_gives_up_after_its_timeout(deployment, add_worker) -> None:
     add_worker("w")
     submitted = submit(deployment, lambda message: None, find_action(deployment, "core.echo"), {})

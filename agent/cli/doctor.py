@@ -1,0 +1,80 @@
+"""``attune-agent doctor [--json]``: check this container, and say what is wrong and what to do."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from agent.doctor.container import check_container
+from agent.doctor.filesystems import check_filesystems, check_program
+from agent.doctor.finding import Finding, Verdict, fail, fine, warn
+from agent.errors import AgentError, UsageError
+
+
+def doctor(words: list[str]) -> int:
+    """Print the report; return 0 when nothing failed, else 1.
+
+    Raises:
+        UsageError: the words after ``doctor`` are not understood.
+    """
+    if words not in ([], ["--json"]):
+        raise UsageError("usage: attune-agent doctor [--json]")
+    findings = list(_examine())
+    if words:
+        import json
+
+        print(json.dumps({"findings": [dataclasses.asdict(finding) for finding in findings]}, ensure_ascii=False))
+    else:
+        _print_table(findings)
+    return 1 if any(finding.verdict is Verdict.FAIL for finding in findings) else 0
+
+
+def _examine() -> Iterator[Finding]:
+    from agent.configuration import load_settings
+    from agent.execution.scratch import scratch_candidates
+
+    yield from check_container(os.environ)
+    tree = os.environ.get("ATTUNE_LAUNCHER_TREE")
+    yield check_program(Path(tree) if tree else None)
+    yield from _interpreters()
+    try:
+        loaded = load_settings(os.environ)
+    except AgentError as error:
+        yield fail("settings", str(error), error.hint or "correct the configuration")
+        return
+    settings = loaded.settings
+    yield from (warn("settings", warning, "correct the configuration") for warning in loaded.warnings)
+    scratch = scratch_candidates(settings.worker.scratch_dir, os.environ, settings.artifacts_dir)
+    yield from check_filesystems(settings, scratch)
+    # What talks to servers is large: it comes last, so that the rest is known even where it fails.
+    from agent.doctor.network import check_grace, check_network
+
+    yield check_grace(settings, os.environ)
+    yield from check_network(settings)
+
+
+def _interpreters() -> Iterator[Finding]:
+    from agent.runtimes.detect import detect_interpreters
+
+    found = detect_interpreters()
+    if not found:
+        remedy = "install an interpreter, or use an image that has one"
+        yield warn("interpreters", "none was found: only native actions can be run", remedy)
+    for item in found:
+        check = f"interpreter {item.name}"
+        if item.problem is not None:
+            yield warn(check, f"{item.path}: {item.problem}", f"repair or remove {item.path}")
+        else:
+            yield fine(check, f"{item.path} {item.version or 'of unknown version'}")
+
+
+def _print_table(findings: list[Finding]) -> None:
+    from agent.logs import escape_control
+
+    width = max(len(finding.check) for finding in findings)
+    for finding in findings:
+        print(f"{finding.verdict:<7}  {finding.check:<{width}}  {escape_control(finding.detail)}")
+        if finding.remedy and finding.verdict is not Verdict.OK:
+            print(f"{'':<7}  {'':<{width}}  -> {escape_control(finding.remedy)}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import click
 
 from agent import __version__
 from agent.cli.edge import INTERRUPTED, guarded
-from agent.errors import UsageError
+from agent.errors import AgentError, UsageError
 
 _COMMANDS = {
     "db": "agent.cli.database:database",
@@ -30,14 +29,21 @@ class _Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Name them in the order in which a newcomer needs them."""
-        return [name for name, place in _COMMANDS.items() if importlib.util.find_spec(place.partition(":")[0])]
+        return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command."""
         if cmd_name not in _COMMANDS:
             return None
         module, _, name = _COMMANDS[cmd_name].partition(":")
-        command = getattr(importlib.import_module(module), name)
+        try:
+            command = getattr(importlib.import_module(module), name)
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] == "agent":
+                raise
+            raise AgentError(
+                f"attune needs the Python package {error.name}", hint="pip install 'attune-agent[operator]'"
+            ) from error
         assert isinstance(command, click.Command)
         return command
 

@@ -64,6 +64,7 @@ def load_settings(
     warnings += _identify(values, sources, variables)
     settings = build(values)
     validate(settings, sources)
+    warnings += _transports(settings, variables)
     return Loaded(settings, sources, tuple(warnings), variables, files)
 
 
@@ -131,6 +132,22 @@ def _identify(values: dict[str, Any], sources: dict[str, str], variables: Variab
     values["worker.worker_type"] = variables.worker_type.lower()
     sources["worker.worker_type"] = "ATTUNE_WORKER_TYPE"
     return []
+
+
+def _transports(settings: Settings, variables: Variables) -> list[str]:
+    """With an API in reach, ``auto`` leaves it open whether directories are shared: say what is assumed (E18)."""
+    if variables.api_url is None:
+        return []
+    places = (
+        ("artifacts", settings.artifacts.transport, settings.artifacts_dir / ".attune-api-sentinel"),
+        ("packs", settings.packs.transport, settings.packs_base_dir / ".attune-packs-sentinel"),
+    )
+    return [
+        f"{sentinel} does not exist: {sentinel.parent} is taken to be a volume that Attune's services share"
+        f" (set {name}.transport to volume if it is)"
+        for name, transport, sentinel in places
+        if transport == "auto" and not sentinel.exists()
+    ]
 
 
 def _hostname() -> str | None:

@@ -159,3 +159,18 @@ def test_a_warning_about_an_unknown_key_is_one_log_line() -> None:
     record = json.loads(done.stderr.splitlines()[0])
     assert record["level"] == "warn"
     assert "did you mean worker.name?" in record["message"]
+
+
+def test_without_its_extra_the_operators_command_says_what_to_install() -> None:
+    code = "import sys; sys.modules['rich'] = None; from agent.cli.operator import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "worker", "list"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.endswith("hint: pip install 'attune-agent[operator]'\n")
+    assert "Traceback" not in done.stderr

@@ -168,3 +168,20 @@ def test_an_empty_override_of_runtimes_differs_from_none() -> None:
 )
 def test_the_api_url_is_given_or_made_of_the_server_section(environ: dict[str, str], url: str) -> None:
     assert load_settings(environ).api_url == url
+
+
+def test_with_an_api_an_unmarked_directory_is_taken_for_a_shared_volume_and_said_so(tmp_path: Path) -> None:
+    environ = {
+        "ATTUNE_API_URL": "http://api",
+        "ATTUNE__ARTIFACTS_DIR": str(tmp_path / "artifacts"),
+        "ATTUNE__PACKS_BASE_DIR": str(tmp_path / "packs"),
+    }
+    artifacts, packs = load_settings(environ).warnings
+    assert "artifacts.transport" in artifacts
+    assert "packs.transport" in packs
+    for name in ("artifacts/.attune-api-sentinel", "packs/.attune-packs-sentinel"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    assert load_settings(environ).warnings == ()
+    del environ["ATTUNE_API_URL"]
+    assert load_settings({**environ, "ATTUNE__PACKS_BASE_DIR": "/nowhere"}).warnings == ()

@@ -8,7 +8,15 @@ import platform
 import psycopg
 import pytest
 
-pytest_plugins = ["tests.services.postgres", "tests.services.rabbitmq", "tests.services.brokers", "tests.services.frozen", "tests.services.room", "tests.services.docker"]
+pytest_plugins = [
+    "tests.services.postgres",
+    "tests.services.rabbitmq",
+    "tests.services.brokers",
+    "tests.services.frozen",
+    "tests.services.room",
+    "tests.services.docker",
+    "tests.services.deployment",
+]
 
 
 @pytest.fixture(autouse=True)

@@ -60,6 +60,7 @@ def embedded_server() -> Iterator[str]:
         with (directory / "postgresql.conf").open("a", encoding="utf-8") as configuration:
             configuration.write(_THROW_AWAY)
         server.start()
+        directory.chmod(0o711)  # an agent that runs as another user reaches the socket in it
         yield server.get_uri()
     finally:
         server.cleanup()

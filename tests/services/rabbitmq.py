@@ -14,7 +14,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -262,7 +262,14 @@ def amqp_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def amqp_vhost_url(request: pytest.FixtureRequest, amqp_url: str) -> Iterator[str]:
-    """URL of a fresh virtual host.
+    """URL of a fresh virtual host."""
+    with fresh_vhost(request, amqp_url) as url:
+        yield url
+
+
+@contextmanager
+def fresh_vhost(request: pytest.FixtureRequest, amqp_url: str) -> Iterator[str]:
+    """Make a virtual host for the length of the block and give its URL.
 
     On an external server it is made through its management API, ATTUNE_TEST_RABBITMQ_API
     (``http://host:15672``).
@@ -275,5 +282,7 @@ def amqp_vhost_url(request: pytest.FixtureRequest, amqp_url: str) -> Iterator[st
         base = f"http://127.0.0.1:{node.http_port}"
     manage(base, "PUT", f"/api/vhosts/{name}")
     parts = urllib.parse.urlsplit(amqp_url)
-    yield urllib.parse.urlunsplit(parts._replace(path=f"/{name}"))
-    manage(base, "DELETE", f"/api/vhosts/{name}")
+    try:
+        yield urllib.parse.urlunsplit(parts._replace(path=f"/{name}"))
+    finally:
+        manage(base, "DELETE", f"/api/vhosts/{name}")

@@ -1,0 +1,94 @@
+"""An agent as a real process, stopped by the signals that a container engine sends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+START_TIMEOUT = 30.0
+STOP_TIMEOUT = 45.0
+
+
+@dataclass
+class AgentProcess:
+    """One life of one agent; ``worker_id`` is known once it is active, ``log_path`` holds what it wrote to stderr."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log_path: Path
+    worker_id: int = 0
+
+    @property
+    def pid(self) -> int:
+        """Process id of the agent."""
+        return self.process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it still runs."""
+        return self.process.poll() is None
+
+    def log(self) -> str:
+        """Everything it has written to stderr."""
+        return self.log_path.read_text(encoding="utf-8", errors="replace")
+
+    def records(self, *, level: str | None = None) -> list[dict[str, Any]]:
+        """Its log records, all or those of one level."""
+        records = [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
+        return [record for record in records if level is None or record["level"] == level]
+
+    def wait_for_log(self, text: str, *, timeout: float = 15.0) -> None:
+        """Wait until ``text`` appears in its log."""
+        deadline = time.monotonic() + timeout
+        while text not in self.log():
+            assert time.monotonic() < deadline, f"{text!r} was not logged within {timeout:g} s"
+            time.sleep(0.01)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def stop(self, timeout: float = STOP_TIMEOUT) -> int:
+        """Ask it to drain and leave (SIGTERM), wait, return its exit code."""
+        if self.running:
+            self.process.terminate()
+        return self.wait(timeout)
+
+    def wait(self, timeout: float = STOP_TIMEOUT) -> int:
+        """Wait for its end and return its exit code."""
+        return self.process.wait(timeout)
+
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        self.process.kill()
+        self.process.wait(10)
+
+
+def spawn_agent(
+    name: str, environment: Mapping[str, str], log_path: Path, *, user: int | None = None, full: bool = False
+) -> AgentProcess:
+    """Start ``python -m agent`` (or the full worker); as another ``user`` when the caller is root."""
+    program = [sys.executable, "-m", "agent", "--name", name]
+    if full:
+        program = [sys.executable, "-c", "from agent.cli.main import worker; worker()", "--name", name]
+    if user is not None:
+        program = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--", *program]
+    with log_path.open("ab") as log:
+        process = subprocess.Popen(
+            program, env=dict(environment), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+    return AgentProcess(name, process, log_path)
+
+
+def own_environment() -> dict[str, str]:
+    """The environment of the tests without any setting of the agent."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("ATTUNE")}

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import subprocess
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +15,7 @@ from agent.errors import AgentError
 
 # It lives as long as the demo: it may lose everything in a crash, and start faster for it.
 _THROW_AWAY = "\nfsync = off\nsynchronous_commit = off\nfull_page_writes = off\nshared_buffers = 32MB\n"
+_STOP_SECONDS = 10.0
 
 
 @contextlib.contextmanager
@@ -31,12 +35,26 @@ def embedded_postgres(directory: Path) -> Iterator[str]:
         ) from None
     server = get_server(directory, cleanup_mode="stop", start=False)
     try:
-        server.ensure_pgdata_inited()
-        with (directory / "postgresql.conf").open("a", encoding="utf-8") as configuration:
-            configuration.write(_THROW_AWAY)
-        server.start()
+        try:
+            server.ensure_pgdata_inited()
+            with (directory / "postgresql.conf").open("a", encoding="utf-8") as configuration:
+                configuration.write(_THROW_AWAY)
+            server.start()
+        except (OSError, subprocess.SubprocessError) as error:
+            raise AgentError(f"the embedded PostgreSQL did not start: {error}") from error
         yield server.get_uri()
-    except (OSError, subprocess.SubprocessError) as error:
-        raise AgentError(f"the embedded PostgreSQL did not start: {error}") from error
     finally:
-        server.cleanup()
+        with contextlib.suppress(Exception):
+            server.cleanup()
+        _stop_if_running(directory)
+
+
+def _stop_if_running(directory: Path) -> None:
+    """The package does not stop a server whose start was interrupted."""
+    lock = directory / "postmaster.pid"
+    deadline = time.monotonic() + _STOP_SECONDS
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        pid = int(lock.read_text(encoding="utf-8").splitlines()[0])
+        os.kill(pid, signal.SIGQUIT)  # at once: nothing in it is worth writing
+        while lock.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)

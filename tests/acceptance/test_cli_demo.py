@@ -75,13 +75,21 @@ def test_an_action_that_does_not_complete_is_shown_and_ends_with_1(machine: dict
     assert [name for name in left_over(machine) if "attune" in name] == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_demo_leaves_nothing(machine: dict[str, str], number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("number", "stage"),
+    [
+        (signal.SIGINT, "-m agent"),
+        (signal.SIGTERM, "-m agent"),
+        (signal.SIGINT, "initdb"),
+        (signal.SIGINT, "bin/postgres -D"),
+    ],
+)
+def test_an_interrupted_demo_leaves_nothing(machine: dict[str, str], number: signal.Signals, stage: str) -> None:
     child = subprocess.Popen(
         argv("attune", "demo"), env=environment(machine), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     deadline = time.monotonic() + 60
-    while not any("-m agent" in entry for entry in left_over(machine)):
+    while not any(stage in entry for entry in left_over(machine)):
         assert child.poll() is None, child.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)

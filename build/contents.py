@@ -73,15 +73,18 @@ _ENCODINGS = (
     "cp437",
     "idna",
     "latin_1",
+    "punycode",
+    "raw_unicode_escape",
     "unicode_escape",
     "utf_16",
+    "utf_16_be",
     "utf_16_le",
     "utf_8",
     "utf_8_sig",
 )
 
-#: Modules that are imported before our importer of frozen modules works.
-_FIRST_MODULES = ("encodings", *(f"encodings.{name}" for name in ("aliases", "ascii", "cp437", "latin_1", "utf_8")))
+#: Modules that Python finds by itself: before our importer of frozen modules works, or below such a package.
+_FIRST_MODULES = ("encodings", *(f"encodings.{name}" for name in _ENCODINGS))
 
 #: Files that PyInstaller's hooks collect: metadata of packages, type stubs, sources.
 _EXCLUDED_SUFFIXES = (".pyi", ".py", ".c", ".h", "/py.typed", "/RECORD", "/INSTALLER", "/WHEEL", "/REQUESTED")

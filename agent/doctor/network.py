@@ -40,8 +40,9 @@ def _resolve(name: str, url: str) -> Iterator[Finding]:
     check = f"dns {name}"
     try:
         addresses = {str(item[4][0]) for item in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
-    except OSError as error:
-        yield fail(check, f"{host}: {error.strerror}", "check the name, /etc/hosts and /etc/resolv.conf")
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a name"
+        yield fail(check, f"{host}: {reason}", "check the name, /etc/hosts and /etc/resolv.conf")
         return
     yield fine(check, f"{host} is {', '.join(sorted(addresses))}")
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pika
-from pika.adapters.select_connection import IOLoop
 from pika.exceptions import ChannelClosedByBroker
 
 from agent.mq.rabbit_address import RabbitAddress, reason
+from agent.mq.rabbit_loop import Loop
 from agent.mq.rabbit_topology import declare_common
 from agent.mq.reconnection import Reconnection
 
@@ -31,7 +31,7 @@ class Link:
         """Prepare; ``name`` is what logs and operators call this connection."""
         self._address = address
         self._name = name
-        self._loop = IOLoop()
+        self._loop = Loop()
         self._lock = threading.Lock()
         self._running = False
         self._closing = False
@@ -167,7 +167,8 @@ class Link:
         if self._connection is None:
             self._loop.stop()
             return
-        self._loop.call_later(CLOSE_SECONDS - 1, self._close_connection)
+        self._loop.call_later(CLOSE_SECONDS - 2, self._close_connection)
+        self._loop.call_later(CLOSE_SECONDS - 1, self._loop.hang_up)
         self._loop.call_later(CLOSE_SECONDS, self._loop.stop)
         self._close_when_finished()
 

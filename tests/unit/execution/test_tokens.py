@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import json
 import uuid
 from pathlib import Path
@@ -11,7 +13,7 @@ import jwt
 import pytest
 
 from agent.execution.model import Execution
-from agent.execution.tokens import execution_token, worker_token
+from agent.execution.tokens import execution_token, weakness, worker_token
 
 VECTOR = json.loads((Path(__file__).parent.parent / "vectors" / "tokens.json").read_text())[0]
 SECRET = VECTOR["secret"]
@@ -82,3 +84,13 @@ def test_a_worker_token_is_for_internal_files_and_lives_for_a_day() -> None:
         "scope": "internal_files",
         "metadata": {"worker_id": 7},
     }
+
+
+def test_a_short_secret_signs_like_any_other_and_is_warned_of_once() -> None:
+    token = execution_token(execution(), timeout=300, secret="short", now=NOW)  # warnings are errors in tests
+    signed, _, signature = token.rpartition(".")
+    expected = hmac.digest(b"short", signed.encode(), "sha256")
+    assert base64.urlsafe_b64decode(signature + "=") == expected
+    assert "5 bytes" in (weakness("short") or "")
+    assert weakness("x" * 32) is None
+    assert weakness(None) is None

@@ -1,0 +1,308 @@
+"""What only RabbitMQ can do to a worker: restarts, channel errors, certificates, alarms."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pika
+import pytest
+
+from agent.errors import BrokerError, BrokerUnavailable
+from agent.mq import topology
+from agent.mq.broker import Broker, Outgoing, Queue, Subscription
+from agent.mq.connect import open_broker
+from agent.settings import MessageQueueSettings, Settings
+from tests.services.brokers import Inbox, message, publishing, running, until
+from tests.services.rabbitmq import RabbitNode
+from tests.services.tls import Authority, make_authority
+
+pytestmark = pytest.mark.rabbitmq
+
+QUEUE = topology.executions_queue(7)
+
+
+def dispatch(text: object) -> Outgoing:
+    return message(str(text), topology.EXECUTIONS, topology.dispatch_key(7))
+
+
+def subscription(inbox: Inbox) -> Subscription:
+    return Subscription(QUEUE, "worker-7", 50, inbox)
+
+
+def opened(url: str, *, ca_file: Path | None = None, name: str = "worker-a") -> Broker:
+    queue = MessageQueueSettings(url=url, ca_file=ca_file, connect_timeout=5)
+    return open_broker(Settings(message_queue=queue), name=name)
+
+
+@pytest.fixture
+def broker(amqp_vhost_url: str) -> Broker:
+    made = opened(amqp_vhost_url)
+    made.declare([QUEUE])
+    return made
+
+
+@pytest.fixture
+def direct(amqp_vhost_url: str) -> Iterator[pika.adapters.blocking_connection.BlockingChannel]:
+    """A plain channel beside the broker under test, as another service would have it."""
+    with closing(pika.BlockingConnection(pika.URLParameters(amqp_vhost_url))) as connection:
+        yield connection.channel()
+
+
+def test_another_service_declares_the_same_topology_without_complaint(
+    broker: Broker, direct: pika.adapters.blocking_connection.BlockingChannel
+) -> None:
+    broker.declare(topology.worker_queues(7))
+    for exchange, kind in [
+        ("attune.events", "topic"),
+        ("attune.executions", "topic"),
+        ("attune.notifications", "fanout"),
+        ("attune.dlx", "direct"),
+    ]:
+        direct.exchange_declare(exchange, kind, durable=True, auto_delete=False)
+    dead = {"x-dead-letter-exchange": "attune.dlx"}
+    direct.queue_declare("worker.7.executions", durable=True, arguments=dead | {"x-message-ttl": 300000})
+    direct.queue_declare("worker.7.packs", durable=True, arguments=dead)
+    direct.queue_declare("worker.7.cancel", durable=True, arguments=dead)
+    direct.queue_declare("attune.dlx.queue", durable=True)
+
+
+def test_messages_carry_the_properties_that_other_services_send(
+    broker: Broker, direct: pika.adapters.blocking_connection.BlockingChannel
+) -> None:
+    sent = dispatch("x")
+    with publishing(broker) as publish:
+        publish(sent)
+    method, properties, body = direct.basic_get(QUEUE.name, auto_ack=True)
+    assert body == sent.body
+    assert (method.exchange, method.routing_key) == (sent.exchange, sent.routing_key)
+    assert (properties.content_type, properties.delivery_mode) == ("application/json", 2)
+    assert (properties.message_id, properties.correlation_id) == (sent.message_id, sent.correlation_id)
+    assert properties.timestamp == sent.timestamp
+    assert [properties.headers, properties.type, properties.app_id, properties.expiration] == [None] * 4
+
+
+def test_exchanges_of_another_type_do_not_keep_a_worker_from_working(
+    amqp_vhost_url: str, direct: pika.adapters.blocking_connection.BlockingChannel
+) -> None:
+    direct.exchange_declare("attune.events", "topic", durable=True)
+    direct.exchange_declare("attune.executions", "topic", durable=True)
+    direct.exchange_declare("attune.notifications", "topic", durable=True)
+    broker, inbox = opened(amqp_vhost_url), Inbox()
+    broker.declare([QUEUE])
+    with publishing(broker) as publish, running(broker.consumer(subscription(inbox))):
+        publish(dispatch("works"))
+        inbox.wait(1)
+
+
+def test_a_queue_with_other_arguments_is_a_broker_error_that_names_it(
+    amqp_vhost_url: str, direct: pika.adapters.blocking_connection.BlockingChannel
+) -> None:
+    direct.queue_declare("worker.7.executions", durable=True)
+    with pytest.raises(BrokerError, match=r"406 PRECONDITION_FAILED.*worker\.7\.executions"):
+        opened(amqp_vhost_url).declare([QUEUE])
+
+
+def test_a_wrong_password_and_a_missing_virtual_host_are_told_apart(amqp_url: str) -> None:
+    with pytest.raises(BrokerUnavailable, match="user name or the password"):
+        opened(amqp_url.replace("guest:guest", "guest:wrong")).declare([])
+    with pytest.raises(BrokerUnavailable, match="virtual host"):
+        opened(amqp_url.replace("%2f", "absent")).declare([])
+
+
+def test_a_restarted_broker_finds_everybody_back_within_five_seconds(rabbit_node: RabbitNode, broker: Broker) -> None:
+    inbox = Inbox()
+    consumer, publisher = broker.consumer(subscription(inbox)), broker.publisher()
+    with running(consumer, publisher):
+        publisher.send([dispatch("before")])
+        inbox.wait(1)
+        rabbit_node.stop_app()
+        until(lambda: not consumer.subscribed and not publisher.connected)
+        publisher.send([dispatch(number) for number in range(50)])
+        assert not publisher.flush(0.5)
+        rabbit_node.start_app()
+        back = time.monotonic()
+        assert publisher.flush(10)
+        assert inbox.wait(51)[1:] == [str(number).encode() for number in range(50)]
+        assert time.monotonic() - back < 5
+        assert publisher.backlog == 0
+
+
+def test_messages_and_queues_survive_a_power_cut_of_the_broker(rabbit_node: RabbitNode, broker: Broker) -> None:
+    inbox = Inbox()
+    with publishing(broker) as publish:
+        publish(*(dispatch(number) for number in range(20)))
+    rabbit_node.kill()
+    rabbit_node.start()
+    with running(broker.consumer(subscription(inbox))):
+        assert inbox.wait(20) == [str(number).encode() for number in range(20)]
+
+
+def test_a_consumer_that_the_broker_gave_up_on_subscribes_again(
+    rabbit_node: RabbitNode, amqp_vhost_url: str, broker: Broker
+) -> None:
+    """An unknown delivery tag makes the broker close the channel (406), as its consumer timeout does."""
+    inbox = Inbox(hold=True)
+    consumer = broker.consumer(subscription(inbox))
+    with publishing(broker) as publish, running(consumer):
+        publish(dispatch("in hand"))
+        inbox.wait(1)
+        channel = consumer._channel  # type: ignore[attr-defined]
+        consumer._call(lambda: channel.basic_ack(4711))  # type: ignore[attr-defined]
+        assert inbox.wait(2) == [b"in hand", b"in hand"]
+        assert inbox.deliveries[1].redelivered
+
+
+def test_a_publisher_whose_channel_the_broker_closed_repeats_what_was_not_confirmed(broker: Broker) -> None:
+    inbox, publisher = Inbox(), broker.publisher()
+    with running(publisher, broker.consumer(subscription(inbox))):
+        until(lambda: publisher.connected)
+        publisher.send([message("nowhere", "no.such.exchange", "x"), dispatch("good")])
+        # The first one closes the channel each time: it must neither be dropped in silence nor keep the loop spinning.
+        assert not publisher.flush(1)
+        assert publisher.backlog >= 1
+
+
+def test_a_queue_that_refuses_a_message_gets_it_again_when_it_has_room(
+    broker: Broker, direct: pika.adapters.blocking_connection.BlockingChannel
+) -> None:
+    direct.queue_declare("tiny", durable=True, arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
+    direct.queue_bind("tiny", topology.EVENTS, "tiny.key")
+    publisher = broker.publisher()
+    with running(publisher):
+        publisher.send([message(text, topology.EVENTS, "tiny.key") for text in ("one", "two")])
+        assert not publisher.flush(0.5)
+        assert publisher.backlog == 1
+        assert direct.basic_get("tiny", auto_ack=True)[2] == b"one"
+        assert publisher.flush(5)
+        assert direct.basic_get("tiny", auto_ack=True)[2] == b"two"
+
+
+def test_an_alarm_holds_messages_back_and_close_still_ends(rabbit_node: RabbitNode, broker: Broker) -> None:
+    publisher = broker.publisher()
+    rabbit_node.ctl("set_vm_memory_high_watermark", "absolute", "1MB")
+    try:
+        with running(publisher):
+            publisher.send([dispatch("held")])
+            assert not publisher.flush(1)
+            started = time.monotonic()
+            publisher.close()
+        assert time.monotonic() - started < 8
+    finally:
+        rabbit_node.ctl("set_vm_memory_high_watermark", "0.4")
+
+
+def test_an_operator_sees_which_worker_a_connection_belongs_to(
+    rabbit_node: RabbitNode, amqp_vhost_url: str, broker: Broker
+) -> None:
+    consumer = broker.consumer(subscription(Inbox()))
+    with running(consumer):
+        until(lambda: consumer.subscribed)
+        assert "worker-a worker-7" in rabbit_node.ctl("list_connections", "client_properties")
+
+
+def test_heartbeats_keep_an_idle_connection_and_find_a_dead_one(amqp_vhost_url: str) -> None:
+    """A peer that takes everything and answers nothing: the half-open connection of a vanished host."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        taken: list[socket.socket] = []
+        port = server.getsockname()[1]
+        proxy = threading.Thread(target=_forward, args=(server, amqp_vhost_url, taken), daemon=True)
+        proxy.start()
+        url = _with_port(amqp_vhost_url, port) + "?heartbeat=1"
+        consumer = opened(url).consumer(Subscription(QUEUE, "worker-7", 5, Inbox()))
+        with running(consumer):
+            until(lambda: consumer.subscribed)
+            time.sleep(2.5)
+            assert consumer.subscribed
+            _freeze.set()
+            until(lambda: not consumer.subscribed, 10)
+            _freeze.clear()
+            until(lambda: consumer.subscribed, 10)
+        for connection in taken:
+            connection.close()
+
+
+_freeze = threading.Event()
+
+
+def _with_port(url: str, port: int) -> str:
+    head, _, tail = url.rpartition("/")
+    return f"{head.rpartition(':')[0]}:{port}/{tail}"
+
+
+def _forward(server: socket.socket, url: str, taken: list[socket.socket]) -> None:
+    """Pass bytes on between clients and the broker, except while frozen."""
+    port = int(url.rpartition("/")[0].rpartition(":")[2])
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        try:
+            while data := source.recv(65536):
+                if _freeze.is_set():
+                    return
+                target.sendall(data)
+        except OSError:
+            return
+
+    while True:
+        try:
+            client, _ = server.accept()
+        except OSError:
+            return
+        upstream = socket.create_connection(("127.0.0.1", port))
+        taken.extend([client, upstream])
+        for pair in ((client, upstream), (upstream, client)):
+            threading.Thread(target=pump, args=pair, daemon=True).start()
+
+
+class TestTls:
+    def test_a_certificate_of_the_named_authority_is_trusted(
+        self, rabbit_node: RabbitNode, authority: Authority
+    ) -> None:
+        broker, inbox = opened(rabbit_node.tls_url, ca_file=authority.certificate), Inbox()
+        broker.declare([QUEUE])
+        with publishing(broker) as publish, running(broker.consumer(subscription(inbox))):
+            publish(dispatch("secret"), dispatch("x" * 300_000))
+            assert inbox.wait(2)[0] == b"secret"
+        broker.delete([QUEUE.name])
+
+    def test_one_of_another_authority_is_refused(self, rabbit_node: RabbitNode, tmp_path: Path) -> None:
+        stranger = make_authority(tmp_path, name="Somebody else")
+        with pytest.raises(BrokerUnavailable, match="certificate is not trusted"):
+            opened(rabbit_node.tls_url, ca_file=stranger.certificate).declare([])
+
+    def test_one_that_the_system_does_not_know_is_refused(self, rabbit_node: RabbitNode) -> None:
+        with pytest.raises(BrokerUnavailable, match="certificate is not trusted"):
+            opened(rabbit_node.tls_url).declare([])
+
+    def test_one_for_another_host_is_refused(self, rabbit_node: RabbitNode, authority: Authority) -> None:
+        url = rabbit_node.tls_url.replace("localhost", "127.0.0.1")
+        with pytest.raises(BrokerUnavailable, match=r"certificate is not trusted.*127"):
+            opened(url, ca_file=authority.certificate).declare([])
+
+    def test_consumers_refuse_it_too_and_keep_trying(self, rabbit_node: RabbitNode, tmp_path: Path) -> None:
+        stranger = make_authority(tmp_path, name="Somebody else")
+        broker = opened(rabbit_node.tls_url, ca_file=stranger.certificate)
+        consumer = broker.consumer(subscription(Inbox()))
+        with running(consumer):
+            time.sleep(0.5)
+            assert not consumer.subscribed
+
+    def test_plain_amqp_on_a_tls_port_is_unreachable_not_a_crash(self, rabbit_node: RabbitNode) -> None:
+        with pytest.raises(BrokerUnavailable):
+            opened(rabbit_node.tls_url.replace("amqps", "amqp")).declare([])
+
+
+def test_a_replaced_queue_argument_does_not_spin(broker: Broker) -> None:
+    """A consumer whose queue can't be declared pauses between attempts instead of hammering the broker."""
+    other = Queue(QUEUE.name, QUEUE.bindings, {"x-message-ttl": 1})
+    consumer = broker.consumer(replace(subscription(Inbox()), queue=other))
+    before = time.process_time()
+    with running(consumer):
+        time.sleep(1)
+        assert not consumer.subscribed
+    assert time.process_time() - before < 0.5

@@ -14,11 +14,10 @@ from agent.environments.request import EnvironmentRequest, PreparedEnvironment
 from agent.errors import InvalidExecution
 from agent.execution.entrypoint import Inline, Script, resolve_entrypoint
 from agent.execution.inline import plan_inline
-from agent.execution.masking import Masker
 from agent.execution.model import Action, Execution, effective_timeout
 from agent.execution.parameters import merge_parameters, serialise
 from agent.execution.scratch import Scratch
-from agent.execution.secrets import resolve_secrets
+from agent.execution.secrets import ResolvedSecrets, resolve_secrets
 from agent.execution.store import Claim
 from agent.execution.tokens import execution_token
 from agent.execution.variables import Site, build_environment
@@ -27,8 +26,6 @@ from agent.runtimes.registry import RuntimeRegistry, UsableRuntime
 from agent.runtimes.selection import SelectedVersion, VersionSelector
 
 log = logging.getLogger(__name__)
-
-_NO_SECRETS = Masker()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +37,6 @@ class Preparation:
     cwd: str | None
     stdin: bytes
     timeout: float | None
-    masker: Masker
     temporary_files: tuple[str, ...]
 
 
@@ -77,18 +73,27 @@ class Preparer:
         self._scratch = scratch
         self._stamps: dict[int, str] = {}
 
-    def prepare(self, claim: Claim, action: Action, stop: StopRequest) -> Preparation:
-        """Prepare one execution.
+    def secrets(self, claim: Claim, action: Action) -> ResolvedSecrets:
+        """Decrypt what one execution gets: first of all, so that whatever goes wrong later can be masked.
 
         Raises:
-            InvalidExecution: it can't be run as it is (UnmetConstraint, SecretUnavailable are kinds of it).
-            EnvironmentFailed: the isolated environment it needs can't be had.
-            DatabaseError: a runtime that isn't known here could not be looked up.
+            SecretUnavailable: one that it needs can't be had.
         """
         execution = claim.execution
         secrets = resolve_secrets(action, execution.config, claim.keys, claim.cut_out, self._settings.encryption_key)
         for warning in secrets.warnings:
             log.warning("execution %d: %s", execution.id, warning)
+        return secrets
+
+    def prepare(self, claim: Claim, action: Action, secrets: ResolvedSecrets, stop: StopRequest) -> Preparation:
+        """Prepare one execution.
+
+        Raises:
+            InvalidExecution: it can't be run as it is (UnmetConstraint is a kind of it).
+            EnvironmentFailed: the isolated environment it needs can't be had.
+            DatabaseError: a runtime that isn't known here could not be looked up.
+        """
+        execution = claim.execution
         parameters = merge_parameters(secrets.config, action.param_schema, secrets.parameters)
         document = serialise(parameters, action.parameter_format, self._settings.max_parameter_bytes)
         pack_dir = os.path.join(self._settings.packs_base_dir, action.pack_ref)
@@ -108,7 +113,6 @@ class Preparer:
             cwd=pack_dir if os.path.isdir(pack_dir) else None,
             stdin=command.stdin,
             timeout=effective_timeout(execution, action, self._settings.default_timeout),
-            masker=Masker(secrets.values) if secrets.values else _NO_SECRETS,
             temporary_files=tuple(command.files),
         )
 
@@ -162,7 +166,7 @@ class Preparer:
     ) -> dict[str, str]:
         env_vars = {} if environment is None else environment.env_vars
         token = None
-        if execution.permission_set_refs and self._settings.jwt_secret is not None:
+        if execution.permission_set_refs and self._settings.jwt_secret:
             timeout = effective_timeout(execution, action, self._settings.default_timeout)
             token = execution_token(execution, timeout=timeout, secret=self._settings.jwt_secret, now=time.time())
         env, warnings = build_environment(
@@ -243,4 +247,3 @@ class _Command:
         """Remove what was written for a process that is not going to run."""
         for path in self.files:
             os.unlink(path)
-

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import traceback
 from contextlib import suppress
 from dataclasses import dataclass
 
-from agent.errors import EnvironmentFailed, InvalidExecution, SecretUnavailable, UnmetConstraint
+from agent.errors import AgentError, EnvironmentFailed, InvalidExecution, SecretUnavailable, UnmetConstraint
 from agent.execution.ledger import Assignment
 from agent.execution.logfiles import ArtifactFiles, LogWriter
 from agent.execution.masking import Masker, MaskingStream
@@ -30,6 +31,16 @@ _CAUSES: dict[Ending, Cause] = {
     Ending.SHUTDOWN: "shutdown",
     Ending.SPAWN_FAILED: "spawn_failed",
 }
+
+_NO_SECRETS = Masker()
+
+#: Why an execution could not even be started; a more special error comes before its kind.
+_FAILURES: tuple[tuple[type[AgentError], Cause], ...] = (
+    (EnvironmentFailed, "environment_failed"),
+    (UnmetConstraint, "unmet_constraint"),
+    (SecretUnavailable, "secret_unavailable"),
+    (InvalidExecution, "invalid"),
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +65,14 @@ class _Stream:
 
     def feed(self, chunk: bytes) -> None:
         kept = self.capture.feed(chunk)
-        self.writer.write(kept if self._masking is None else self._masking.feed(kept))
+        self.writer.write(kept if self._masking is None else self._masked(kept, self._masking))
+
+    def _masked(self, kept: bytes, masking: MaskingStream) -> bytes:
+        """Mask what is kept; where the rest is dropped, half a secret right before the mark is hidden too."""
+        mark = self.capture.mark
+        if self.capture.truncated and kept.endswith(mark):
+            return masking.feed(kept.removesuffix(mark)) + masking.cut() + mark
+        return masking.feed(kept)
 
     def finish(self) -> None:
         if self._masking is not None:
@@ -75,15 +93,19 @@ class ActionRunner:
         """Run to the end; never raises."""
         execution, action = assignment.claim.execution, assignment.action
         streams: tuple[_Stream, ...] = ()
+        masker = _NO_SECRETS
         try:
             if stop.cause is not None:
                 conclusion = _not_started(stop.cause)
             elif action is None:
                 conclusion = early_failure("invalid", f"action {execution.action_ref} does not exist")
             else:
-                conclusion, streams = self._run(assignment, action, stop)
+                secrets = self._preparer.secrets(assignment.claim, action)
+                masker = Masker(secrets.values) if secrets.values else _NO_SECRETS
+                preparation = self._preparer.prepare(assignment.claim, action, secrets, stop)
+                conclusion, streams = self._run(execution.id, action, preparation, masker, stop)
         except Exception as error:  # noqa: BLE001 - the row must end, whatever went wrong
-            conclusion = self._failure(execution.id, error, stop)
+            conclusion = self._failure(execution.id, error, stop, masker)
         logs = self._logs(action, execution.id, streams) if action is not None else ()
         if conclusion.result.get("data") is not None:
             self._files.write_result(execution.id, conclusion.result["data"])
@@ -99,15 +121,12 @@ class ActionRunner:
         )
 
     def _run(
-        self, assignment: Assignment, action: Action, stop: StopRequest
+        self, execution_id: int, action: Action, preparation: Preparation, masker: Masker, stop: StopRequest
     ) -> tuple[Conclusion, tuple[_Stream, ...]]:
-        preparation = self._preparer.prepare(assignment.claim, action, stop)
         try:
-            execution_id = assignment.claim.execution.id
             limits = (("stdout", self._settings.max_stdout_bytes), ("stderr", self._settings.max_stderr_bytes))
             out, err = streams = tuple(
-                _Stream(name, limit, preparation.masker, self._files.live_log(execution_id, name))
-                for name, limit in limits
+                _Stream(name, limit, masker, self._files.live_log(execution_id, name)) for name, limit in limits
             )
             outcome = run(_request(preparation, execution_id, out, err), stop)
             for stream in streams:
@@ -117,21 +136,17 @@ class ActionRunner:
                 with suppress(OSError):
                     os.unlink(path)
         ended = _as_run(outcome, preparation.timeout, stop.close(), out.capture, err.capture)
-        return conclude(ended, action, preparation.masker, self._settings.encryption_key), streams
+        return conclude(ended, action, masker, self._settings.encryption_key), streams
 
-    def _failure(self, execution_id: int, error: Exception, stop: StopRequest) -> Conclusion:
+    def _failure(self, execution_id: int, error: Exception, stop: StopRequest, masker: Masker) -> Conclusion:
         if stop.cause is not None:
             return _not_started(stop.cause)
-        if isinstance(error, EnvironmentFailed):
-            return early_failure("environment_failed", str(error))
-        if isinstance(error, UnmetConstraint):
-            return early_failure("unmet_constraint", str(error))
-        if isinstance(error, SecretUnavailable):
-            return early_failure("secret_unavailable", str(error))
-        if isinstance(error, InvalidExecution):
-            return early_failure("invalid", str(error))
-        log.error("execution %d failed for a reason of the agent's own", execution_id, exc_info=error)
-        return early_failure("invalid", f"internal error of the agent: {type(error).__name__}: {error}")
+        for kind, cause in _FAILURES:
+            if isinstance(error, kind):
+                return early_failure(cause, str(error), masker)
+        trace = masker.mask_text("".join(traceback.format_exception(error)))
+        log.error("execution %d failed for a reason of the agent's own: %s", execution_id, trace)
+        return early_failure("invalid", f"internal error of the agent: {type(error).__name__}: {error}", masker)
 
     def _logs(self, action: Action, execution_id: int, streams: tuple[_Stream, ...]) -> tuple[LogFile, ...]:
         return tuple(

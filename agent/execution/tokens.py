@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import uuid
+from functools import cache
 from typing import Any
 
 from agent.execution.model import Execution
+
+#: Bytes that a key of HS256 needs for full strength (RFC 7518, section 3.2).
+_STRONG_KEY = 32
 
 #: Seconds that a token outlives the execution it was made for.
 _GRACE = 60
@@ -42,6 +47,13 @@ def worker_token(worker_id: int, *, secret: str, now: float) -> str:
     return _token(1, login, ("worker", "internal_files"), {"worker_id": worker_id}, (now, _DAY), secret)
 
 
+def weakness(secret: str | None) -> str | None:
+    """Return what is wrong with ``security.jwt_secret``; the other services accept it all the same."""
+    if not secret or (size := len(secret.encode())) >= _STRONG_KEY:
+        return None
+    return f"security.jwt_secret has {size} bytes: HS256 is only as strong as its key, which should have {_STRONG_KEY}"
+
+
 def _token(
     subject: int,
     login: str,
@@ -50,8 +62,6 @@ def _token(
     life: tuple[float, int],
     secret: str,
 ) -> str:
-    import jwt
-
     issued = int(life[0])
     claims = {
         "sub": str(subject),
@@ -62,5 +72,23 @@ def _token(
         "scope": kind[1],
         "metadata": metadata,
     }
+    payload = json.dumps(claims, separators=(",", ":")).encode()
     # Unsorted, the header reads {"typ","alg"} as the other services write it.
-    return jwt.encode(claims, secret, algorithm="HS256", sort_headers=False)
+    token: str = _signer().encode(payload, secret, algorithm="HS256", sort_headers=False)
+    return token
+
+
+@cache
+def _signer() -> Any:
+    """Return a signer that takes a short key without a warning for every token: ``weakness`` warns once."""
+    from jwt import PyJWS
+    from jwt.algorithms import HMACAlgorithm
+
+    class AnyLength(HMACAlgorithm):
+        def check_key_length(self, key: bytes) -> None:
+            return None
+
+    signer = PyJWS()
+    signer.unregister_algorithm("HS256")
+    signer.register_algorithm("HS256", AnyLength(HMACAlgorithm.SHA256))
+    return signer

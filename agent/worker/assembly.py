@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from agent.execution.running import RunningExecutions
 from agent.execution.scratch import Scratch, scratch_candidates
 from agent.execution.spool import Spool
 from agent.execution.store import ExecutionStore
+from agent.execution.tokens import weakness
 from agent.execution.variables import Site
 from agent.mq import topology
 from agent.mq.broker import Consumer, Publisher
@@ -30,6 +32,8 @@ from agent.worker.handlers import Handlers
 from agent.worker.needs import EnvironmentNeeds
 from agent.worker.setup import Setup
 from agent.worker.slots import Slots
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ def assemble(
 ) -> Parts:
     """Make all parts for the worker with this id; nothing is started."""
     settings = base.loaded.settings
+    if (warning := weakness(settings.security.jwt_secret)) is not None:
+        log.warning("%s", warning)
     files = ArtifactFiles(settings.artifacts_dir)
     scratch = Scratch(scratch_candidates(settings.worker.scratch_dir, base.machine.env, settings.artifacts_dir))
     writable = Scratch([str(settings.artifacts_dir), *scratch.candidates]).first_writable()

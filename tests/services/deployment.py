@@ -104,7 +104,7 @@ class Deployment(Catalog):
         while time.monotonic() < deadline:
             row = self.database.execute(
                 "SELECT id FROM worker WHERE name = %s AND status = 'active'"
-                "   AND last_heartbeat >= coalesce(%s, '-infinity')",
+                "   AND last_heartbeat >= coalesce(%s::timestamptz, '-infinity')",
                 [agent.name, since],
             ).fetchone()
             if row is not None:

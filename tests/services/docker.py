@@ -7,23 +7,29 @@ import fcntl
 import io
 import os
 import shutil
+import socket
 import subprocess
 import tarfile
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 import docker
-from tests.services.frozen import ROOT, unavailable
+from tests.services.availability import unavailable
+from tests.services.frozen import ROOT
 
 #: Root directories that take a minute to make are kept for the next run.
 CACHE = ROOT / "var" / "images"
 MIRROR = os.environ.get("ATTUNE_TEST_DEBIAN_MIRROR", "http://deb.debian.org/debian")
 START_TIMEOUT = 30.0
+#: Docker 19.03 and newer.
+API_VERSION = "1.40"
 
 
 @dataclass(frozen=True)
@@ -46,11 +52,12 @@ def docker_engine() -> Iterator[Engine]:
     """The engine of ``ATTUNE_TEST_DOCKER_HOST``, else one of our own: it needs root, and ends with the tests."""
     given = os.environ.get("ATTUNE_TEST_DOCKER_HOST")
     if given is not None:
-        yield Engine(given, docker.DockerClient(base_url=given, timeout=120))
+        with contextlib.closing(docker.DockerClient(base_url=given, timeout=120, version=API_VERSION)) as client:
+            yield Engine(given, client)
         return
     program = shutil.which("dockerd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     if program is None or os.geteuid() != 0:
-        unavailable("containers need dockerd (Debian: docker.io) and root")
+        unavailable("a Docker engine", "install docker.io and run as root, or set ATTUNE_TEST_DOCKER_HOST")
     with _started(str(program)) as engine:
         yield engine
 
@@ -65,7 +72,8 @@ def _started(program: str) -> Iterator[Engine]:
     with (place / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     try:
-        yield Engine(url, _connect(url, process, place / "log"))
+        with contextlib.closing(_connect(url, process, place / "log")) as client:
+            yield Engine(url, client)
     finally:
         process.terminate()
         try:
@@ -81,30 +89,37 @@ def _started(program: str) -> Iterator[Engine]:
 
 def _connect(url: str, process: subprocess.Popen[bytes], log: Path) -> docker.DockerClient:
     deadline = time.monotonic() + START_TIMEOUT
-    while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(docker.errors.DockerException):
-            client = docker.DockerClient(base_url=url, timeout=120)
-            client.ping()
-            return client
+    while process.poll() is None and time.monotonic() < deadline:
+        # The SDK forgets to close a socket that can't be connected, so ask without it first.
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(url.removeprefix("unix://"))
+            return docker.DockerClient(base_url=url, timeout=120, version=API_VERSION)
         time.sleep(0.05)
-    unavailable(f"dockerd does not start: {log.read_text()[-500:]}")
-    raise AssertionError("unreachable")
+    return unavailable("a Docker engine", f"dockerd does not start: {log.read_text()[-500:]}")
+
+
+class BaseImage(Protocol):
+    """Return the name of a base image, made when it is asked for: a key of ``RECIPES``, with or without /tmp."""
+
+    def __call__(self, name: str, *, tmp: bool = True) -> str: ...
 
 
 @pytest.fixture(scope="session")
-def base_image(docker_engine: Engine) -> Callable[[str], str]:
-    """Return the name of a base image, made when it is asked for: a key of ``RECIPES``."""
-    made: dict[str, str] = {}
+def base_image(docker_engine: Engine) -> BaseImage:
+    """Base images by name."""
+    made: dict[tuple[str, bool], str] = {}
+    lock = threading.Lock()
 
-    def image(name: str) -> str:
-        if name not in made:
-            made[name] = _import(docker_engine, name)
-        return made[name]
+    def image(name: str, *, tmp: bool = True) -> str:
+        with lock:
+            if (name, tmp) not in made:
+                made[name, tmp] = _import(docker_engine, _archive(name), f"attune-test-{name}", tmp=tmp)
+        return made[name, tmp]
 
     return image
 
 
-def _import(engine: Engine, name: str) -> str:
+def _archive(name: str) -> Path:
     CACHE.mkdir(parents=True, exist_ok=True)
     archive = CACHE / f"{name}.tar"
     with (CACHE / f"{name}.lock").open("w") as lock:
@@ -117,9 +132,20 @@ def _import(engine: Engine, name: str) -> str:
                 RECIPES[name](root)
                 subprocess.run(["tar", "-C", root, "-cf", f"{archive}.new", "."], check=True)
                 os.replace(f"{archive}.new", archive)
-    tag = f"attune-test-{name}:latest"
-    done = engine.command("import", str(archive), tag)
-    assert done.returncode == 0, done.stderr
+    return archive
+
+
+def _import(engine: Engine, archive: Path, name: str, *, tmp: bool) -> str:
+    tag = f"{name}:{'latest' if tmp else 'without-tmp'}"
+    if tmp:
+        done = engine.command("import", str(archive), tag)
+        assert done.returncode == 0, done.stderr
+        return tag
+    with tempfile.NamedTemporaryFile(suffix=".tar", dir=CACHE) as copy:
+        shutil.copyfile(archive, copy.name)
+        subprocess.run(["tar", "--delete", "-f", copy.name, "./tmp"], check=True)
+        done = engine.command("import", copy.name, tag)
+        assert done.returncode == 0, done.stderr
     return tag
 
 
@@ -164,7 +190,7 @@ def _debian(*releases: str, packages: Sequence[str] = ()) -> Callable[[Path], No
                 return
             shutil.rmtree(root)
             root.mkdir()
-        unavailable(f"the mirror {MIRROR} has none of {releases}")
+        unavailable(f"Debian {releases[0]}", f"the mirror {MIRROR} has none of {', '.join(releases)}")
 
     return make
 

@@ -14,6 +14,8 @@ from types import ModuleType
 
 import pytest
 
+from tests.services.availability import unavailable
+
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "dist" / "attune-agent"
 
@@ -32,7 +34,7 @@ def agent_file() -> Path:
                 ["make", "-f", "build/build.mk", "build-agent"], cwd=ROOT, capture_output=True, text=True, check=False
             )
             if done.returncode != 0:
-                unavailable(f"the one-file agent can't be built: {done.stderr[-500:]}")
+                unavailable("the one-file agent", f"make build-agent fails: {done.stderr[-500:]}")
     return PROGRAM
 
 
@@ -77,10 +79,3 @@ def _sources() -> Iterator[Path]:
         for path in (ROOT / directory).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".md":
                 yield path
-
-
-def unavailable(reason: str) -> None:
-    """Skip on a laptop, fail in CI."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)

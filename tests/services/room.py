@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.frozen import unavailable
+from tests.services.availability import unavailable
 
 
 @dataclass
@@ -65,7 +65,7 @@ class Room:
 def room(tmp_path: Path) -> Room:
     """A root directory with nothing but /dev/null. Needs root, because it mounts."""
     if os.geteuid() != 0 or shutil.which("unshare") is None:
-        unavailable("rooms need root and unshare(1)")
+        unavailable("a root directory of its own", "run as root, with unshare(1)")
     root = tmp_path / "room"
     root.mkdir()
     root.chmod(0o755)

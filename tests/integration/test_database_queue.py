@@ -123,6 +123,23 @@ def test_an_expired_message_of_a_worker_that_is_gone_is_dead_lettered_by_the_oth
     assert direct.execute("SELECT count(*) FROM mq_message").fetchone() == (0,)
 
 
+def test_an_expired_message_is_not_delivered_even_before_anybody_has_buried_it(
+    database_url: str, direct: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    broker, inbox = opened(database_url), Inbox(hold=True)
+    broker.declare([QUEUE])
+    with (
+        publishing(broker) as publish,
+        running(broker.consumer(Subscription(QUEUE, "worker-7", 1, inbox))),
+    ):
+        publish(dispatch("in hand"))
+        inbox.wait(1)
+        publish(dispatch("late"), dispatch("fresh"))
+        direct.execute("UPDATE mq_message SET expires_at = now() WHERE body = 'late'")
+        inbox.deliveries[0].ack()
+        assert inbox.wait(2) == [b"in hand", b"fresh"]
+
+
 def test_a_dispatch_expires_five_minutes_after_it_was_sent(
     database_url: str, direct: psycopg.Connection[tuple[object, ...]]
 ) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pika
@@ -18,6 +19,7 @@ from agent.mq import topology
 from agent.mq.broker import Broker, Outgoing, Queue, Subscription
 from agent.mq.connect import open_broker
 from agent.settings import MessageQueueSettings, Settings
+from agent.threads import ThreadGroup
 from tests.services.brokers import Inbox, message, publishing, running, until
 from tests.services.rabbitmq import RabbitNode
 from tests.services.tls import Authority, make_authority
@@ -206,57 +208,114 @@ def test_an_operator_sees_which_worker_a_connection_belongs_to(
         assert "worker-a worker-7" in rabbit_node.ctl("list_connections", "client_properties")
 
 
-def test_heartbeats_keep_an_idle_connection_and_find_a_dead_one(amqp_vhost_url: str) -> None:
-    """A peer that takes everything and answers nothing: the half-open connection of a vanished host."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        taken: list[socket.socket] = []
-        port = server.getsockname()[1]
-        proxy = threading.Thread(target=_forward, args=(server, amqp_vhost_url, taken), daemon=True)
-        proxy.start()
-        url = _with_port(amqp_vhost_url, port) + "?heartbeat=1"
-        consumer = opened(url).consumer(Subscription(QUEUE, "worker-7", 5, Inbox()))
-        with running(consumer):
-            until(lambda: consumer.subscribed)
-            time.sleep(2.5)
-            assert consumer.subscribed
-            _freeze.set()
-            until(lambda: not consumer.subscribed, 10)
-            _freeze.clear()
-            until(lambda: consumer.subscribed, 10)
-        for connection in taken:
-            connection.close()
+class Proxy:
+    """Passes bytes on between clients and the broker; frozen, it swallows them, as a vanished host would."""
 
+    def __init__(self, url: str) -> None:
+        """Listen on a port of its own; ``url`` leads through it to the broker of the given one."""
+        self._server = socket.create_server(("127.0.0.1", 0))
+        head, _, vhost = url.rpartition("/")
+        host, _, port = head.rpartition(":")
+        self._target = int(port)
+        self.url = f"{host}:{self._server.getsockname()[1]}/{vhost}"
+        self._sockets: list[socket.socket] = []
+        self.frozen = False
+        self._threads = ThreadGroup()
+        self._threads.start("proxy-accept", self._accept)
 
-_freeze = threading.Event()
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._server.accept()
+            except OSError:
+                return
+            upstream = socket.create_connection(("127.0.0.1", self._target))
+            self._sockets += [client, upstream]
+            for source, target in ((client, upstream), (upstream, client)):
+                self._threads.start("proxy-pump", partial(self._pump, source, target))
 
-
-def _with_port(url: str, port: int) -> str:
-    head, _, tail = url.rpartition("/")
-    return f"{head.rpartition(':')[0]}:{port}/{tail}"
-
-
-def _forward(server: socket.socket, url: str, taken: list[socket.socket]) -> None:
-    """Pass bytes on between clients and the broker, except while frozen."""
-    port = int(url.rpartition("/")[0].rpartition(":")[2])
-
-    def pump(source: socket.socket, target: socket.socket) -> None:
-        try:
+    def _pump(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
             while data := source.recv(65536):
-                if _freeze.is_set():
-                    return
-                target.sendall(data)
-        except OSError:
-            return
+                if not self.frozen:
+                    target.sendall(data)
 
-    while True:
-        try:
-            client, _ = server.accept()
-        except OSError:
-            return
-        upstream = socket.create_connection(("127.0.0.1", port))
-        taken.extend([client, upstream])
-        for pair in ((client, upstream), (upstream, client)):
-            threading.Thread(target=pump, args=pair, daemon=True).start()
+    def cut(self) -> None:
+        """Reset all connections."""
+        while self._sockets:
+            one = self._sockets.pop()
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def close(self) -> None:
+        """Stop listening and end all connections."""
+        with suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        self.cut()
+        assert not self._threads.join(5)
+
+
+@pytest.fixture
+def proxy(amqp_vhost_url: str) -> Iterator[Proxy]:
+    """A way to the broker that a test can break."""
+    with closing(Proxy(amqp_vhost_url)) as made:
+        yield made
+
+
+def test_what_was_sent_and_never_confirmed_is_repeated_in_order(proxy: Proxy, broker: Broker) -> None:
+    publisher, inbox = opened(proxy.url).publisher(), Inbox()
+    with running(publisher, broker.consumer(subscription(inbox))):
+        until(lambda: publisher.connected)
+        proxy.frozen = True
+        publisher.send([dispatch(number) for number in range(100)])
+        assert not publisher.flush(0.3)
+        assert publisher.backlog == 100
+        proxy.frozen = False
+        proxy.cut()
+        publisher.send([dispatch(100)])
+        assert publisher.flush(10)
+        assert inbox.wait(101) == [str(number).encode() for number in range(101)]
+
+
+def test_a_connection_that_went_silent_is_noticed_and_replaced(proxy: Proxy, broker: Broker) -> None:
+    consumer = opened(proxy.url + "?heartbeat=1").consumer(subscription(Inbox()))
+    with running(consumer):
+        until(lambda: consumer.subscribed)
+        time.sleep(2.5)
+        assert consumer.subscribed, "heartbeats keep an idle connection"
+        proxy.frozen = True
+        until(lambda: not consumer.subscribed, 15)
+        proxy.frozen = False
+        until(lambda: consumer.subscribed, 15)
+
+
+def test_closing_does_not_wait_for_a_broker_that_went_silent(proxy: Proxy, broker: Broker) -> None:
+    consumer, publisher = opened(proxy.url).consumer(subscription(Inbox())), opened(proxy.url).publisher()
+    with running(consumer, publisher):
+        until(lambda: consumer.subscribed and publisher.connected)
+        proxy.frozen = True
+        publisher.send([dispatch("never confirmed")])
+        ports = {_client_port(part) for part in (consumer, publisher)}
+        started = time.monotonic()
+    assert time.monotonic() - started < 7
+    assert not ports & _connected_ports(), "a connection was left open"
+
+
+def _client_port(part: object) -> int:
+    port: int = part._connection._transport._sock.getsockname()[1]  # type: ignore[attr-defined]
+    return port
+
+
+def _connected_ports() -> set[int]:
+    """Local ports of this process's connections."""
+    ports = set()
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(OSError), socket.socket(fileno=os.dup(int(descriptor.name))) as twin:
+            if twin.family == socket.AF_INET:
+                ports.add(twin.getsockname()[1])
+    return ports
 
 
 class TestTls:

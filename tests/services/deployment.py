@@ -66,6 +66,7 @@ class Deployment(Catalog):
         self.artifacts = directory / "artifacts"
         self.wire = wire
         self.agents: list[AgentProcess] = []
+        self._guests: list[AgentProcess] = []
         self.received: list[Message] = []
         shutil.copytree(ROOT / "packs" / "core", self.packs / "core")
         wire.declare()
@@ -116,8 +117,18 @@ class Deployment(Catalog):
 
     @property
     def agent(self) -> AgentProcess:
-        """The agent that was started last."""
-        return self.agents[-1]
+        """The agent that was started last, guests aside: executions go to it unless they name another."""
+        return next(agent for agent in reversed(self.agents) if agent not in self._guests)
+
+    @contextmanager
+    def another_agent(self, name: str, *, user: int | None = None, **extra: str) -> Iterator[AgentProcess]:
+        """Run one more agent for the length of the block."""
+        agent = self.start_agent(name, user=user, **extra)
+        self._guests.append(agent)
+        try:
+            yield agent
+        finally:
+            agent.stop()
 
     def close(self) -> None:
         """Stop every agent and close all connections."""

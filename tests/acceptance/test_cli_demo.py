@@ -45,7 +45,8 @@ def left_over(machine: dict[str, str]) -> list[str]:
     """Return what a demo in this environment left: processes that name its directory, and files."""
     directory = machine["TMPDIR"]
     commands = [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
-    return [command for command in commands if f"{directory}/attune-demo" in command] + os.listdir(directory)
+    files = [*os.listdir(directory), *(path.name for path in Path("/tmp").glob("attune-demo-*"))]
+    return [command for command in commands if f"{directory}/attune-demo" in command] + files
 
 
 def test_every_runtime_of_the_machine_runs_its_action(machine: dict[str, str]) -> None:

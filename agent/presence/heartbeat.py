@@ -35,7 +35,7 @@ class Heartbeat:
         away = False
         while not self._stop.wait(min(self._interval, _RETRY_SECONDS) if away else self._interval):
             try:
-                if not self._seat.beat(restore_active=self._restore_active()):
+                if not self._seat.beat(restore_active=self._restore_active):
                     log.error("another process has taken this worker's place: draining")
                     self._on_lost()
                     return

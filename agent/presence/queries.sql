@@ -19,11 +19,11 @@ UPDATE worker
  WHERE id = %(id)s;
 
 -- name: lock_worker
-SELECT pg_try_advisory_lock(%(key)s);
+SELECT pg_try_advisory_lock(%(key)s), a.pid, a.backend_start FROM pg_stat_activity a WHERE a.pid = pg_backend_pid();
 
 -- name: lock_holder
 -- Who holds the lock: a bigint key is stored as two 32-bit halves.
-SELECT coalesce(a.client_addr::text, 'the database''s own host'), a.application_name
+SELECT coalesce(a.client_addr::text, 'the database''s own host'), a.application_name, a.pid, a.backend_start
   FROM pg_locks l
   JOIN pg_stat_activity a ON a.pid = l.pid
  WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
@@ -31,6 +31,10 @@ SELECT coalesce(a.client_addr::text, 'the database''s own host'), a.application_
    AND l.classid = (%(key)s::bigint >> 32)::bit(32)::bigint::oid
    AND l.objid = (%(key)s::bigint & 4294967295)::oid
  LIMIT 1;
+
+-- name: end_session
+-- Its locks go with it. A user may end the sessions of its own.
+SELECT pg_terminate_backend(%(pid)s);
 
 -- name: set_status
 UPDATE worker SET status = %(status)s::worker_status_enum, last_heartbeat = now(), updated = now() WHERE id = %(id)s;

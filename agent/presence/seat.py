@@ -10,7 +10,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from agent.db.failures import translated
 from agent.db.pool import Connection, Database
 from agent.db.queries import load_queries
-from agent.errors import ConfigurationError, DatabaseError, WorkerNameTaken
+from agent.errors import ConfigurationError, DatabaseError, DatabaseUnavailable, WorkerNameTaken
 from agent.presence.identity import Identity
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,11 @@ log = logging.getLogger(__name__)
 #: Worker ids share the space of advisory locks with the ids of artifacts; the high bits keep them apart.
 _LOCK_SPACE = 0x4174776B << 32
 _RETRY_SECONDS = 0.25
+#: Seconds that a session gets to end after it was told to.
+_SESSION_END_SECONDS = 5.0
+
+#: Process id and start of a session on the server: ids are given away again.
+_Session = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,9 @@ class Seat:
         self._sql = load_queries("agent.presence")
         self._lock = threading.RLock()
         self._connection: Connection | None = None
+        #: The connection whose session holds the lock, and that session; one opened after a loss holds nothing.
+        self._holding: Connection | None = None
+        self._session: _Session | None = None
         self._worker_id: int | None = None
 
     @property
@@ -83,25 +91,27 @@ class Seat:
         self._worker_id = row_id
         return Seating(row_id, found[4] if found else None)
 
-    def beat(self, *, restore_active: bool) -> bool:
+    def beat(self, *, restore_active: Callable[[], bool]) -> bool:
         """Write a heartbeat; take the lock back when its session was lost. False when another process has it now.
+
+        ``restore_active`` is asked when nothing can come between its answer and the write.
 
         Raises:
             DatabaseError: the database is away; a later beat tries again.
         """
         with self._lock:
-            if (self._connection is None or self._connection.closed) and not self._try_lock(self.worker_id):
+            if not self._held():
                 return False
-            self._execute("beat" if restore_active else "beat_while_busy", {"id": self.worker_id})
+            self._execute("beat" if restore_active() else "beat_while_busy", {"id": self.worker_id})
             return True
 
-    def set_status(self, status: str) -> None:
-        """Write the worker's status and a heartbeat. Raises DatabaseError."""
-        self._execute("set_status", {"id": self.worker_id, "status": status})
+    def set_status(self, status: str) -> bool:
+        """Write the status and a heartbeat, unless another process has the seat: False. Raises DatabaseError."""
+        return self._write("set_status", {"id": self.worker_id, "status": status})
 
-    def set_capabilities(self, capabilities: Mapping[str, Any]) -> None:
-        """Replace what the worker advertises. Raises DatabaseError."""
-        self._execute("set_capabilities", {"id": self.worker_id, "capabilities": json.dumps(capabilities)})
+    def set_capabilities(self, capabilities: Mapping[str, Any]) -> bool:
+        """Replace what the worker advertises, unless another process has the seat: False. Raises DatabaseError."""
+        return self._write("set_capabilities", {"id": self.worker_id, "capabilities": json.dumps(capabilities)})
 
     def leave(self) -> None:
         """Give the lock up."""
@@ -131,9 +141,47 @@ class Seat:
     def _find(self) -> tuple[Any, ...] | None:
         return self._execute("find_worker", {"name": self._identity.name})
 
+    def _write(self, name: str, values: Mapping[str, Any]) -> bool:
+        """Write this worker's row as its holder; a session that had died unnoticed gets a second try."""
+        with self._lock:
+            try:
+                if not self._held():
+                    return False
+                self._execute(name, values)
+            except DatabaseUnavailable:
+                if self._connection is not None and not self._connection.closed:
+                    raise
+                if not self._held():
+                    return False
+                self._execute(name, values)
+            return True
+
+    def _held(self) -> bool:
+        """Make sure that the session in use holds the lock; False when another process has it."""
+        with self._lock:
+            connection = self._connection
+            if connection is not None and connection is self._holding and not connection.closed:
+                return True
+            if self._try_lock(self.worker_id):
+                return True
+            row = self._execute("lock_holder", {"key": _LOCK_SPACE | self.worker_id})
+            if row is None or row[2:4] != self._session:
+                return False
+            # Our own earlier session: its connection broke without the server having noticed.
+            log.info("ending this worker's earlier session on the database, whose connection was lost")
+            self._execute("end_session", {"pid": row[2]})
+            deadline = time.monotonic() + _SESSION_END_SECONDS
+            while not (taken := self._try_lock(self.worker_id)) and time.monotonic() < deadline:
+                time.sleep(_RETRY_SECONDS / 5)
+            return taken
+
     def _try_lock(self, worker_id: int) -> bool:
-        row = self._execute("lock_worker", {"key": _LOCK_SPACE | worker_id})
-        return row is not None and bool(row[0])
+        with self._lock:
+            row = self._execute("lock_worker", {"key": _LOCK_SPACE | worker_id})
+            if row is None or not row[0]:
+                return False
+            self._holding, self._session = self._connection, row[1:3]
+            return True
 
     def _holder(self, worker_id: int) -> str:
         with contextlib.suppress(DatabaseError):

@@ -21,7 +21,7 @@ class Advertiser:
     def __init__(
         self,
         facts: WorkerFacts,
-        write: Callable[[Mapping[str, Any]], None],
+        write: Callable[[Mapping[str, Any]], object],
         *,
         allowed: Sequence[str] | None,
     ) -> None:

@@ -19,7 +19,7 @@ from agent.execution.scratch import Scratch, scratch_candidates
 from agent.execution.spool import Spool
 from agent.execution.store import ExecutionStore
 from agent.execution.tokens import weakness
-from agent.execution.variables import Site
+from agent.execution.variables import Site, api_url
 from agent.mq import topology
 from agent.mq.broker import Consumer, Publisher
 from agent.presence.heartbeat import Heartbeat
@@ -135,9 +135,10 @@ def assemble(
 
 def _preparer_settings(base: Foundation) -> PreparerSettings:
     settings = base.loaded.settings
+    url = api_url(base.loaded.variables.api_url, settings.server.host, settings.server.port)
     return PreparerSettings(
         packs_base_dir=str(settings.packs_base_dir),
-        site=Site(base.loaded.api_url, str(settings.artifacts_dir), str(settings.runtime_envs_dir)),
+        site=Site(url, str(settings.artifacts_dir), str(settings.runtime_envs_dir)),
         container=base.machine.env,
         default_timeout=settings.worker.task_timeout,
         max_parameter_bytes=settings.worker.max_parameter_bytes,

@@ -66,8 +66,11 @@ class Handback:
         return True
 
     def delete_queues(self) -> None:
-        """Remove the queues of a worker that never returns; only after everything else was sent."""
-        if not self._deserted:
+        """Remove the queues of a worker that never returns; only after everything else was sent.
+
+        An executor that had chosen this worker before its row said so may have scheduled more meanwhile.
+        """
+        if not self._deserted or not self._reassign():
             return
         try:
             queues, binding = topology.owned_queues(self._worker_id), topology.dead_letter_binding(self._worker_id)

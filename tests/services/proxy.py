@@ -1,0 +1,227 @@
+"""A network that misbehaves on purpose: a TCP proxy in front of a server, which can cut, refuse, hold and swallow."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal
+from urllib.parse import quote, urlsplit
+
+from psycopg.conninfo import conninfo_to_dict
+
+from agent.threads import ThreadGroup
+
+_PATIENCE = 10.0
+_CHUNK = 65536
+#: What PostgreSQL sends when it is ready for the next query, outside any transaction (protocol 3, ReadyForQuery).
+_IDLE = b"Z\x00\x00\x00\x05I"
+
+Fault = Literal["lose request", "lose answer"]
+
+
+class Proxy:
+    """Forwards connections to a server until it is told otherwise. All methods may be called from any thread."""
+
+    def __init__(self, connect: Callable[[], socket.socket]) -> None:
+        """Listen on a free port; ``connect`` opens a connection to the server."""
+        self._connect = connect
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port = int(self._listener.getsockname()[1])
+        self._lock = threading.Condition()
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._held: list[socket.socket] = []
+        self._limit: int | None = None
+        self._refusing = False
+        self._faults: list[tuple[bytes, Fault]] = []
+        self._closing = False
+        self.accepted = 0
+        self._threads = ThreadGroup()
+        self._threads.start("proxy-accept", self._accept)
+
+    def cut(self) -> None:
+        """Break every connection; new ones are welcome."""
+        with self._lock:
+            pairs, self._pairs = self._pairs, []
+        for pair in pairs:
+            _shut(*pair)
+
+    def refuse(self) -> None:
+        """Break every connection and every new one, as a server does that is down."""
+        self._refusing = True
+        self.cut()
+
+    def accept(self) -> None:
+        """Forward new connections again, and those that were held."""
+        with self._lock:
+            self._refusing, self._limit = False, None
+            held, self._held = self._held, []
+        for client in held:
+            self._forward(client)
+
+    def hold_after(self, connections: int) -> None:
+        """Take further connections than so many from now on, but forward nothing of them until ``accept``."""
+        with self._lock:
+            self._limit = connections
+
+    @property
+    def held(self) -> int:
+        """How many connections wait for ``accept``."""
+        return len(self._held)
+
+    @property
+    def connections(self) -> int:
+        """How many connections are forwarded now."""
+        return len(self._pairs)
+
+    def inject(self, marker: bytes, fault: Fault) -> None:
+        """Break the first connection on which the client sends ``marker``, before or after the server has acted.
+
+        With ``lose answer`` the server (PostgreSQL) gets the request and commits; its answer never arrives.
+        """
+        with self._lock:
+            self._faults.append((marker, fault))
+
+    def wait_for_faults(self) -> None:
+        """Wait until everything that was injected has happened."""
+        with self._lock:
+            assert self._lock.wait_for(lambda: not self._faults, _PATIENCE), f"nobody sent {self._faults[0][0]!r}"
+
+    def close(self) -> None:
+        """Stop."""
+        self._closing = True
+        self._listener.close()
+        self.cut()
+        for client in self._held:
+            client.close()
+        assert not self._threads.join(_PATIENCE)
+
+    def _accept(self) -> None:
+        while not self._closing:
+            try:
+                if not select.select([self._listener], [], [], 0.1)[0]:
+                    continue
+                client, _ = self._listener.accept()
+            except (OSError, ValueError):
+                return
+            self.accepted += 1
+            with self._lock:
+                if self._refusing:
+                    _shut(client)
+                    continue
+                if self._limit is not None:
+                    if self._limit <= 0:
+                        self._held.append(client)
+                        continue
+                    self._limit -= 1
+            self._forward(client)
+
+    def _forward(self, client: socket.socket) -> None:
+        try:
+            server = self._connect()
+        except OSError:
+            _shut(client)
+            return
+        with self._lock:
+            self._pairs.append((client, server))
+        self._threads.start("proxy-requests", lambda: self._requests(client, server))
+        self._threads.start("proxy-answers", lambda: self._answers(client, server))
+
+    def _requests(self, client: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := client.recv(_CHUNK):
+                fault = self._due(data)
+                if fault == "lose answer":
+                    _shut(client)  # first, so that nothing of the answer gets through
+                    server.sendall(data)
+                    self._happened()
+                    return
+                if fault == "lose request":
+                    self._happened()
+                    break
+                server.sendall(data)
+        self._end(client, server)
+
+    def _answers(self, client: socket.socket, server: socket.socket) -> None:
+        """Forward answers; where the client has gone, read on until the server has finished its work."""
+        gone = False
+        with contextlib.suppress(OSError):
+            while data := server.recv(_CHUNK):
+                if not gone:
+                    try:
+                        client.sendall(data)
+                    except OSError:
+                        gone = True
+                if gone and _IDLE in data:
+                    break
+        self._end(client, server)
+
+    def _due(self, data: bytes) -> Fault | None:
+        with self._lock:
+            return next((fault for marker, fault in self._faults if marker in data), None)
+
+    def _happened(self) -> None:
+        with self._lock:
+            self._faults.pop(0)
+            self._lock.notify_all()
+
+    def _end(self, client: socket.socket, server: socket.socket) -> None:
+        with self._lock:
+            if (client, server) in self._pairs:
+                self._pairs.remove((client, server))
+        _shut(client, server)
+
+
+def _shut(*sockets: socket.socket) -> None:
+    for one in sockets:
+        with contextlib.suppress(OSError):
+            one.shutdown(socket.SHUT_RDWR)
+        one.close()
+
+
+@contextmanager
+def database_proxy(url: str) -> Iterator[tuple[Proxy, str]]:
+    """Put a proxy in front of a PostgreSQL server; give it and the URL that leads through it."""
+    given = conninfo_to_dict(url)
+    host, port = str(given.get("host") or "localhost"), int(str(given.get("port") or 5432))
+
+    def connect() -> socket.socket:
+        if not host.startswith("/"):
+            return socket.create_connection((host, port), _PATIENCE)
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(f"{host}/.s.PGSQL.{port}")
+        return server
+
+    proxy = Proxy(connect)
+    try:
+        user, password = (
+            quote(str(given.get(key) or default)) for key, default in (("user", "postgres"), ("password", ""))
+        )
+        yield proxy, f"postgresql://{user}:{password}@127.0.0.1:{proxy.port}/{given['dbname']}?sslmode=disable"
+    finally:
+        proxy.close()
+
+
+@contextmanager
+def broker_proxy(url: str) -> Iterator[tuple[Proxy, str]]:
+    """Put a proxy in front of a RabbitMQ server; give it and the URL that leads through it."""
+    parts = urlsplit(url)
+    place = (parts.hostname or "localhost", parts.port or 5672)
+    proxy = Proxy(lambda: socket.create_connection(place, _PATIENCE))
+    try:
+        credentials, at, _ = parts.netloc.rpartition("@")
+        yield proxy, parts._replace(netloc=f"{credentials}{at}127.0.0.1:{proxy.port}").geturl()
+    finally:
+        proxy.close()
+
+
+def until(condition: Callable[[], object], what: str = "it", timeout: float = 30.0) -> None:
+    """Wait until ``condition`` is true; ``what`` names it."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen within {timeout:g} s"
+        time.sleep(0.01)

@@ -35,15 +35,6 @@ class Loaded:
     variables: Variables = field(default_factory=Variables)
     files: Sequence[Path] = ()
 
-    @property
-    def api_url(self) -> str:
-        """Where actions reach Attune's API: ``ATTUNE_API_URL``, else made of the section ``server``."""
-        if self.variables.api_url:
-            return self.variables.api_url
-        server = self.settings.server
-        host = "127.0.0.1" if server.host in ("0.0.0.0", "::", "[::]", "") else server.host  # noqa: S104
-        return f"http://{host}:{server.port}"
-
 
 def load_settings(
     environ: Mapping[str, str], *, config: Path | None = None, overrides: Mapping[str, str] | None = None

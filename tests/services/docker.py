@@ -119,6 +119,31 @@ def base_image(docker_engine: Engine) -> BaseImage:
     return image
 
 
+@pytest.fixture(scope="session")
+def built_image(docker_engine: Engine, base_image: BaseImage) -> Callable[[str], str]:
+    """Return the name of the image of a target of ``docker/Dockerfile.agent``, built on stand-in base images."""
+    made: dict[str, str] = {}
+
+    def image(target: str) -> str:
+        if target not in made:
+            authorities = "/etc/ssl/certs/ca-certificates.crt"
+            done = docker_engine.command(
+                str(ROOT / "docker" / "build.sh"),
+                target,
+                f"attune-test-{target}:latest",
+                BUILDER_IMAGE=base_image("debian"),
+                OPERATOR_IMAGE=base_image("debian"),
+                INIT_IMAGE=base_image("busybox"),
+                BUILD_NETWORK="host",
+                **({"BUILD_CA": authorities} if os.path.exists(authorities) else {}),
+            )
+            assert done.returncode == 0, done.stderr[-3000:]
+            made[target] = f"attune-test-{target}:latest"
+        return made[target]
+
+    return image
+
+
 def _archive(name: str) -> Path:
     CACHE.mkdir(parents=True, exist_ok=True)
     archive = CACHE / f"{name}.tar"
@@ -138,7 +163,9 @@ def _archive(name: str) -> Path:
 def _import(engine: Engine, archive: Path, name: str, *, tmp: bool) -> str:
     tag = f"{name}:{'latest' if tmp else 'without-tmp'}"
     if tmp:
-        done = engine.command("import", str(archive), tag)
+        server = archive.stem in ("postgres", "rabbitmq")
+        entry = ("--change", 'ENTRYPOINT ["/entrypoint"]') if server else ()
+        done = engine.command("import", *entry, str(archive), tag)
         assert done.returncode == 0, done.stderr
         return tag
     with tempfile.NamedTemporaryFile(suffix=".tar", dir=CACHE) as copy:
@@ -195,6 +222,47 @@ def _debian(*releases: str, packages: Sequence[str] = ()) -> Callable[[Path], No
     return make
 
 
+_POSTGRES = """#!/bin/sh
+set -eu
+PATH=$(echo /usr/lib/postgresql/*/bin):$PATH
+data=/var/lib/postgresql/data
+if [ ! -s $data/PG_VERSION ]; then
+    chown postgres $data
+    echo "$POSTGRES_PASSWORD" >/tmp/password
+    chmod 0644 /tmp/password
+    setpriv --reuid postgres --regid postgres --clear-groups initdb -D $data -U "$POSTGRES_USER" --pwfile /tmp/password -A scram-sha-256 -E UTF8
+    echo "host all all all scram-sha-256" >>$data/pg_hba.conf
+    echo "create database $POSTGRES_DB" | setpriv --reuid postgres --regid postgres --clear-groups postgres --single -D $data postgres
+fi
+mkdir -p /var/run/postgresql && chown postgres /var/run/postgresql
+exec setpriv --reuid postgres --regid postgres --clear-groups postgres -D $data -c listen_addresses='*'
+"""  # noqa: E501 - a shell script
+
+_RABBITMQ = """#!/bin/sh
+set -eu
+cat >/etc/rabbitmq/rabbitmq.conf <<END
+default_user = $RABBITMQ_DEFAULT_USER
+default_pass = $RABBITMQ_DEFAULT_PASS
+END
+chown -R rabbitmq /var/lib/rabbitmq
+exec rabbitmq-server
+"""
+
+
+def _server(recipe: Callable[[Path], None], script: str, *programs: str) -> Callable[[Path], None]:
+    """A Debian root with a server that is configured like its official image; ``programs`` are put on PATH."""
+
+    def make(root: Path) -> None:
+        recipe(root)
+        (root / "entrypoint").write_text(script)
+        (root / "entrypoint").chmod(0o755)
+        for pattern in programs:
+            (program,) = root.glob(pattern)
+            (root / "usr/local/bin" / program.name).symlink_to("/" + str(program.relative_to(root)))
+
+    return make
+
+
 RECIPES: dict[str, Callable[[Path], None]] = {
     "empty": _nothing,
     "busybox": _busybox,
@@ -204,6 +272,10 @@ RECIPES: dict[str, Callable[[Path], None]] = {
     "debian-newest": _debian("duke", "forky", "trixie"),
     "ruby": _debian("bookworm", packages=("ruby",)),
     "node": _debian("bookworm", packages=("nodejs",)),
+    "postgres": _server(
+        _debian("bookworm", packages=("postgresql",)), _POSTGRES, "usr/lib/postgresql/*/bin/pg_isready"
+    ),
+    "rabbitmq": _server(_debian("bookworm", packages=("rabbitmq-server",)), _RABBITMQ),
 }
 
 

@@ -155,33 +155,3 @@ def test_an_unknown_worker_type_in_the_variable_is_ignored_with_a_warning() -> N
 def test_an_empty_override_of_runtimes_differs_from_none() -> None:
     assert load_settings({}).variables.worker_runtimes is None
     assert load_settings({"ATTUNE_WORKER_RUNTIMES": ""}).variables.worker_runtimes == ""
-
-
-@pytest.mark.parametrize(
-    ("environ", "url"),
-    [
-        ({}, "http://127.0.0.1:8080"),
-        ({"ATTUNE__SERVER__HOST": "[::]", "ATTUNE__SERVER__PORT": "81"}, "http://127.0.0.1:81"),
-        ({"ATTUNE__SERVER__HOST": "api"}, "http://api:8080"),
-        ({"ATTUNE_API_URL": "https://attune.example"}, "https://attune.example"),
-    ],
-)
-def test_the_api_url_is_given_or_made_of_the_server_section(environ: dict[str, str], url: str) -> None:
-    assert load_settings(environ).api_url == url
-
-
-def test_with_an_api_an_unmarked_directory_is_taken_for_a_shared_volume_and_said_so(tmp_path: Path) -> None:
-    environ = {
-        "ATTUNE_API_URL": "http://api",
-        "ATTUNE__ARTIFACTS_DIR": str(tmp_path / "artifacts"),
-        "ATTUNE__PACKS_BASE_DIR": str(tmp_path / "packs"),
-    }
-    artifacts, packs = load_settings(environ).warnings
-    assert "artifacts.transport" in artifacts
-    assert "packs.transport" in packs
-    for name in ("artifacts/.attune-api-sentinel", "packs/.attune-packs-sentinel"):
-        (tmp_path / name).parent.mkdir()
-        (tmp_path / name).touch()
-    assert load_settings(environ).warnings == ()
-    del environ["ATTUNE_API_URL"]
-    assert load_settings({**environ, "ATTUNE__PACKS_BASE_DIR": "/nowhere"}).warnings == ()

@@ -1,6 +1,6 @@
 # The one-file agent and its images; included by the Makefile.
 
-.PHONY: build-agent docker-build-agent
+.PHONY: build-agent docker-build-agent docker-build-operator
 
 BUILD_DIR ?= var/build
 
@@ -11,3 +11,6 @@ build-agent: ## Freeze the agent into one file: dist/attune-agent
 
 docker-build-agent: ## Build the image attune-agent:latest, whose init container installs the agent
 	docker/build.sh agent-init attune-agent:latest
+
+docker-build-operator: ## Build the image attune:latest, which holds the operator's command
+	docker/build.sh operator attune:latest

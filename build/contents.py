@@ -45,8 +45,13 @@ EXCLUDED_MODULES = [
     "concurrent.futures.process",
     # PyJWT signs with HMAC only; the rest needs a library that is not shipped
     "cryptography",
+    # pycryptodome's other half
+    "Crypto.PublicKey",
+    "Crypto.Signature",
+    "Crypto.SelfTest",
+    "Crypto.IO",
+    "Crypto.Math",
     # pika's adapters for other event loops
-    "pika.adapters.asyncio_connection",
     "pika.adapters.gevent_connection",
     "pika.adapters.tornado_connection",
     "pika.adapters.twisted_connection",
@@ -90,6 +95,11 @@ _FIRST_MODULES = ("encodings", *(f"encodings.{name}" for name in _ENCODINGS))
 _EXCLUDED_SUFFIXES = (".pyi", ".py", ".c", ".h", "/py.typed", "/RECORD", "/INSTALLER", "/WHEEL", "/REQUESTED")
 
 
+#: Of pycryptodome only AES-GCM is used; these are all its libraries that AES and its modes load.
+_AES_LIBRARIES = ("_cpuid_c", "_ghash_clmul", "_ghash_portable", "_strxor", "_BLAKE2s")
+_AES_LIBRARIES += tuple(f"_raw_{name}" for name in ("aes", "aesni", "cbc", "cfb", "ctr", "ecb", "ocb", "ofb"))
+
+
 def needed_before_importer(name: str) -> bool:
     """Tell whether a module must lie in ``base_library.zip``, where Python itself finds it."""
     return name in _FIRST_MODULES
@@ -103,6 +113,8 @@ def excluded_encodings() -> list[str]:
 
 def excluded(path: str) -> bool:
     """Tell whether a collected file is left out."""
+    if path.startswith("Crypto/") and Path(path).name.partition(".")[0] not in _AES_LIBRARIES:
+        return True
     return ".dist-info/" in path or path.endswith(_EXCLUDED_SUFFIXES)
 
 

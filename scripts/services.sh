@@ -18,6 +18,10 @@ npm npm
 javac default-jdk-headless
 perl perl
 gcc gcc
+/usr/sbin/dockerd docker.io
+docker-compose docker-compose
+/usr/sbin/debootstrap debootstrap
+/usr/bin/busybox busybox-static
 TABLE
 }
 

@@ -38,6 +38,7 @@ def _examine() -> Iterator[Finding]:
     yield from check_container(os.environ)
     tree = os.environ.get("ATTUNE_LAUNCHER_TREE")
     yield check_program(Path(tree) if tree else None)
+    yield _libraries()
     yield from _interpreters()
     try:
         loaded = load_settings(os.environ)
@@ -53,6 +54,27 @@ def _examine() -> Iterator[Finding]:
 
     yield check_grace(settings, os.environ)
     yield from check_network(settings)
+
+
+def _libraries() -> Finding:
+    """Use every library that comes late in the agent's life once: in the one-file agent none may be missing."""
+    try:
+        import jwt
+        import pika
+        import psycopg
+        import regex
+        import yaml
+
+        from agent.execution.crypto import decrypt, encrypt
+
+        secret = "attune"  # noqa: S105 - a text to encrypt, no secret
+        key = "k" * 32
+        works = decrypt(encrypt(secret, key), key) == secret and jwt.encode({}, key) != ""
+    except (ImportError, OSError) as error:
+        return fail("libraries", f"{type(error).__name__}: {error}", "this build is incomplete: build or copy it again")
+    names = f"psycopg {psycopg.pq.__impl__}, libpq {psycopg.pq.version()}, pika {pika.__version__}, regex {regex.__version__}"
+    detail = f"{names}, yaml {yaml.__version__}{'' if yaml.__with_libyaml__ else ' without libyaml'}"
+    return fine("libraries", detail) if works else fail("libraries", "encryption gives wrong results", "build it again")
 
 
 def _interpreters() -> Iterator[Finding]:

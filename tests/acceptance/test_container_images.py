@@ -1,0 +1,150 @@
+"""The images of docker/Dockerfile.agent, and the Compose deployment, on stand-ins for the public base images."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from agent import __version__
+from tests.acceptance.command import ROOT
+from tests.services.availability import unavailable
+from tests.services.docker import BaseImage, Engine
+
+pytestmark = pytest.mark.docker
+
+COMPOSE = ROOT / "deploy" / "compose" / "docker-compose.yaml"
+WORKERS = {"worker-python": "python", "worker-node": "node", "worker-ruby": "ruby", "worker-debian": "shell"}
+
+
+@pytest.fixture
+def volume(docker_engine: Engine) -> Iterator[str]:
+    made = docker_engine.client.volumes.create(f"attune-test-{uuid.uuid4().hex[:8]}")
+    yield made.name
+    made.remove(force=True)
+
+
+def output(engine: Engine, image: str, command: list[str] | None = None, **options: object) -> str:
+    return bytes(
+        engine.client.containers.run(image, command, network_mode="none", remove=True, **options)  # type: ignore[arg-type]
+    ).decode()
+
+
+def test_the_init_image_installs_into_a_new_volume_as_an_ordinary_user(
+    docker_engine: Engine, built_image: Callable[[str], str], base_image: BaseImage, volume: str
+) -> None:
+    image = built_image("agent-init")
+    mounts = [f"{volume}:/opt/attune/bin"]
+    assert "installed in /opt/attune/bin" in output(docker_engine, image, volumes=mounts)
+    assert "is current" in output(docker_engine, image, volumes=mounts)
+    listing = output(docker_engine, base_image("busybox"), ["stat", "-c", "%u:%g %a", "/v"], volumes=[f"{volume}:/v"])
+    assert listing == "65532:0 775\n"
+    ran = output(
+        docker_engine, base_image("empty"), ["/v/attune-agent", "--help"], volumes=[f"{volume}:/v:ro"], read_only=True
+    )
+    assert ran.startswith("usage: attune-agent")
+
+
+def test_the_one_file_can_be_copied_out_of_the_init_image(
+    docker_engine: Engine, built_image: Callable[[str], str], volume: str
+) -> None:
+    command = ["sh", "-c", "cp /attune-agent /opt/attune/bin/ && /opt/attune/bin/attune-agent --help"]
+    copied = output(docker_engine, built_image("agent-init"), command, volumes=[f"{volume}:/opt/attune/bin"])
+    assert copied.startswith("usage: attune-agent")
+
+
+def test_the_binary_image_holds_one_file(docker_engine: Engine, built_image: Callable[[str], str]) -> None:
+    image = built_image("agent-binary")
+    assert output(docker_engine, image, ["--version"]) == f"attune-agent {__version__}\n"
+    assert len(docker_engine.client.images.get(image).attrs["RootFS"]["Layers"]) == 1
+
+
+def test_the_operator_image_is_the_operators_command(docker_engine: Engine, built_image: Callable[[str], str]) -> None:
+    assert output(docker_engine, built_image("operator"), ["--version"]) == f"attune {__version__}\n"
+
+
+@dataclass(frozen=True)
+class Project:
+    """The Compose project, up."""
+
+    command: list[str]
+    environment: dict[str, str]
+
+    def run(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [*self.command, *words], env=self.environment, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode == 0 or not check, done.stdout + done.stderr
+        return done
+
+
+@pytest.fixture(scope="module")
+def project(docker_engine: Engine, built_image: Callable[[str], str], base_image: BaseImage) -> Iterator[Project]:
+    if shutil.which("docker-compose") is None:
+        unavailable("docker-compose", "apt-get install docker-compose")
+    name = f"attune{uuid.uuid4().hex[:8]}"
+    environment = {
+        **os.environ,
+        "DOCKER_HOST": docker_engine.url,
+        "AGENT_IMAGE": built_image("agent-init"),
+        "OPERATOR_IMAGE": built_image("operator"),
+        "PYTHON_IMAGE": base_image("debian"),
+        "DEBIAN_IMAGE": base_image("debian-oldest"),
+        **{f"{image.upper()}_IMAGE": base_image(image) for image in ("node", "ruby", "postgres", "rabbitmq")},
+    }
+    made = Project(["docker-compose", "-p", name, "-f", str(COMPOSE)], environment)
+    try:
+        made.run("up", "-d")
+        yield made
+    finally:
+        made.run("down", "-v", "-t", "45", check=False)
+
+
+def test_each_worker_is_twelve_lines_or_fewer() -> None:
+    services = re.findall(r"^  (worker-\S+):\n((?:    .*\n)+)", COMPOSE.read_text(), re.MULTILINE)
+    assert {name for name, _ in services} == WORKERS.keys()
+    assert all(body.count("\n") < 12 for _, body in services)
+
+
+def test_every_worker_becomes_healthy(project: Project, docker_engine: Engine) -> None:
+    deadline = time.monotonic() + 120
+    while (states := health(project, docker_engine)) != dict.fromkeys(WORKERS, "healthy"):
+        assert time.monotonic() < deadline, (states, project.run("logs", "--tail", "20").stdout)
+        time.sleep(0.2)
+
+
+def health(project: Project, engine: Engine) -> dict[str, str]:
+    found = {}
+    for name in WORKERS:
+        identifier = project.run("ps", "-q", name).stdout.strip()
+        if identifier:
+            found[name] = engine.client.api.inspect_container(identifier)["State"]["Health"]["Status"]
+    return found
+
+
+@pytest.mark.parametrize("runtime", WORKERS.values())
+def test_every_worker_runs_an_action_of_its_language(project: Project, runtime: str) -> None:
+    done = project.run("run", "--rm", "-T", "migrations", "run", f"examples.hello_{runtime}", "--json", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr + project.run("logs", "--tail", "30").stdout
+    assert json.loads(done.stdout)["status"] == "completed"
+
+
+def test_a_new_installation_leaves_running_workers_alone(project: Project) -> None:
+    project.run("up", "-d", "--force-recreate", "--no-deps", "agent")
+    test = project.run("exec", "-T", "worker-python", "/opt/attune/bin/attune-agent", "health", "--live")
+    assert test.returncode == 0
+
+
+def test_workers_drain_when_they_are_stopped(project: Project, docker_engine: Engine) -> None:
+    identifiers = [project.run("ps", "-q", name).stdout.strip() for name in WORKERS]
+    project.run("stop", *WORKERS)
+    states = [docker_engine.client.api.inspect_container(identifier)["State"] for identifier in identifiers]
+    assert [state["ExitCode"] for state in states] == [0] * len(WORKERS)

@@ -1,6 +1,6 @@
 -- Executions, what causes them (enforcements), what they follow (workflows), and who is told.
 
-CREATE FUNCTION notify_enforcement_created() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION notify_enforcement_created() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     PERFORM notify_listeners('enforcement_created', json_build_object(
         'entity_type', 'enforcement', 'entity_id', NEW.id, 'id', NEW.id, 'rule', NEW.rule, 'rule_ref', NEW.rule_ref,
@@ -11,7 +11,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION notify_enforcement_status_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION notify_enforcement_status_changed() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     IF OLD.status IS DISTINCT FROM NEW.status THEN
         PERFORM notify_listeners('enforcement_status_changed', json_build_object(
@@ -24,7 +24,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION notify_execution_created() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION notify_execution_created() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     rule text;
     trigger text;
@@ -41,7 +41,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION notify_execution_status_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION notify_execution_status_changed() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     rule text;
     trigger text;
@@ -63,7 +63,7 @@ END
 $$;
 
 -- Its trigger fires only for an execution of a workflow whose status changed.
-CREATE FUNCTION notify_workflow_execution_status_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION notify_workflow_execution_status_changed() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     PERFORM notify_listeners('workflow_execution_status_changed', json_build_object(
         'entity_type', 'execution', 'entity_id', NEW.id, 'id', NEW.id, 'action_ref', NEW.action_ref,
@@ -74,7 +74,7 @@ END
 $$;
 
 -- The row says which channel; it is one of the few notifications that other programs choose themselves.
-CREATE FUNCTION notify_on_insert() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION notify_on_insert() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     PERFORM notify_listeners(NEW.channel, json_build_object(
         'id', NEW.id, 'entity_type', NEW.entity_type, 'entity', NEW.entity, 'activity', NEW.activity), 'activity');

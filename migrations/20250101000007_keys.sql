@@ -1,7 +1,7 @@
 -- Secrets: keys by owner, and the values that were taken out of an execution's public JSON.
 
 -- A key of the system has no owner row; any other key has exactly one, of the type that it names.
-CREATE FUNCTION validate_key_owner() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION validate_key_owner() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     owners integer := num_nonnulls(NEW.owner_identity, NEW.owner_pack, NEW.owner_action, NEW.owner_sensor);
     owner_id bigint;

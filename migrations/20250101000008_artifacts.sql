@@ -1,6 +1,6 @@
 -- What executions leave behind: artifacts and their versions.
 
-CREATE FUNCTION notify_artifact_created() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION notify_artifact_created() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     PERFORM notify_listeners('artifact_created', json_build_object(
         'entity_type', 'artifact', 'entity_id', NEW.id, 'id', NEW.id, 'ref', NEW.ref, 'type', NEW.type,
@@ -10,7 +10,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION notify_artifact_updated() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION notify_artifact_updated() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     latest jsonb;
     entries integer;
@@ -31,7 +31,7 @@ $$;
 
 -- A new version's size and type are the artifact's; of an artifact that keeps a number of versions, older ones go.
 -- Retention by time is not done here.
-CREATE FUNCTION enforce_artifact_retention() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION enforce_artifact_retention() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     policy artifact_retention_enum;
     kept integer;

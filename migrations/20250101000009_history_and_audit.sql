@@ -75,7 +75,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION record_execution_history() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION record_execution_history() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     changed text[] := '{}';
     was jsonb := '{}';
@@ -153,7 +153,7 @@ LANGUAGE sql IMMUTABLE AS $$
 $$;
 
 -- A heartbeat alone is not history.
-CREATE FUNCTION record_worker_history() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION record_worker_history() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     was jsonb;
     became jsonb;
@@ -189,7 +189,7 @@ $$;
 CREATE TRIGGER worker_history_trigger AFTER INSERT OR UPDATE OR DELETE ON worker
     FOR EACH ROW EXECUTE FUNCTION record_worker_history();
 
-CREATE FUNCTION audit_execution_lifecycle() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION audit_execution_lifecycle() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     previous execution_status_enum;
 BEGIN

@@ -18,7 +18,7 @@ CREATE INDEX idx_sensor_process_history_status_changes ON sensor_process_history
     WHERE 'status' = ANY (changed_fields);
 CREATE INDEX idx_sensor_process_history_worker ON sensor_process_history (worker_id, "time" DESC);
 
-CREATE FUNCTION record_sensor_process_history() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION record_sensor_process_history() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     was jsonb;
     became jsonb;

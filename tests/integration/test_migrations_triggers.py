@@ -63,6 +63,16 @@ def test_an_update_renews_the_time_of_the_row(connection: Connection) -> None:
     assert one(connection, "SELECT now() - updated < interval '1 minute' FROM pack")
 
 
+def test_triggers_work_for_a_session_that_names_the_schema_instead_of_searching_it(connection: Connection) -> None:
+    schema = one(connection, "SELECT current_schema()")
+    insert_execution(connection)
+    connection.execute("SELECT set_config('search_path', '', false)")
+    connection.execute(f"UPDATE {schema}.worker SET status = 'inactive'")
+    connection.execute(f"UPDATE {schema}.execution SET status = 'running'")
+    assert one(connection, f"SELECT count(*) FROM {schema}.worker_history WHERE operation = 'UPDATE'") == 1
+    assert one(connection, f"SELECT count(*) FROM {schema}.audit_event WHERE event_type = 'execution.started'") == 1
+
+
 def test_an_execution_leaves_one_row_of_history_per_write(connection: Connection) -> None:
     execution = insert_execution(connection, env_vars=json.dumps({"A": "1"}))
     connection.execute("UPDATE execution SET status = 'running', started_at = now() WHERE id = %s", [execution])

@@ -12,6 +12,9 @@ from agent.errors import DatabaseError, DatabaseUnavailable
 # SQLSTATE (PostgreSQL manual, appendix A): connection exceptions, too many connections, a server that stops or
 # starts or became a read-only standby. The same statement may succeed once the server is back.
 _AWAY = ("08", "53300", "57P01", "57P02", "57P03", "57P05", "25006")
+# A conflict with another transaction, a full disk or memory, a lock or an operator that ended a statement: none of it
+# is the statement's fault.
+_PASSING = ("40", "53", "55P03", "57014")
 
 
 @contextmanager
@@ -35,6 +38,13 @@ def is_away(error: psycopg.Error) -> bool:
     if error.sqlstate is not None:
         return error.sqlstate.startswith(_AWAY)
     return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+
+
+def may_pass(error: DatabaseError) -> bool:
+    """Tell whether the very same statement may succeed later."""
+    cause = error.__cause__
+    state = cause.sqlstate if isinstance(cause, psycopg.Error) else None
+    return isinstance(error, DatabaseUnavailable) or (state is not None and state.startswith(_PASSING))
 
 
 def reason(error: psycopg.Error) -> str:

@@ -29,9 +29,11 @@ class ArtifactFiling:
         """Put files where ``files`` says, run statements with ``run``."""
         self._files = files
         self._run = run
+        self._placed: list[tuple[str, str]] = []
 
     def file_logs(self, connection: Connection, reports: Sequence[Report]) -> dict[int, str]:
         """File every log as a version of its artifact; return the paths of those that a result must name."""
+        self._placed = []
         logs = {(report.execution_id, log_.stream): (report, log_) for report in reports for log_ in report.logs}
         if not logs:
             return {}
@@ -47,9 +49,17 @@ class ArtifactFiling:
             placed = self._files.place(log_, file_path)
             if placed is None:
                 self._run(connection, "delete_versions", {"ids": as_array([version_id])})
-            elif stream == "stderr" and report.wants_stderr_log:
+                continue
+            self._placed.append((log_.path, placed))
+            if stream == "stderr" and report.wants_stderr_log:
                 paths[execution_id] = placed
         return paths
+
+    def committed(self) -> None:
+        """Retire the live logs of what was filed last: its names are certain now."""
+        for live, final in self._placed:
+            self._files.retire(live, final)
+        self._placed = []
 
     def measure(self, connection: Connection, allocated: Sequence[Row]) -> None:
         """Write the sizes of files that actions allocated through the API; drop the versions that stayed empty."""

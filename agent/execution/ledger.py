@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from agent.errors import DatabaseError, DatabaseUnavailable
+from agent.db.failures import may_pass
+from agent.errors import DatabaseError
 from agent.execution.announcements import announce_claim, announce_end
 from agent.execution.definitions import Definitions
 from agent.execution.model import Action
@@ -80,7 +81,7 @@ class Ledger:
         self._uncertain_ends: set[int] = set()
         self._draining = threading.Event()
         self._ended = threading.Event()
-        self._outstanding = 0
+        self._outstanding: dict[int, Report] = {}
         self._written = threading.Condition()
         self._returned: list[tuple[int, Delivery]] = []
         self._returned_ready = threading.Event()
@@ -93,7 +94,7 @@ class Ledger:
     def report(self, report: Report) -> None:
         """Take the end of an execution in; its slot is free again."""
         with self._written:
-            self._outstanding += 1
+            self._outstanding[report.execution_id] = report
         self._inbox.put(report)
 
     def drain(self, timeout: float) -> list[tuple[int, Delivery]]:
@@ -109,9 +110,15 @@ class Ledger:
             return self._written.wait_for(lambda: not self._outstanding, timeout)
 
     def stop(self) -> None:
-        """End ``run`` at once; what is not written stays in the spool."""
+        """End ``run`` soon; what is not written is in the spool when this returns.
+
+        ``run`` itself may wait for a database that does not answer, longer than this process lives.
+        """
         self._ended.set()
         self._inbox.put(_Wake())
+        with self._written:
+            for report in self._outstanding.values():
+                self._spool.keep(report)
 
     def run(self) -> None:
         """Serve until ``stop``."""
@@ -122,7 +129,6 @@ class Ledger:
                     self._give_up_offers()
                 self._work()
         finally:
-            self._spool_reports()
             self._store.close()
 
     def _take_in(self) -> None:
@@ -161,7 +167,7 @@ class Ledger:
             if not self._failures:
                 log.error("executions wait: %s", error)
             self._failures += 1
-            if not isinstance(error, DatabaseUnavailable):
+            if not may_pass(error):
                 self._store_one_by_one()
             for report in self._reports:
                 self._spool.keep(report)
@@ -211,9 +217,9 @@ class Ledger:
         self._settle([offer.delivery for offer in offers])
         self._free -= len(claims)
         self._claims += claims
-        self._assign_claims()
         if len(claims) < len(offers):
             self._refused({offer.execution_id for offer in offers} - {claim.execution.id for claim in claims}, new)
+        self._assign_claims()
 
     def _assign_claims(self) -> None:
         if self._claims:
@@ -230,7 +236,6 @@ class Ledger:
         if refused - new:
             log.info("ignored a second delivery of executions in hand: %s", sorted(refused - new))
         self._refusals.add(new)
-        self._refusals.settle()
 
     def _forget(self, reports: Sequence[Report], finished: Sequence[Finished], *, only_written: bool = False) -> None:
         """Forget reports that are over; ``only_written`` keeps those that were not written for another try."""
@@ -250,7 +255,8 @@ class Ledger:
                 )
         self._reports = [report for report in self._reports if report.execution_id not in over]
         with self._written:
-            self._outstanding -= len(over)
+            for execution_id in over:
+                self._outstanding.pop(execution_id, None)
             self._written.notify_all()
 
     def _store_one_by_one(self) -> None:
@@ -258,31 +264,30 @@ class Ledger:
         for report in list(self._reports):
             try:
                 _, finished = self._store.exchange([], [report])
-            except DatabaseUnavailable:
-                return
             except DatabaseError as error:
+                if may_pass(error):
+                    return
                 log.error("the result of execution %d can't be stored: %s", report.execution_id, error)
-                finished = self._store_bare(report, error)
+                bare = self._store_bare(report, error)
+                if bare is None:
+                    continue  # the server refuses everything: an operator has to look after it, the report waits
+                finished = bare
             self._publisher.send(_ends(finished))
             self._forget([report], finished)
 
-    def _store_bare(self, report: Report, error: DatabaseError) -> list[Finished]:
+    def _store_bare(self, report: Report, error: DatabaseError) -> list[Finished] | None:
         result = {"succeeded": False, "error": f"the result could not be stored: {error}", "cause": "invalid"}
         bare = Report(report.execution_id, report.action_id, report.action_ref, "failed", result)
         try:
             return self._store.exchange([], [bare])[1]
-        except DatabaseError:
-            log.exception("execution %d can't be ended", report.execution_id)
-            return []
+        except DatabaseError as second:
+            log.error("execution %d can't be ended: %s", report.execution_id, second)
+            return None
 
     def _give_up_offers(self) -> None:
         self._returned = [(offer.execution_id, offer.delivery) for offer in self._offers]
         self._offers.clear()
         self._returned_ready.set()
-
-    def _spool_reports(self) -> None:
-        for report in self._reports:
-            self._spool.keep(report)
 
 
 def _ends(finished: Sequence[Finished]) -> list[Outgoing]:

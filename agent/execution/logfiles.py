@@ -95,21 +95,32 @@ class ArtifactFiles:
             os.chmod(directory, _DIRECTORY_MODE)
 
     def place(self, log_: LogFile, file_path: str) -> str | None:
-        """Give a finished log its final name and leave a link at the live one; return the final path or None."""
+        """Give a finished log its final name as well; return the final path or None.
+
+        The live log stays what it is: until the transaction commits, somebody else may get the same name.
+        """
         final = f"{self._directory}/{file_path}"
         try:
             self._make_directories(os.path.dirname(final))
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(final)  # left by a transaction that was rolled back
             _link_or_copy(log_.path, final)
-            # A hard link would keep the space in use after retention has removed the artifact.
-            spare = f"{log_.path}.link"
-            os.symlink(os.path.relpath(final, os.path.dirname(log_.path)), spare)
-            os.replace(spare, log_.path)
         except OSError as error:
             self.complain(error)
             return None
         return final
+
+    def retire(self, live: str, final: str) -> None:
+        """Leave a symbolic link at the live log, once its final name is certain.
+
+        A hard link would keep the space in use after retention has removed the artifact.
+        """
+        spare = f"{live}.link"
+        try:
+            os.symlink(os.path.relpath(final, os.path.dirname(live)), spare)
+            os.replace(spare, live)
+        except OSError as error:
+            self.complain(error)
 
     def write_result(self, execution_id: int, data: Any) -> None:
         """Write ``execution_<id>/result.json``."""

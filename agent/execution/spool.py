@@ -1,4 +1,4 @@
-"""Reports that can't be written now, kept on disk so that not even a restart loses them (E13)."""
+"""What can't be written or published now, kept on disk so that not even a restart loses it (E2, E13)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from agent.execution.report import Report
@@ -14,6 +15,7 @@ log = logging.getLogger(__name__)
 
 #: More than this many can only wait when a database stays away for days.
 MAX_REPORTS = 10_000
+_UNANNOUNCED = "unannounced"
 
 
 class Spool:
@@ -23,6 +25,7 @@ class Spool:
         """Use ``directory``, made when it is needed."""
         self._directory = directory
         self._kept: set[int] = set()
+        self._noted: int | None = None
 
     def keep(self, report: Report) -> None:
         """Write a report down, once."""
@@ -50,6 +53,36 @@ class Spool:
             if self._directory is not None:
                 with contextlib.suppress(OSError):
                     (self._directory / f"{report.execution_id}.json").unlink()
+
+    def note_unannounced(self, oldest: int | None) -> None:
+        """Note since when messages wait for the broker (Unix seconds), None when none waits.
+
+        The rows hold what they say; so the moment is all that a later life needs to send them again.
+        """
+        if self._directory is None or oldest == self._noted:
+            return
+        path = self._directory / _UNANNOUNCED
+        try:
+            if oldest is None:
+                path.unlink(missing_ok=True)
+            else:
+                self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                spare = path.with_suffix(".part")
+                spare.write_text(str(oldest), encoding="ascii")
+                os.replace(spare, path)
+        except OSError as error:
+            log.warning("can't note on disk which messages wait for the broker: %s", error)
+        self._noted = oldest
+
+    def unannounced(self) -> datetime | None:
+        """Return since when messages of an earlier life wait for the broker, None when none does."""
+        if self._directory is None:
+            return None
+        try:
+            self._noted = int((self._directory / _UNANNOUNCED).read_text(encoding="ascii"))
+            return datetime.fromtimestamp(self._noted, UTC)
+        except (OSError, ValueError):
+            return None
 
     def waiting(self) -> Iterator[Report]:
         """Yield what an earlier life of this worker could not write."""

@@ -83,7 +83,9 @@ class ExecutionStore:
                 with connection.transaction():
                     paths = self._filing.file_logs(connection, reports)
                     self._store_secrets(connection, reports)
-                    return self._exchange(connection, (ids, again), reports, paths)
+                    exchanged = self._exchange(connection, (ids, again), reports, paths)
+                self._filing.committed()
+                return exchanged
             except psycopg.Error:
                 self._drop_broken()
                 raise

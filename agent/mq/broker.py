@@ -98,6 +98,10 @@ class Publisher(Protocol):
     def backlog(self) -> int:
         """How many messages wait for their confirmation."""
 
+    @property
+    def oldest(self) -> int | None:
+        """The timestamp of the message that has waited longest for its confirmation, None when none waits."""
+
 
 @dataclass(frozen=True)
 class Queue:

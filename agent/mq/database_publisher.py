@@ -33,6 +33,12 @@ class DatabasePublisher(DatabaseLink):
         """How many messages wait for confirmation."""
         return len(self._waiting)
 
+    @property
+    def oldest(self) -> int | None:
+        """The timestamp of the message that has waited longest."""
+        with self._books:
+            return self._waiting[0].timestamp if self._waiting else None
+
     def send(self, messages: Sequence[Outgoing]) -> None:
         """Queue messages."""
         with self._books:

@@ -42,6 +42,13 @@ class RabbitPublisher(Link):
         """How many messages wait for confirmation."""
         return len(self._waiting) + len(self._in_flight) + len(self._refused)
 
+    @property
+    def oldest(self) -> int | None:
+        """The timestamp of the message that has waited longest."""
+        with self._books:
+            waiting = (*self._waiting, *self._in_flight.values(), *self._refused.items())
+            return min(waiting, key=lambda entry: entry[0])[1].timestamp if waiting else None
+
     def send(self, messages: Sequence[Outgoing]) -> None:
         """Queue messages."""
         with self._books:

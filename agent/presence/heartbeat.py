@@ -20,12 +20,22 @@ class Heartbeat:
     """The body of the heartbeat thread."""
 
     def __init__(
-        self, seat: Seat, *, interval: float, restore_active: Callable[[], bool], on_lost: Callable[[], None]
+        self,
+        seat: Seat,
+        *,
+        interval: float,
+        restore_active: Callable[[], bool],
+        before: Callable[[], None],
+        on_lost: Callable[[], None],
     ) -> None:
-        """Beat every ``interval`` seconds; ``on_lost`` is called once when another process took the worker's place."""
+        """Beat every ``interval`` seconds.
+
+        ``before`` is called before each beat, ``on_lost`` once when another process took the worker's place.
+        """
         self._seat = seat
         self._interval = interval
         self._restore_active = restore_active
+        self._before = before
         self._on_lost = on_lost
         self._stop = threading.Event()
         self.last_success = time.monotonic()
@@ -34,6 +44,7 @@ class Heartbeat:
         """Beat until ``stop``."""
         away = False
         while not self._stop.wait(min(self._interval, _RETRY_SECONDS) if away else self._interval):
+            self._before()
             try:
                 if not self._seat.beat(restore_active=self._restore_active):
                     log.error("another process has taken this worker's place: draining")

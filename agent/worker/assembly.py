@@ -121,6 +121,7 @@ def assemble(
         base.seat,
         interval=settings.worker.heartbeat_interval,
         restore_active=restore_active,
+        before=lambda: spool.note_unannounced(publisher.oldest),
         on_lost=on_lost,
     )
     handback = Handback(

@@ -28,9 +28,12 @@ class Handback:
         self._ephemeral = ephemeral
         self._deserted = False
 
-    def give_back(self, offers: Sequence[tuple[int, Delivery]]) -> None:
-        """Return what was delivered, and for an ephemeral worker everything that is scheduled for it."""
-        if self._ephemeral and self._reassign():
+    def give_back(self, offers: Sequence[tuple[int, Delivery]], *, seated: bool) -> None:
+        """Return what was delivered, and for an ephemeral worker everything that is scheduled for it.
+
+        A worker whose seat another process has taken (not ``seated``) speaks for itself only.
+        """
+        if self._ephemeral and seated and self._reassign():
             self._deserted = True
             for _, delivery in offers:
                 delivery.ack()

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from agent.db.failures import may_pass
+from agent.errors import DatabaseError
 from agent.execution.announcements import announce_completion, announce_end
 from agent.execution.report import Report
 from agent.execution.spool import Spool
@@ -21,23 +23,30 @@ def reconcile(
     """End what the earlier life left running and repeat the completions it may not have published.
 
     Only for the holder of the worker's lock. ``interval`` is the heartbeat's, in seconds: whatever ended before the
-    last heartbeat but one was published before it.
+    last heartbeat but one was published before it, or else the spool knows since when messages waited.
 
     Raises:
         DatabaseError: nothing was lost; the next start tries again.
     """
     spooled = list(spool.waiting())
-    _write(store, publisher, spooled)
     for report in spooled:
+        try:
+            _write(store, publisher, [report])
+        except DatabaseError as error:
+            if may_pass(error):
+                raise
+            # Its row is still running, so that it is abandoned below: better than a worker that can't start.
+            log.error("the kept result of execution %d can't be stored: %s", report.execution_id, error)
         spool.remove(report)
     left = [_abandoned(*row) for row in store.orphaned()]
     _write(store, publisher, left)
     if left or spooled:
         log.warning("reconciled %d executions and wrote %d results of an earlier life", len(left), len(spooled))
-    if previous_heartbeat is not None:
+    since = [previous_heartbeat, spool.unannounced()]
+    if any(since):
         # Written just now or not: a completion has the same id each time, so a second one is recognised.
         known = {report.execution_id for report in (*left, *spooled)}
-        for row in store.recently_ended(previous_heartbeat - timedelta(seconds=interval)):
+        for row in store.recently_ended(min(filter(None, since)) - timedelta(seconds=interval)):
             if row[0] not in known and row[1] is not None:
                 publisher.send([announce_completion(*row)])
 

@@ -67,7 +67,9 @@ class WorkerService:
         self._parts: Parts | None = None
         self._health = HealthSocket(is_live=self.is_live, is_ready=self.is_ready)
         self._reaper = Reaper()
+        self._begun = False
         self._active = False
+        self._seat_taken = False
         self._failed = threading.Event()
         self.exit_code = 0
 
@@ -88,6 +90,7 @@ class WorkerService:
             previous_heartbeat=seating.previous_heartbeat,
             interval=worker.heartbeat_interval,
         )
+        self._begun = True
         self._threads.start("heartbeat", parts.heartbeat.run)
         self._threads.start("ledger", parts.ledger.run)
         parts.slots.start(self._threads)
@@ -129,18 +132,20 @@ class WorkerService:
         if base is None:
             return
         try:
-            if parts is not None:
+            if parts is not None and self._begun:
                 reserve = _KILL_RESERVE + _REPORT_RESERVE
                 budget = max(0.0, self._loaded.settings.worker.shutdown_timeout - reserve)
                 self._drain(base, parts, started + budget)
-                self._close(parts)
         finally:
             self._active = False
             self._health.stop()
             self._reaper.stop()
+            if parts is not None:
+                self._close(parts)
+            left = self._threads.join(_JOIN_PATIENCE)
+            # Last: whoever takes the seat next must not meet a message that is still on its way.
             base.seat.leave()
             base.database.close()
-        left = self._threads.join(_JOIN_PATIENCE)
         if left:
             log.warning("threads that did not end: %s", ", ".join(left))
         if self._signals.hurry.is_set():
@@ -152,7 +157,7 @@ class WorkerService:
         parts.consumers["executions"].stop()
         parts.consumers["packs"].stop()
         parts.setup.stop()
-        parts.handback.give_back(parts.ledger.drain(_REPORT_RESERVE))
+        parts.handback.give_back(parts.ledger.drain(_REPORT_RESERVE), seated=not self._seat_taken)
         if len(parts.running):
             log.info("draining: %d executions are running", len(parts.running))
         while time.monotonic() < finish_by and not self._signals.hurry.is_set():
@@ -163,6 +168,7 @@ class WorkerService:
         parts.slots.stop()
         if not (parts.ledger.settled(_REPORT_RESERVE) and parts.publisher.flush(_REPORT_RESERVE)):
             log.warning("not everything could be reported: the next start under this name goes on with it")
+        parts.spool.note_unannounced(parts.publisher.oldest)
         parts.handback.delete_queues()
         self._set_status(base, "inactive")
 
@@ -186,5 +192,6 @@ class WorkerService:
         self._signals.stop.set()
 
     def _seat_lost(self) -> None:
+        self._seat_taken = True
         self.exit_code = 1
         self._signals.stop.set()

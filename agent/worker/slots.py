@@ -45,7 +45,6 @@ class Slots:
     def _run(self) -> None:
         while (assignment := self._assignments.get()) is not None:
             execution_id = assignment.claim.execution.id
-            report = self._runner.run(assignment, self._running.stop_of(execution_id))
-            # From here on a cancellation comes too late: the report says how it ended.
+            # Handed over before it is forgotten: a drain that finds nothing running must find its report.
+            self._report(self._runner.run(assignment, self._running.stop_of(execution_id)))
             self._running.remove(execution_id)
-            self._report(report)

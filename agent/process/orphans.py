@@ -41,7 +41,7 @@ def inherited() -> Iterator[int]:
             pids = [int(pid) for pid in os.read(listing, 1 << 20).split()]
         finally:
             os.close(listing)
-    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN, or no /proc at all
+    except OSError:  # a kernel without CONFIG_PROC_CHILDREN, or no /proc at all
         pids = list(_children_by_stat())
     return (pid for pid in pids if not CHILDREN.mine(pid))
 

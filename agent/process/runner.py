@@ -19,6 +19,7 @@ from agent.process.stop import StopRequest
 
 #: Seconds that output is still read after the child has exited: a process that it left behind may hold the pipe (E7).
 DRAIN_SECONDS = 2.0
+CUT_SHORT_DRAIN_SECONDS = 0.2
 _CHUNK = 65536
 #: Where pidfd_open(2) is missing (Linux before 5.3), how often the child is asked for.
 _POLL_WITHOUT_PIDFD = 0.05
@@ -32,7 +33,7 @@ def run(request: ProcessRequest, stop: StopRequest) -> ProcessOutcome:
     started = time.monotonic()
     try:
         run_ = _Run(request, stop, started)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         return ProcessOutcome(Ending.SPAWN_FAILED, None, None, time.monotonic() - started, _why(error, request))
     try:
         run_.supervise()
@@ -41,7 +42,9 @@ def run(request: ProcessRequest, stop: StopRequest) -> ProcessOutcome:
         run_.clean_up()
 
 
-def _why(error: OSError, request: ProcessRequest) -> str:
+def _why(error: OSError | ValueError, request: ProcessRequest) -> str:
+    if isinstance(error, ValueError):
+        return f"can't start {request.argv[0]}: its arguments or environment hold what no program can be given: {error}"
     name = error.filename if isinstance(error.filename, str) else request.argv[0]
     remedy = {
         errno.ENOENT: "no such file, or the interpreter that its first line names is missing",
@@ -68,15 +71,16 @@ class _Run:
         self._pending = memoryview(request.stdin)
         self._poll = select.poll()
         self._sinks: dict[int, Callable[[bytes], None]] = {}
+        self._open: set[int] = set()
         self._stdin = -1
         self._pidfd = -1
         self._start()
 
     def _start(self) -> None:
-        opened: list[int] = []
         try:
-            pipes = [_pipe(opened) for _ in range(3)]
-            (child_in, our_in), (our_out, child_out), (our_err, child_err) = pipes
+            child_in, our_in = self._pipe()
+            our_out, child_out = self._pipe()
+            our_err, child_err = self._pipe()
             os.set_blocking(our_in, False)
             self._stdin = our_in
             self._write_stdin()
@@ -88,14 +92,34 @@ class _Run:
                 stdout=child_out,
                 stderr=child_err,
             )
-        except OSError:
-            for fd in opened:
-                with contextlib.suppress(OSError):
-                    os.close(fd)
+        except BaseException:
+            self._close_all()
             raise
         for fd in (child_in, child_out, child_err):
-            os.close(fd)
+            self._close(fd)
         self._watch(our_out, our_err)
+
+    def _pipe(self) -> tuple[int, int]:
+        """Open a pipe whose ends are above the standard streams, whatever was closed when we were started."""
+        ends = []
+        for fd in os.pipe2(os.O_CLOEXEC):
+            self._open.add(fd)
+            if fd < 3:
+                moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+                self._open.add(moved)
+                self._close(fd)
+                fd = moved
+            ends.append(fd)
+        return ends[0], ends[1]
+
+    def _close(self, fd: int) -> None:
+        """Close a descriptor of this run, once: its number may belong to another run right afterwards."""
+        self._open.discard(fd)
+        os.close(fd)
+
+    def _close_all(self) -> None:
+        while self._open:
+            self._close(next(iter(self._open)))
 
     def _watch(self, out: int, err: int) -> None:
         self._sinks = {out: self._request.stdout, err: self._request.stderr}
@@ -106,6 +130,7 @@ class _Run:
             self._poll.register(self._stdin, select.POLLOUT)
         with contextlib.suppress(OSError):
             self._pidfd = os.pidfd_open(self.pid)
+            self._open.add(self._pidfd)
             self._poll.register(self._pidfd, select.POLLIN)
 
     def supervise(self) -> None:
@@ -165,7 +190,9 @@ class _Run:
         status = os.waitid(os.P_PID, self.pid, flags)
         if status is not None:
             self._status = status.si_status if status.si_code == os.CLD_EXITED else -status.si_status
-            self._drained_at = time.monotonic() + DRAIN_SECONDS
+            # A run that was cut short has been given its time; whoever still holds its output is killed with it.
+            patience = DRAIN_SECONDS if self._ending is None else CUT_SHORT_DRAIN_SECONDS
+            self._drained_at = time.monotonic() + patience
 
     def _read(self, fd: int) -> None:
         data = os.read(fd, _CHUNK)
@@ -174,7 +201,7 @@ class _Run:
         else:
             del self._sinks[fd]
             self._poll.unregister(fd)
-            os.close(fd)
+            self._close(fd)
 
     def _write_stdin(self) -> None:
         """Write what the pipe takes; before the spawn that is usually all, and no further wake-up is needed."""
@@ -183,7 +210,7 @@ class _Run:
                 self._pending = self._pending[os.write(self._stdin, self._pending) :]
         except BlockingIOError:
             return
-        os.close(self._stdin)
+        self._close(self._stdin)
         self._stdin = -1
 
     def _feed(self) -> None:
@@ -192,7 +219,7 @@ class _Run:
             self._write_stdin()
         except BrokenPipeError:
             # A child need not read its input; whether it succeeded is for its exit code to say.
-            os.close(fd)
+            self._close(fd)
             self._stdin = -1
         if self._stdin < 0:
             self._poll.unregister(fd)
@@ -200,12 +227,11 @@ class _Run:
     def clean_up(self) -> None:
         """Kill what is left of the group, collect the child, close the pipes, then hunt those who left the group."""
         self._signal(signal.SIGKILL)
+        # As long as it is not collected its id can't be another child's, so it is safe to forget it before.
+        CHILDREN.release(self.pid)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, 0)
-        CHILDREN.release(self.pid)
-        for fd in (*self._sinks, self._stdin, self._pidfd):
-            if fd >= 0:
-                os.close(fd)
+        self._close_all()
         self._sinks = {}
         if self._request.marker is not None:
             kill_orphans(self._request.marker)
@@ -218,17 +244,3 @@ class _Run:
         number = -self._status if self._status < 0 else None
         ending = self._ending or (Ending.EXIT if number is None else Ending.SIGNAL)
         return ProcessOutcome(ending, code, number, seconds)
-
-
-def _pipe(opened: list[int]) -> tuple[int, int]:
-    """Open a pipe whose ends are above the standard streams, whatever was closed when we were started."""
-    ends = []
-    for fd in os.pipe2(os.O_CLOEXEC):
-        opened.append(fd)
-        if fd < 3:
-            moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
-            opened.append(moved)
-            ends.append(moved)
-        else:
-            ends.append(fd)
-    return ends[0], ends[1]

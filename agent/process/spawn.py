@@ -51,6 +51,7 @@ def spawn(
 
     Raises:
         OSError: the program could not be started (ENOENT, EACCES, ENOEXEC, E2BIG…).
+        ValueError: an argument or a variable can't be encoded or holds a NUL character.
     """
     start = _start_with_subprocess if _library() is None else _start_with_posix_spawn
     for attempt in range(_BUSY_TRIES):
@@ -119,6 +120,8 @@ def _program(name: str, env: Mapping[str, str]) -> bytes:
 
 
 def _strings(words: list[bytes]) -> Environment:
+    if any(b"\0" in word for word in words):
+        raise ValueError("a NUL character")
     array = (ctypes.c_char_p * (len(words) + 1))()
     array[: len(words)] = list(words)
     return array

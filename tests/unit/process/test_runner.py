@@ -234,6 +234,38 @@ def test_no_descriptor_is_left_open_after_many_runs() -> None:
     assert set(os.listdir("/proc/self/fd")) == before
 
 
+def test_a_failed_start_closes_each_descriptor_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[int] = []
+    close = os.close
+
+    def record(fd: int) -> None:
+        closed.append(fd)
+        close(fd)
+
+    monkeypatch.setattr(os, "close", record)
+    request = ProcessRequest(["/nonexistent/interpreter"], {}, None, b"x", 5, lambda _: None, lambda _: None)
+    assert run(request, StopRequest()).ending is Ending.SPAWN_FAILED
+    assert len(closed) == len(set(closed)) == 6
+
+
+@pytest.mark.parametrize("word", ["nul\0character", "lone \ud800 surrogate"])
+def test_what_no_program_can_be_given_is_a_failure_to_start(word: str) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    request = ProcessRequest(["/bin/echo", word], {}, None, b"", 5, lambda _: None, lambda _: None)
+    stop = StopRequest()
+    assert run(request, stop).ending is Ending.SPAWN_FAILED
+    stop.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.usefixtures("_subreaper")
+def test_a_run_that_is_cut_short_does_not_wait_for_whoever_holds_its_output() -> None:
+    script = "trap '' TERM; setsid sleep 60 & echo up; while :; do sleep 0.02; done"
+    outcome, _, _ = run_shell(script, timeout=0.3, grace=0.3, marker=f"ATTUNE_EXEC_ID={os.getpid()}002")
+    assert outcome.ending is Ending.TIMEOUT
+    assert outcome.seconds < 1.5
+
+
 def test_the_child_gets_default_signal_actions_and_no_descriptor_of_ours() -> None:
     opened = os.open("/dev/null", os.O_RDONLY)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -116,9 +117,10 @@ class RabbitWire:
         return int(self.channel.queue_declare(queue, passive=True).method.message_count)
 
     def close(self) -> None:
-        """Close the connection."""
-        if self._channel is not None and self._channel.connection.is_open:
-            self._channel.connection.close()
+        """Close the connection, also one that the broker has ended, whose descriptors are still open."""
+        if self._channel is not None:
+            with contextlib.suppress(pika.exceptions.AMQPError):
+                self._channel.connection.close()
         self._channel = None
 
     @property
@@ -128,8 +130,9 @@ class RabbitWire:
             try:
                 self._channel.connection.process_data_events(0)
             except pika.exceptions.AMQPError:
-                self._channel = None
+                self.close()
         if self._channel is None or not self._channel.is_open:
+            self.close()
             parameters = pika.URLParameters(self.url)
             parameters.heartbeat = 0  # nobody serves this connection between two calls
             self._channel = pika.BlockingConnection(parameters).channel()

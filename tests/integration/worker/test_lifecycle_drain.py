@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import pika.exceptions
@@ -20,13 +19,6 @@ pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
 
 #: One second for running jobs; the other eight are kept to kill and to report.
 HASTY: dict[str, Any] = {"ATTUNE__WORKER__SHUTDOWN_TIMEOUT": "9", **ONLY_SHELL}
-
-
-@pytest.fixture
-def jobs(fresh_deployment: Deployment) -> Iterator[Jobs]:
-    made = Jobs(fresh_deployment)
-    yield made
-    made.release()  # or the agents would wait for them
 
 
 def status(deployment: Deployment) -> str:

@@ -1,0 +1,156 @@
+"""Deliveries that come twice, too late or to the wrong worker (E1): nothing runs twice, nothing is lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.mq import topology
+from tests.integration.worker.jobs import ONLY_SHELL, Jobs
+from tests.services.deployment import Deployment
+from tests.services.proxy import broker_proxy, until
+
+pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
+
+
+@pytest.fixture
+def deployment(fresh_deployment: Deployment) -> Deployment:
+    """A deployment of this test's own, with an agent."""
+    fresh_deployment.start_agent(**ONLY_SHELL)
+    return fresh_deployment
+
+
+def settled(deployment: Deployment, jobs: Jobs) -> None:
+    """Wait until the dispatches sent so far have been dealt with: the queue keeps their order."""
+    deployment.run(jobs.QUICK)
+    queue = topology.executions_queue(deployment.agent.worker_id).name
+    until(lambda: deployment.wire.depth(queue) == 0, "the delivery of all dispatches")
+
+
+def test_a_second_delivery_while_it_runs_is_ignored(deployment: Deployment, jobs: Jobs) -> None:
+    running = jobs.begin()
+    for _ in range(3):
+        deployment.dispatch(running)
+    settled(deployment, jobs)
+    jobs.release(running)
+    jobs.assert_ran_once(running)
+
+
+def test_a_second_delivery_after_its_end_is_ignored(deployment: Deployment, jobs: Jobs) -> None:
+    ended = deployment.run(jobs.QUICK)
+    deployment.dispatch(ended.id)
+    settled(deployment, jobs)
+    assert jobs.assert_ran_once(ended.id) == ended
+
+
+def test_two_deliveries_at_once_run_once(deployment: Deployment, jobs: Jobs) -> None:
+    executions = [deployment.schedule(jobs.QUICK) for _ in range(10)]
+    for execution_id in executions:
+        deployment.dispatch(execution_id)
+        deployment.dispatch(execution_id)
+    for execution_id in executions:
+        jobs.assert_ran_once(execution_id)
+
+
+def test_a_dispatch_of_what_another_worker_runs_is_ignored(deployment: Deployment, jobs: Jobs) -> None:
+    other = deployment.one(
+        "INSERT INTO worker (name, worker_type, worker_role, status) VALUES ('other', 'local', 'action', 'active')"
+        " RETURNING id"
+    )["id"]
+    execution_id = deployment.schedule(jobs.QUICK, worker=other)
+    before = deployment.execution(execution_id)
+    deployment.dispatch(execution_id, worker=deployment.agent.worker_id)
+    settled(deployment, jobs)
+    assert jobs.starts(execution_id) == []
+    assert deployment.execution(execution_id) == before
+    assert deployment.messages(execution_id, until=None) == []
+
+
+@pytest.mark.parametrize("status", ["cancelled", "failed", "requested", "completed"])
+def test_what_is_not_scheduled_any_more_is_not_run(deployment: Deployment, jobs: Jobs, status: str) -> None:
+    execution_id = deployment.schedule(jobs.QUICK)
+    deployment.all(f"UPDATE execution SET status = '{status}' WHERE id = {execution_id}")
+    before = deployment.execution(execution_id)
+    deployment.dispatch(execution_id)
+    settled(deployment, jobs)
+    assert jobs.starts(execution_id) == []
+    assert deployment.execution(execution_id) == before
+    assert deployment.messages(execution_id, until=None) == []
+
+
+def test_what_is_being_cancelled_when_it_arrives_is_cancelled_and_told(deployment: Deployment, jobs: Jobs) -> None:
+    execution_id = deployment.schedule(jobs.QUICK)
+    deployment.all(f"UPDATE execution SET status = 'canceling' WHERE id = {execution_id}")
+    deployment.dispatch(execution_id)
+    row = deployment.wait(execution_id)
+    assert (row.status, row.result["cancelled"], row.result["cause"]) == ("cancelled", True, "cancelled")
+    told = [(m.kind, m.payload.get("new_status")) for m in deployment.messages(execution_id)]
+    assert told == [("ExecutionStatusChanged", "cancelled"), ("ExecutionCompleted", None)]
+    assert [m.payload["status"] for m in jobs.completions(execution_id)] == ["Cancelled"]
+    assert jobs.starts(execution_id) == []
+
+
+def test_a_dispatch_of_an_execution_that_does_not_exist_is_ignored(deployment: Deployment, jobs: Jobs) -> None:
+    worker = deployment.agent.worker_id
+    payload = {"execution_id": 987654, "worker_id": worker, "action_ref": jobs.QUICK}
+    deployment.publish(topology.dispatch_key(worker), "ExecutionRequested", payload, source="executor")
+    settled(deployment, jobs)
+    deployment.agent.wait_for_log("execution 987654 was dispatched here but does not exist")
+
+
+def test_malformed_dispatches_are_dead_lettered_and_hold_nothing_up(deployment: Deployment, jobs: Jobs) -> None:
+    worker = deployment.agent.worker_id
+    bodies = [b"", b"{", b"[]", b"\xff\xfe", b'{"message_type":"ExecutionRequested"}']
+    for body in bodies:
+        deployment.publish_raw(topology.dispatch_key(worker), body)
+    deployment.publish(topology.dispatch_key(worker), "RuleCreated", {}, source="api-service")
+    settled(deployment, jobs)
+    until(
+        lambda: deployment.wire.depth(topology.DEAD_LETTER_QUEUE.name) == len(bodies) + 1,
+        "the dead-lettering of what was refused",
+    )
+
+
+def test_connections_that_break_between_delivery_and_acknowledgement_run_everything_once(
+    fresh_deployment: Deployment, jobs: Jobs
+) -> None:
+    with broker_proxy(fresh_deployment.wire.url) as (proxy, url), fresh_deployment.connect() as other:
+        fresh_deployment.start_agent(ATTUNE__MESSAGE_QUEUE__URL=url, **ONLY_SHELL)
+        executions = [fresh_deployment.schedule(jobs.QUICK) for _ in range(4)]
+        with other.transaction():
+            # Whoever holds the rows keeps the agent between the delivery and the claim.
+            other.execute("SELECT 1 FROM execution FOR UPDATE")
+            for execution_id in executions:
+                fresh_deployment.dispatch(execution_id)
+            until(lambda: _is_blocked(fresh_deployment), "the attempt to claim")
+            proxy.cut()
+        for execution_id in executions:
+            jobs.assert_ran_once(execution_id)
+        queue = topology.executions_queue(fresh_deployment.agent.worker_id).name
+        until(lambda: fresh_deployment.wire.depth(queue) == 0, "the acknowledgement of the second delivery")
+
+
+def test_connections_that_break_while_more_waits_than_there_are_slots_run_everything_once(
+    fresh_deployment: Deployment, jobs: Jobs
+) -> None:
+    with broker_proxy(fresh_deployment.wire.url) as (proxy, url):
+        settings = {"ATTUNE__WORKER__MAX_CONCURRENT_TASKS": "2", "ATTUNE__MESSAGE_QUEUE__URL": url, **ONLY_SHELL}
+        fresh_deployment.start_agent(**settings)
+        running = [jobs.begin(), jobs.begin()]
+        waiting = [fresh_deployment.start(jobs.GATE) for _ in range(8)]
+        queue = topology.executions_queue(fresh_deployment.agent.worker_id).name
+        for _ in range(2):
+            until(lambda: fresh_deployment.wire.depth(queue) == 4, "the delivery of as many as are prefetched")
+            proxy.cut()
+            until(lambda: fresh_deployment.wire.depth(queue) == 8, "the return of what was prefetched")
+        jobs.release()
+        for execution_id in (*running, *waiting):
+            jobs.assert_ran_once(execution_id)
+
+
+def _is_blocked(deployment: Deployment) -> bool:
+    return bool(
+        deployment.all(
+            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            " AND query LIKE '%claimed%'"
+        )
+    )

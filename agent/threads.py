@@ -1,4 +1,4 @@
-"""The only place that starts threads: each is named, owned by a group and joined; its death is reported to the owner."""
+"""The only place that starts threads: each is named, owned by a group and joined, and its death is reported."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ThreadGroup:
         def run() -> None:
             try:
                 target()
-            except BaseException as error:  # noqa: BLE001 - reported to the owner, never swallowed
+            except BaseException as error:  # reported to the owner, never swallowed
                 log.critical("thread %s died: %s", name, error, exc_info=True)
                 if self._on_death is not None:
                     self._on_death(name, error)

@@ -72,8 +72,9 @@ def _libraries() -> Finding:
         works = decrypt(encrypt(secret, key), key) == secret and jwt.encode({}, key) != ""
     except (ImportError, OSError) as error:
         return fail("libraries", f"{type(error).__name__}: {error}", "this build is incomplete: build or copy it again")
-    names = f"psycopg {psycopg.pq.__impl__}, libpq {psycopg.pq.version()}, pika {pika.__version__}, regex {regex.__version__}"
-    detail = f"{names}, yaml {yaml.__version__}{'' if yaml.__with_libyaml__ else ' without libyaml'}"
+    names = f"psycopg {psycopg.pq.__impl__}, libpq {psycopg.pq.version()}, pika {pika.__version__}"
+    names += f", regex {regex.__version__}, yaml {yaml.__version__}"
+    detail = names if yaml.__with_libyaml__ else f"{names} without libyaml"
     return fine("libraries", detail) if works else fail("libraries", "encryption gives wrong results", "build it again")
 
 

@@ -9,6 +9,8 @@ from agent.errors import ConfigurationError
 from agent.settings import Settings
 
 _SCHEMA = re.compile(r"[A-Za-z0-9_]{1,63}")
+#: Two beats fit into the 90 seconds after which the executor gives a worker up.
+_LONGEST_HEARTBEAT = 45.0
 _DATABASE_SCHEMES = ("postgresql", "postgres")
 _BROKER_SCHEMES = ("amqp", "amqps", *_DATABASE_SCHEMES)
 
@@ -33,6 +35,13 @@ def validate(settings: Settings, sources: Mapping[str, str]) -> None:
         number = settings.server.port if port == "server.port" else settings.worker.port
         if number is not None and number > 65535:
             _refuse(sources, port, f"must be at most 65535, not {number}")
+    if settings.worker.heartbeat_interval > _LONGEST_HEARTBEAT:
+        _refuse(
+            sources,
+            "worker.heartbeat_interval",
+            f"must be at most {_LONGEST_HEARTBEAT:g} s, not {settings.worker.heartbeat_interval:g}",
+            hint="the executor takes a worker for dead after 90 seconds without a heartbeat",
+        )
     _check_transports(settings, sources)
 
 

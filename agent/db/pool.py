@@ -23,6 +23,15 @@ from agent.settings import DatabaseSettings
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
+# UTC: a container without a time zone database could not name any other zone. Keepalives of the server's side, too:
+# a session whose client lost power would hold its locks for two hours, and a worker's place with them.
+_SESSION = """
+SELECT set_config('search_path', %s, false), set_config('TimeZone', 'UTC', false),
+       set_config('tcp_keepalives_idle', '20', false), set_config('tcp_keepalives_interval', '5', false),
+       set_config('tcp_keepalives_count', '4', false), set_config('tcp_user_timeout', '40s', false)
+"""
+
+
 class Database:
     """The database that the settings name; every connection works in their schema."""
 
@@ -66,14 +75,21 @@ class Database:
         finally:
             self._slots.release()
 
-    def connect(self, *, autocommit: bool = False) -> Connection:
+    def connect(self, *, autocommit: bool = False, statement_timeout: float = 0) -> Connection:
         """Open a connection outside the pool, for LISTEN or a session lock; the caller closes it.
+
+        ``statement_timeout`` is in seconds, 0 means none: the server ends a statement that takes longer.
 
         Raises:
             DatabaseUnavailable: the server can't be reached or lets nobody in.
         """
         with translated(self.address.label):
-            return self._open(autocommit=autocommit)
+            connection = self._open(autocommit=True)
+            if statement_timeout:
+                milliseconds = str(int(statement_timeout * 1000))
+                connection.execute("SELECT set_config('statement_timeout', %s, false)", [milliseconds])
+            connection.autocommit = autocommit
+            return connection
 
     def close(self) -> None:
         """Close what is idle; what is lent is closed when it comes back."""
@@ -84,11 +100,7 @@ class Database:
     def _open(self, *, autocommit: bool) -> Connection:
         connection = psycopg.connect(**self.address.parameters, autocommit=True)
         try:
-            # UTC: a container without a time zone database could not name any other zone.
-            connection.execute(
-                "SELECT set_config('search_path', %s, false), set_config('TimeZone', 'UTC', false)",
-                [self.address.search_path],
-            )
+            connection.execute(_SESSION, [self.address.search_path])
             connection.autocommit = autocommit
         except BaseException:
             connection.close()

@@ -81,20 +81,33 @@ class _Wait:
 
 @contextlib.contextmanager
 def _file_lock(path: Path, wait: _Wait, patience: float) -> Iterator[None]:
+    descriptor = _locked(path, wait)
+    if descriptor is None:
+        with _owner_file(path.with_suffix(".owner"), wait, patience):
+            yield
+        return
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _locked(path: Path, wait: _Wait) -> int | None:
+    """Return a descriptor that holds the lock, None where the file system has no flock."""
     while True:
         descriptor = _open(path)
         try:
             if _flock(descriptor, wait) and _still_there(descriptor, path):
-                yield
-                return
+                return descriptor
         except OSError as error:
+            os.close(descriptor)
             if error.errno not in _UNSUPPORTED:
                 raise
-            with _owner_file(path.with_suffix(".owner"), wait, patience):
-                yield
-            return
-        finally:
+            return None
+        except BaseException:
             os.close(descriptor)
+            raise
+        os.close(descriptor)
 
 
 def _open(path: Path) -> int:

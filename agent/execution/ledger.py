@@ -25,8 +25,8 @@ from agent.mq.broker import MAX_BACKLOG, Delivery, Outgoing, Publisher
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = (0.1, 0.3, 1.0, 2.0)
-#: Seconds between two looks at a publisher that has too much to send.
-_BACKLOG_PAUSE = 0.2
+#: Seconds between two looks at a publisher that has too much to send, or at a process without a free descriptor.
+_PAUSE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,6 @@ class Ledger:
         """Claim at most as many executions as ``slots`` are free; hand each claimed one to ``assign``."""
         self._store = store
         self._free = slots
-        self._slots = slots
         self._running = running
         self._publisher = publisher
         self._settle = settle
@@ -86,6 +85,7 @@ class Ledger:
         self._returned: list[tuple[int, Delivery]] = []
         self._returned_ready = threading.Event()
         self._failures = 0
+        self._starved = False
 
     def offer(self, execution_id: int, delivery: Delivery) -> None:
         """Take a dispatch in; it is acknowledged once it is claimed, or known not to be ours."""
@@ -137,7 +137,7 @@ class Ledger:
             item = self._inbox.get(timeout=self._patience())
             while True:
                 if isinstance(item, _Offer):
-                    self._offers.append(item)
+                    self._take_offer(item)
                 elif isinstance(item, Report):
                     self._reports.append(item)
                     self._free += 1
@@ -145,21 +145,28 @@ class Ledger:
         except queue.Empty:
             return
 
+    def _take_offer(self, offer: _Offer) -> None:
+        """Keep an offer until a slot is free; one that arrives after the others were given back goes straight back."""
+        if self._returned_ready.is_set():
+            offer.delivery.reject(requeue=True)
+        else:
+            self._offers.append(offer)
+
     def _patience(self) -> float | None:
         if self._failures:
             return _RETRY_SECONDS[min(self._failures, len(_RETRY_SECONDS)) - 1]
         if self._reports or self._claims or self._refusals.waiting:
             return 0.0
         if self._offers and self._free and not self._draining.is_set():
-            return _BACKLOG_PAUSE if self._broker_is_behind() else 0.0
+            return _PAUSE if self._starved or self._broker_is_behind() else 0.0
         return None
 
     def _work(self) -> None:
         try:
             self._resolve_uncertain()
-            self._refusals.settle()
             self._exchange()
             self._assign_claims()
+            self._refusals.settle()
             if self._failures:
                 log.info("the database is back: executions go on")
             self._failures = 0
@@ -173,11 +180,10 @@ class Ledger:
                 self._spool.keep(report)
 
     def _exchange(self) -> None:
-        offers = [] if self._draining.is_set() else self._next_offers()
+        offers, new = ([], []) if self._draining.is_set() else self._next_offers()
         reports = list(self._reports)
         if not offers and not reports:
             return
-        new = self._running.add(offer.execution_id for offer in offers)
         try:
             claims, finished = self._store.exchange(new, reports, again=self._uncertain_claims)
         except DatabaseError:
@@ -203,10 +209,21 @@ class Ledger:
             self._publisher.send(_ends(finished))
             self._forget(doubtful, finished, only_written=True)
 
-    def _next_offers(self) -> list[_Offer]:
+    def _next_offers(self) -> tuple[list[_Offer], list[int]]:
+        """Return as many offers as slots are free, and the ids among them that are not in hand already."""
         if self._broker_is_behind():
-            return []  # what is claimed now could not be announced
-        return [self._offers.popleft() for _ in range(min(self._free, len(self._offers)))]
+            return [], []  # what is claimed now could not be announced
+        offers = [self._offers.popleft() for _ in range(min(self._free, len(self._offers)))]
+        try:
+            new = self._running.add(offer.execution_id for offer in offers)
+        except OSError as error:
+            if not self._starved:
+                log.error("executions wait: %s (raise the limit of open files)", error)
+            self._starved = True
+            self._offers.extendleft(reversed(offers))
+            return [], []
+        self._starved = False
+        return offers, new
 
     def _broker_is_behind(self) -> bool:
         return self._publisher.backlog > MAX_BACKLOG // 2

@@ -67,6 +67,11 @@ class ArtifactFiles:
         self._lock = threading.Lock()
         self._complained = False
 
+    def make_root(self) -> None:
+        """Make the directory itself; where that is impossible the first write says so."""
+        with contextlib.suppress(OSError):
+            self._make_directories(self._directory)
+
     def live_log(self, execution_id: int, stream: str) -> LogWriter:
         """Return the writer of ``execution_<id>/<stream>.log``, which followers read."""
         return LogWriter(self, f"{self._directory}/execution_{execution_id}/{stream}.log")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agent.environments.manager import EnvironmentManager
 from agent.environments.request import EnvironmentRequest, PreparedEnvironment
-from agent.errors import InvalidExecution
+from agent.errors import DatabaseError, InvalidExecution
 from agent.execution.entrypoint import Inline, Script, resolve_entrypoint
 from agent.execution.inline import plan_inline
 from agent.execution.model import Action, Execution, effective_timeout
@@ -127,8 +127,14 @@ class Preparer:
             return found
         # Rows change rarely, and then their stamp does: until then nothing is read again.
         if self._stamps.get(action.runtime) != claim.runtime_stamp:
-            self._registry.refresh()
-            self._stamps[action.runtime] = claim.runtime_stamp
+            try:
+                self._registry.refresh()
+                self._stamps[action.runtime] = claim.runtime_stamp
+            except DatabaseError as error:
+                # What is known may be a moment old; failing the execution for an outage would be worse.
+                if self._registry.find(action.runtime) is None:
+                    raise
+                log.warning("runtimes can't be read again: %s", error)
         return self._registry.resolve(action.runtime)
 
     def _environment(

@@ -45,8 +45,14 @@ SELECT id, status::text, worker FROM execution WHERE id = ANY(%(ids)s::bigint[])
 -- `canceling` when its dispatch arrives: nothing of it runs here, so it is over (E3).
 UPDATE execution
    SET status = 'cancelled', result = %(result)s::jsonb
- WHERE id = ANY(%(ids)s::bigint[]) AND status = 'canceling' AND worker = %(worker)s
+ WHERE id = %(id)s AND status = 'canceling' AND worker = %(worker)s
 RETURNING id, action, action_ref, result, updated;
+
+-- name: cancelled_unstarted
+-- The update before may have been committed although its answer was lost.
+SELECT id, action, action_ref, result, updated
+  FROM execution
+ WHERE id = %(id)s AND status = 'cancelled' AND worker = %(worker)s AND result = %(result)s::jsonb;
 
 -- name: finish
 -- Only a row that is still ours and still running is finished: a verdict that somebody else wrote meanwhile stands.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
+from agent.db.failures import may_pass
+from agent.errors import DatabaseError
 from agent.execution.announcements import announce_finish
 from agent.execution.results import cancelled_before_start
 from agent.execution.store import ExecutionStore
@@ -21,6 +23,7 @@ class Refusals:
         self._store = store
         self._publisher = publisher
         self._open: set[int] = set()
+        self._doubtful: set[int] = set()
 
     def add(self, ids: Iterable[int]) -> None:
         """Take in executions that were dispatched here, are not in hand and could not be claimed."""
@@ -40,13 +43,25 @@ class Refusals:
         if not self._open:
             return
         statuses = {row[0]: row[1] for row in self._store.unclaimed(self._open)}
-        canceling = [execution_id for execution_id, status in statuses.items() if status == "canceling"]
-        cancelled = self._store.cancel_unstarted(canceling, cancelled_before_start().result) if canceling else []
         for execution_id in sorted(self._open):
-            state = f"is {statuses[execution_id]}" if execution_id in statuses else "does not exist"
-            log.info("execution %d was dispatched here but %s: ignored", execution_id, state)
-        self._open.clear()
-        for execution_id, action_id, action_ref, result, ended_at in cancelled:
-            self._publisher.send(
-                announce_finish(execution_id, action_id, action_ref, "canceling", "cancelled", result, ended_at)
-            )
+            status = statuses.get(execution_id)
+            if status == "canceling" or (status == "cancelled" and execution_id in self._doubtful):
+                self._cancel(execution_id)
+            else:
+                state = "does not exist" if status is None else f"is {status}"
+                log.info("execution %d was dispatched here but %s: ignored", execution_id, state)
+            self._open.discard(execution_id)
+            self._doubtful.discard(execution_id)
+
+    def _cancel(self, execution_id: int) -> None:
+        """End one execution; after a lost answer its row may say so already, and then only the messages are missing."""
+        self._doubtful.add(execution_id)
+        try:
+            row = self._store.cancel_unstarted(execution_id, cancelled_before_start().result)
+        except DatabaseError as error:
+            if may_pass(error):
+                raise
+            log.error("execution %d can't be cancelled: %s", execution_id, error)
+            return
+        if row is not None:
+            self._publisher.send(announce_finish(row[0], row[1], row[2], "canceling", "cancelled", row[3], row[4]))

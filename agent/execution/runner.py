@@ -99,6 +99,8 @@ class ActionRunner:
                 conclusion = _not_started(stop.cause)
             elif action is None:
                 conclusion = early_failure("invalid", f"action {execution.action_ref} does not exist")
+            elif assignment.claim.problem is not None:
+                conclusion = early_failure("invalid", assignment.claim.problem)
             else:
                 secrets = self._preparer.secrets(assignment.claim, action)
                 masker = Masker(secrets.values) if secrets.values else _NO_SECRETS
@@ -128,9 +130,11 @@ class ActionRunner:
             out, err = streams = tuple(
                 _Stream(name, limit, masker, self._files.live_log(execution_id, name)) for name, limit in limits
             )
-            outcome = run(_request(preparation, execution_id, out, err), stop)
-            for stream in streams:
-                stream.finish()
+            try:
+                outcome = run(_request(preparation, execution_id, out, err), stop)
+            finally:
+                for stream in streams:
+                    stream.finish()
         finally:
             for path in preparation.temporary_files:
                 with suppress(OSError):
@@ -189,8 +193,9 @@ def _as_run(
     out: BoundedCapture,
     err: BoundedCapture,
 ) -> Run:
-    # A request to end that came while the process ended by itself still decides: its row says so already.
-    ending = asked if asked is not None and outcome.ending in (Ending.EXIT, Ending.SIGNAL) else outcome.ending
+    # A cancellation that came while the process ended by itself still decides: the row says `canceling` already.
+    by_itself = outcome.ending in (Ending.EXIT, Ending.SIGNAL)
+    ending = Ending.CANCELLED if by_itself and asked is Ending.CANCELLED else outcome.ending
     return Run(
         cause=_CAUSES[ending],
         exit_code=outcome.exit_code,

@@ -18,12 +18,23 @@ class RunningExecutions:
         self._stops: dict[int, StopRequest] = {}
 
     def add(self, ids: Iterable[int]) -> list[int]:
-        """Note executions that are about to be claimed; return those that were not in hand already."""
+        """Note executions that are about to be claimed; return those that were not in hand already.
+
+        Raises:
+            OSError: no descriptor is left for one of them; none is noted then.
+        """
         with self._lock:
-            new = [id_ for id_ in dict.fromkeys(ids) if id_ not in self._stops]
-            for id_ in new:
-                self._stops[id_] = StopRequest()
-            return new
+            new: dict[int, StopRequest] = {}
+            try:
+                for id_ in ids:
+                    if id_ not in self._stops and id_ not in new:
+                        new[id_] = StopRequest()
+            except OSError:
+                for stop in new.values():
+                    stop.close()
+                raise
+            self._stops |= new
+            return list(new)
 
     def stop_of(self, execution_id: int) -> StopRequest:
         """Return the stop request of an execution in hand."""
@@ -56,10 +67,6 @@ class RunningExecutions:
         """Wait until none is in hand; False when ``timeout`` seconds were not enough."""
         with self._lock:
             return self._lock.wait_for(lambda: not self._stops, timeout)
-
-    def __contains__(self, execution_id: object) -> bool:
-        """Whether an execution is in hand."""
-        return execution_id in self._stops
 
     def __len__(self) -> int:
         """How many are in hand."""

@@ -21,9 +21,10 @@ def scratch_candidates(setting: Path | None, environ: Mapping[str, str], artifac
 class Scratch:
     """Makes files that only the job's user can read."""
 
-    def __init__(self, candidates: Sequence[str]) -> None:
-        """The first of ``candidates`` that can be written is used, and asked for again when it fills up."""
+    def __init__(self, candidates: Sequence[str], *, owner: str = "job") -> None:
+        """The first of ``candidates`` that can be written is used; ``owner`` is part of each file's name."""
         self.candidates = tuple(candidates)
+        self._prefix = f"attune-{owner}-"
 
     def write(self, data: bytes, *, suffix: str = "", mode: int = 0o400) -> str:
         """Write a new file and return its path; the caller removes it.
@@ -34,7 +35,7 @@ class Scratch:
         reasons = []
         for directory in self.candidates:
             try:
-                return _write(directory, data, suffix, mode)
+                return _write(directory, data, (self._prefix, suffix), mode)
             except OSError as error:
                 reasons.append(f"{directory}: {error.strerror or error}")
         raise InvalidExecution(
@@ -46,13 +47,22 @@ class Scratch:
         """Return the first directory that can be written, None where there is none."""
         for directory in self.candidates:
             with contextlib.suppress(OSError):
-                os.unlink(_write(directory, b"", "", 0o600))
+                os.unlink(_write(directory, b"", (self._prefix, ""), 0o600))
                 return Path(directory)
         return None
 
+    def sweep(self) -> None:
+        """Remove what an earlier life of this owner could not: parameter files may hold secrets."""
+        for directory in self.candidates:
+            with contextlib.suppress(OSError), os.scandir(directory) as entries:
+                for entry in entries:
+                    if entry.name.startswith(self._prefix) and entry.stat(follow_symlinks=False).st_uid == os.geteuid():
+                        with contextlib.suppress(OSError):
+                            os.unlink(entry.path)
 
-def _write(directory: str, data: bytes, suffix: str, mode: int) -> str:
-    fd, path = tempfile.mkstemp(prefix="attune-", suffix=suffix, dir=directory)
+
+def _write(directory: str, data: bytes, name: tuple[str, str], mode: int) -> str:
+    fd, path = tempfile.mkstemp(prefix=name[0], suffix=name[1], dir=directory)
     try:
         with os.fdopen(fd, "wb") as file:
             file.write(data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,22 @@ class Spool:
         self._kept: set[int] = set()
         self._noted: int | None = None
 
+    def _make_directory(self) -> None:
+        """Make the directory; one that somebody else has put there is refused. Raises OSError."""
+        assert self._directory is not None
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self._is_mine():
+            raise PermissionError(f"{self._directory} belongs to somebody else")
+
+    def _is_mine(self) -> bool:
+        """Whether nobody else can have written there: the reports in it are believed, and name files to be filed."""
+        assert self._directory is not None
+        try:
+            found = self._directory.lstat()
+        except OSError:
+            return False
+        return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
+
     def keep(self, report: Report) -> None:
         """Write a report down, once."""
         if self._directory is None or report.execution_id in self._kept or len(self._kept) >= MAX_REPORTS:
@@ -34,8 +51,8 @@ class Spool:
         path = self._directory / f"{report.execution_id}.json"
         spare = path.with_suffix(".part")
         try:
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fd = os.open(spare, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            self._make_directory()
+            fd = os.open(spare, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             with os.fdopen(fd, "w", encoding="utf-8") as file:
                 file.write(report.to_json())
                 file.flush()
@@ -66,7 +83,7 @@ class Spool:
             if oldest is None:
                 path.unlink(missing_ok=True)
             else:
-                self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._make_directory()
                 spare = path.with_suffix(".part")
                 spare.write_text(str(oldest), encoding="ascii")
                 os.replace(spare, path)
@@ -76,7 +93,7 @@ class Spool:
 
     def unannounced(self) -> datetime | None:
         """Return since when messages of an earlier life wait for the broker, None when none does."""
-        if self._directory is None:
+        if self._directory is None or not self._is_mine():
             return None
         try:
             self._noted = int((self._directory / _UNANNOUNCED).read_text(encoding="ascii"))
@@ -86,7 +103,7 @@ class Spool:
 
     def waiting(self) -> Iterator[Report]:
         """Yield what an earlier life of this worker could not write."""
-        if self._directory is None:
+        if self._directory is None or not self._is_mine():
             return
         for path in sorted(self._directory.glob("*.json")):
             try:

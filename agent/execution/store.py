@@ -21,6 +21,7 @@ from agent.execution.model import Action, Execution
 from agent.execution.report import Report
 from agent.execution.secrets import CutOut, StoredKey
 from agent.execution.storable import to_jsonb
+from agent.execution.storedjson import Unreadable, tolerate_unreadable
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ class Claim:
 
     ``stamp`` changes whenever the action's definition does, ``runtime_stamp`` whenever its runtime's or one of its
     versions' does. ``keys`` are the stored secrets of its scopes, ``cut_out`` those taken out of its own parameters.
+    ``problem`` says why it can't be run at all.
     """
 
     execution: Execution
@@ -39,6 +41,7 @@ class Claim:
     runtime_stamp: str
     keys: tuple[StoredKey, ...]
     cut_out: tuple[CutOut, ...]
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +57,13 @@ class Finished:
 class ExecutionStore:
     """Used by one thread; reconnects when its connection was lost."""
 
-    def __init__(self, database: Database, *, worker_id: int, files: ArtifactFiles) -> None:
-        """Prepare; the connection is made at the first use."""
+    def __init__(
+        self, database: Database, *, worker_id: int, files: ArtifactFiles, statement_timeout: float = 60.0
+    ) -> None:
+        """Prepare; the connection is made at the first use. A statement that takes longer (seconds) is tried again."""
         self._database = database
         self._worker_id = worker_id
+        self._statement_timeout = statement_timeout
         self._filing = ArtifactFiling(files, self._run)
         self._sql = load_queries("agent.execution")
         self._connection: Connection | None = None
@@ -147,10 +153,15 @@ class ExecutionStore:
         """Read id, status and worker of executions that could not be claimed. Raises DatabaseError."""
         return self._query("unclaimed", {"ids": as_array(ids)})
 
-    def cancel_unstarted(self, ids: Iterable[int], result: Mapping[str, Any]) -> list[Row]:
-        """Turn ``canceling`` rows of ours that never ran into ``cancelled``. Raises DatabaseError."""
-        values = {"ids": as_array(ids), "worker": self._worker_id, "result": json.dumps(result)}
-        return self._query("cancel_unstarted", values)
+    def cancel_unstarted(self, execution_id: int, result: Mapping[str, Any]) -> Row | None:
+        """Turn a ``canceling`` row of ours that never ran into ``cancelled``.
+
+        Returns id, action, action's ref, result and time of the row, also where it says just that already; None when
+        it says something else. Raises DatabaseError.
+        """
+        values = {"id": execution_id, "worker": self._worker_id, "result": json.dumps(result)}
+        rows = self._query("cancel_unstarted", values) or self._query("cancelled_unstarted", values)
+        return rows[0] if rows else None
 
     def orphaned(self) -> list[Row]:
         """Read what an earlier life of this worker left running. Raises DatabaseError."""
@@ -187,7 +198,8 @@ class ExecutionStore:
 
     def _connected(self) -> Connection:
         if self._connection is None:
-            self._connection = self._database.connect(autocommit=True)
+            self._connection = self._database.connect(autocommit=True, statement_timeout=self._statement_timeout)
+            tolerate_unreadable(self._connection)
         return self._connection
 
     def _drop_broken(self) -> None:
@@ -217,13 +229,16 @@ def _recordset(reports: Sequence[Report], paths: Mapping[int, str], results: dic
 
 
 def _claim(row: Row) -> Claim:
+    problem = next((f"its row can't be read: {value.reason}" for value in row if isinstance(value, Unreadable)), None)
+    keys, cut_out = (row[16], row[17]) if problem is None else ((), ())
     return Claim(
         Execution(*row[:14]),
         row[1],
         row[14] or "",
         row[15],
-        tuple(StoredKey(*key) for key in row[16] or ()),
-        tuple(CutOut(*cut) for cut in row[17] or ()),
+        tuple(StoredKey(*key) for key in keys or ()),
+        tuple(CutOut(*cut) for cut in cut_out or ()),
+        problem,
     )
 
 

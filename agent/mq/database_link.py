@@ -134,7 +134,9 @@ class DatabaseLink:
         """Pause without a connection; only ``close`` ends it early."""
         deadline = time.monotonic() + seconds
         while not self._closing.is_set() and (left := deadline - time.monotonic()) > 0:
-            select.select([self._ear], [], [], left)
+            poll = select.poll()  # select(2) knows no descriptor above 1023
+            poll.register(self._ear.fileno(), select.POLLIN)
+            poll.poll(left * 1000)
             self._hear()
 
     def _hear(self) -> None:

@@ -46,7 +46,15 @@ class HealthSocket:
         with listener:
             listener.settimeout(_POLL)
             while not self._stop.is_set():
-                with contextlib.suppress(TimeoutError), listener.accept()[0] as asker:
+                try:
+                    asker = listener.accept()[0]
+                except TimeoutError:
+                    continue
+                except OSError as error:  # out of descriptors, or the asker has gone: the next one may fare better
+                    log.debug("a question about health was lost: %s", error)
+                    self._stop.wait(_POLL)
+                    continue
+                with asker:
                     self._answer(asker)
 
     def stop(self) -> None:

@@ -28,6 +28,9 @@ _LOCK_SPACE = 0x4174776B << 32
 _RETRY_SECONDS = 0.25
 #: Seconds that a session gets to end after it was told to.
 _SESSION_END_SECONDS = 5.0
+#: A row that somebody else has locked must hold up neither a heartbeat nor a drain.
+_STATEMENT_SECONDS = 5.0
+_LEAVE_SECONDS = 2.0
 
 #: Process id and start of a session on the server: ids are given away again.
 _Session = tuple[Any, ...]
@@ -35,7 +38,7 @@ _Session = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Seating:
-    """A worker's row as it was found: ``previous_heartbeat`` is that of its earlier life, None for a new row."""
+    """A worker's row as it was found: ``previous_heartbeat`` is that of its earlier life."""
 
     worker_id: int
     previous_heartbeat: datetime | None
@@ -114,11 +117,15 @@ class Seat:
         return self._write("set_capabilities", {"id": self.worker_id, "capabilities": json.dumps(capabilities)})
 
     def leave(self) -> None:
-        """Give the lock up."""
-        with self._lock:
+        """Give the lock up; where a statement still waits for the database, its session ends with this process."""
+        if not self._lock.acquire(timeout=_LEAVE_SECONDS):
+            return
+        try:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+        finally:
+            self._lock.release()
 
     def _row(self) -> int:
         found = self._find()
@@ -196,6 +203,6 @@ class Seat:
         """Run one statement on the seat's own connection and return its first row, if it has rows."""
         with self._lock, translated(self._database.address.label):
             if self._connection is None or self._connection.closed:
-                self._connection = self._database.connect(autocommit=True)
+                self._connection = self._database.connect(autocommit=True, statement_timeout=_STATEMENT_SECONDS)
             cursor = self._connection.execute(self._sql[name].encode(), values)
             return cursor.fetchone() if cursor.description else None

@@ -19,10 +19,17 @@ ON CONFLICT (ref) DO NOTHING
 RETURNING id;
 
 -- name: mark_available
-UPDATE runtime_version SET available = TRUE, verified_at = now() WHERE id = ANY (%(ids)s);
+-- Rows that say so already, and lately, stay as they are: every change makes all workers load them again.
+UPDATE runtime_version
+   SET available = TRUE, verified_at = now()
+ WHERE id = ANY (%(ids)s)
+   AND (NOT available OR verified_at IS NULL OR verified_at < now() - interval '1 hour');
 
 -- name: mark_unavailable
-UPDATE runtime_version SET available = FALSE, verified_at = now() WHERE id = ANY (%(ids)s);
+UPDATE runtime_version
+   SET available = FALSE, verified_at = now()
+ WHERE id = ANY (%(ids)s)
+   AND (available OR verified_at IS NULL OR verified_at < now() - interval '1 hour');
 
 -- name: other_offers
 -- What the other live workers say of themselves; the executor takes a worker for dead after 90 seconds.

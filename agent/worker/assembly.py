@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -60,9 +61,14 @@ def assemble(
     if (warning := weakness(settings.security.jwt_secret)) is not None:
         log.warning("%s", warning)
     files = ArtifactFiles(settings.artifacts_dir)
-    scratch = Scratch(scratch_candidates(settings.worker.scratch_dir, base.machine.env, settings.artifacts_dir))
-    writable = Scratch([str(settings.artifacts_dir), *scratch.candidates]).first_writable()
-    spool = Spool(None if writable is None else writable / f".attune-spool-{worker_id}")
+    candidates = scratch_candidates(settings.worker.scratch_dir, base.machine.env, settings.artifacts_dir)
+    owner = _owner(base, worker_id)
+    scratch = Scratch(candidates, owner=owner)
+    files.make_root()  # the spool must be where the next life looks for it
+    writable = Scratch([str(settings.artifacts_dir), *candidates], owner=owner).first_writable()
+    spool = Spool(None if writable is None else writable / f".attune-spool-{owner}")
+    # The seat is ours, so no other process of this worker lives: what has its name is left over.
+    scratch.sweep()
     running = RunningExecutions()
     store = ExecutionStore(base.database, worker_id=worker_id, files=files)
     publisher = base.broker.publisher()
@@ -125,13 +131,19 @@ def assemble(
         on_lost=on_lost,
     )
     handback = Handback(
-        ExecutionStore(base.database, worker_id=worker_id, files=files),
+        ExecutionStore(base.database, worker_id=worker_id, files=files, statement_timeout=5.0),
         base.broker,
         publisher,
         worker_id=worker_id,
         ephemeral=settings.worker.ephemeral,
     )
     return Parts(store, ledger, slots, running, spool, publisher, consumers, heartbeat, setup, handback)
+
+
+def _owner(base: Foundation, worker_id: int) -> str:
+    """Name this worker's files apart from those of workers of other deployments with the same id."""
+    deployment = hashlib.sha256(f"{base.database.address.label} {base.database.address.schema}".encode())
+    return f"{deployment.hexdigest()[:8]}-{worker_id}"
 
 
 def _preparer_settings(base: Foundation) -> PreparerSettings:

@@ -8,7 +8,7 @@ import time
 from enum import Enum
 
 from agent.configuration import Loaded
-from agent.errors import AgentError, DatabaseError
+from agent.errors import AgentError, DatabaseError, Interrupted
 from agent.mq import topology
 from agent.presence.health_socket import HealthSocket
 from agent.process.prctl import become_subreaper, hide_memory
@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 #: Seconds of the shutdown time that are kept to interrupt, kill and report what did not end by itself (E11).
 _KILL_RESERVE, _REPORT_RESERVE = 5.0, 3.0
 _SUBSCRIBE_PATIENCE = 30.0
+#: Seconds that a write of the status may hold up the drain.
+_STATUS_PATIENCE = 3.0
 #: Seconds that the threads get together to end once nothing is left to do.
 _JOIN_PATIENCE = 5.0
 
@@ -97,7 +99,8 @@ class WorkerService:
         for name, consumer in parts.consumers.items():
             self._threads.start(f"consumer-{name}", consumer.run)
         self._threads.start("health", self._health.run)
-        self._wait_for_subscriptions(parts)
+        if not self._subscribed(parts):
+            return
         base.seat.set_status("active")
         self._active = True
         self._threads.start("setup", parts.setup.run)
@@ -105,11 +108,16 @@ class WorkerService:
             parts.setup.prepare_all()
         log.info("worker %s (id %d) is active", worker.name, seating.worker_id)
 
-    def _wait_for_subscriptions(self, parts: Parts) -> None:
-        deadline = time.monotonic() + _SUBSCRIBE_PATIENCE
+    def _subscribed(self, parts: Parts) -> bool:
+        """Wait until the broker delivers to all consumers; False when the end was asked for before."""
+        warn_at = time.monotonic() + _SUBSCRIBE_PATIENCE
         while not all(consumer.subscribed for consumer in parts.consumers.values()):
-            if self._signals.stop.wait(0.01) or time.monotonic() > deadline:
-                return
+            if self._signals.stop.wait(0.01):
+                return False
+            if time.monotonic() > warn_at:
+                warn_at = time.monotonic() + _SUBSCRIBE_PATIENCE
+                log.warning("this worker stays inactive until the broker delivers to it")
+        return True
 
     def is_ready(self) -> bool:
         """Whether the worker is registered and the broker delivers to it now."""
@@ -149,7 +157,7 @@ class WorkerService:
         if left:
             log.warning("threads that did not end: %s", ", ".join(left))
         if self._signals.hurry.is_set():
-            self.exit_code = self.exit_code or 75
+            self.exit_code = self.exit_code or Interrupted.exit_code
 
     def _drain(self, base: Foundation, parts: Parts, finish_by: float) -> None:
         self._active = False  # a heartbeat must not bring `active` back
@@ -168,6 +176,7 @@ class WorkerService:
         parts.slots.stop()
         if not (parts.ledger.settled(_REPORT_RESERVE) and parts.publisher.flush(_REPORT_RESERVE)):
             log.warning("not everything could be reported: the next start under this name goes on with it")
+            self.exit_code = self.exit_code or Interrupted.exit_code
         parts.spool.note_unannounced(parts.publisher.oldest)
         parts.handback.delete_queues()
         self._set_status(base, "inactive")
@@ -181,10 +190,20 @@ class WorkerService:
         parts.handback.close()
 
     def _set_status(self, base: Foundation, status: str) -> None:
-        try:
-            base.seat.set_status(status)
-        except DatabaseError as error:
-            log.warning("can't set this worker's status to %s: %s", status, error)
+        """Write the status; a database that does not answer must not hold up the drain."""
+        written = threading.Event()
+
+        def write() -> None:
+            try:
+                base.seat.set_status(status)
+            except DatabaseError as error:
+                log.warning("can't set this worker's status to %s: %s", status, error)
+            finally:
+                written.set()
+
+        self._threads.start(f"status-{status}", write)
+        if not written.wait(_STATUS_PATIENCE):
+            log.warning("the database does not answer: going on without the status %s", status)
 
     def _thread_died(self, name: str, error: BaseException) -> None:
         self._failed.set()

@@ -63,6 +63,8 @@ class Setup:
                 task()
             except (AgentError, OSError) as error:
                 log.warning("could not prepare ahead of need: %s", error)
+            except Exception:
+                log.exception("could not prepare ahead of need")
 
     def _prepare(self, pack_ref: str | None) -> None:
         self._registry.refresh()

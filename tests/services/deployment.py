@@ -68,6 +68,7 @@ class Deployment(Catalog):
         self.agents: list[AgentProcess] = []
         self._guests: list[AgentProcess] = []
         self.received: list[Message] = []
+        self.settings: dict[str, str] = {}  # of all agents that are started from now on
         shutil.copytree(ROOT / "packs" / "core", self.packs / "core")
         wire.declare()
 
@@ -85,6 +86,7 @@ class Deployment(Catalog):
             "ATTUNE__SECURITY__ENCRYPTION_KEY": ENCRYPTION_KEY,
             "ATTUNE__SECURITY__JWT_SECRET": JWT_SECRET,
             "ATTUNE__WORKER__MAX_CONCURRENT_TASKS": "4",
+            **self.settings,
         }
 
     def start_agent(

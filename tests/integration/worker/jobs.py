@@ -61,7 +61,7 @@ class Jobs:
         """
         barrier = self._deployment.run(self.QUICK)
         self._deployment.messages(barrier.id)
-        found = self._deployment.messages(execution_id)
+        found = self._deployment.messages(execution_id, until=None)
         return [message for message in found if message.kind == "ExecutionCompleted"]
 
     def assert_ran_once(self, execution_id: int) -> Execution:

@@ -1,0 +1,118 @@
+"""A broker that goes away (E2, E13): jobs go on, and each end is told once, even if the agent goes away too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.worker.jobs import ONLY_SHELL, Jobs
+from tests.services.deployment import Deployment
+from tests.services.proxy import Proxy, broker_proxy, until
+from tests.services.rabbitmq import RabbitNode
+
+pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
+
+
+@pytest.fixture
+def network(fresh_deployment: Deployment) -> Iterator[Proxy]:
+    """What lies between the broker and the agent, which is started here."""
+    with broker_proxy(fresh_deployment.wire.url) as (proxy, url):
+        fresh_deployment.settings |= ONLY_SHELL | {
+            "ATTUNE__MESSAGE_QUEUE__URL": url,
+            "ATTUNE__WORKER__HEARTBEAT_INTERVAL": "0.1",
+        }
+        fresh_deployment.start_agent()
+        yield proxy
+
+
+def statuses(jobs: Jobs, execution_id: int) -> list[str]:
+    return [str(message.payload["status"]) for message in jobs.completions(execution_id)]
+
+
+def test_a_job_goes_on_while_the_broker_is_away_and_its_end_is_told_once(
+    fresh_deployment: Deployment, jobs: Jobs, network: Proxy
+) -> None:
+    running = jobs.begin()
+    network.refuse()
+    jobs.release(running)
+    assert fresh_deployment.wait(running).status == "completed"
+    assert [m.kind for m in fresh_deployment.messages(running, until=None)] == ["ExecutionStatusChanged"]
+    network.accept()
+    jobs.assert_ran_once(running)
+    assert fresh_deployment.run(jobs.QUICK).status == "completed"
+
+
+def test_what_is_dispatched_while_it_is_cut_off_runs_once_it_is_back(
+    fresh_deployment: Deployment, jobs: Jobs, network: Proxy
+) -> None:
+    network.refuse()
+    waiting = [fresh_deployment.start(jobs.QUICK) for _ in range(3)]
+    network.accept()
+    for execution_id in waiting:
+        jobs.assert_ran_once(execution_id)
+
+
+def test_a_cancellation_that_waited_for_the_network_still_ends_the_job(
+    fresh_deployment: Deployment, jobs: Jobs, network: Proxy
+) -> None:
+    running = jobs.begin()
+    network.refuse()
+    fresh_deployment.cancel(running)
+    network.accept()
+    assert fresh_deployment.wait(running).status == "cancelled"
+
+
+def test_a_broker_that_is_restarted_finds_the_worker_consuming_again(
+    fresh_deployment: Deployment, jobs: Jobs, rabbit_node: RabbitNode
+) -> None:
+    fresh_deployment.start_agent(**ONLY_SHELL)
+    running = jobs.begin()
+    rabbit_node.stop_app()
+    try:
+        jobs.release(running)
+        assert fresh_deployment.wait(running).status == "completed"
+        assert fresh_deployment.agent.running
+    finally:
+        rabbit_node.start_app()
+    jobs.assert_ran_once(running)
+
+
+def test_completions_that_wait_for_the_broker_survive_the_end_of_the_agent(
+    fresh_deployment: Deployment, jobs: Jobs, network: Proxy
+) -> None:
+    running = jobs.begin()
+    network.refuse()
+    jobs.release(running)
+    fresh_deployment.wait(running)
+    wait_for_beats(fresh_deployment, 4)
+    assert fresh_deployment.agent.stop() == 75  # not everything was reported
+    assert fresh_deployment.messages(running, until=None)[-1].payload["new_status"] == "running"
+    network.accept()
+    fresh_deployment.start_agent()
+    assert statuses(jobs, running) == ["Completed"]
+    spool = list(fresh_deployment.artifacts.glob(".attune-spool-*/*"))
+    until(lambda: not any(path.exists() for path in spool), "the removal of the note")
+
+
+def test_completions_that_wait_for_the_broker_survive_a_crash_and_a_start_in_vain(
+    fresh_deployment: Deployment, jobs: Jobs, network: Proxy
+) -> None:
+    running = jobs.begin()
+    network.refuse()
+    jobs.release(running)
+    fresh_deployment.wait(running)
+    wait_for_beats(fresh_deployment, 4)
+    fresh_deployment.agent.kill()
+    in_vain = fresh_deployment.start_agent(wait=False)
+    assert in_vain.wait() == 4
+    assert "attune-agent: RabbitMQ at 127.0.0.1" in in_vain.log()
+    network.accept()
+    fresh_deployment.start_agent()
+    assert statuses(jobs, running) == ["Completed"]
+
+
+def wait_for_beats(deployment: Deployment, count: int) -> None:
+    for _ in range(count):
+        before = deployment.one("SELECT last_heartbeat AS at FROM worker")["at"]
+        until(lambda at=before: deployment.one("SELECT last_heartbeat AS at FROM worker")["at"] > at, "a heartbeat")

@@ -1,0 +1,98 @@
+"""An agent that is killed (E2, E3): its next life ends what the earlier one left, and repeats what may not be told."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.worker.jobs import ONLY_SHELL, Jobs
+from tests.services.deployment import Deployment
+from tests.services.proxy import until
+
+pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
+
+
+def test_what_ran_when_the_agent_was_killed_is_abandoned_by_its_next_life(
+    fresh_deployment: Deployment, jobs: Jobs
+) -> None:
+    fresh_deployment.start_agent(**ONLY_SHELL)
+    lost, cancelled = jobs.begin(), jobs.begin()
+    fresh_deployment.agent.kill()
+    fresh_deployment.all(f"UPDATE execution SET status = 'canceling' WHERE id = {cancelled}")
+    fresh_deployment.start_agent(**ONLY_SHELL)
+    row = fresh_deployment.execution(lost)
+    assert (row.status, row.result["cause"], row.result["succeeded"]) == ("abandoned", "worker_lost", False)
+    assert [m.payload["status"] for m in jobs.completions(lost)] == ["Abandoned"]
+    assert [m.payload.get("new_status") for m in fresh_deployment.messages(lost)] == ["running", "abandoned", None]
+    row = fresh_deployment.execution(cancelled)
+    assert (row.status, row.result["cause"], row.result["cancelled"]) == ("cancelled", "cancelled", True)
+    assert [m.payload["status"] for m in jobs.completions(cancelled)] == ["Cancelled"]
+    # A delivery that comes again, because the crash kept it from being acknowledged, changes nothing.
+    before = fresh_deployment.execution(lost)
+    fresh_deployment.dispatch(lost)
+    assert [m.payload["status"] for m in jobs.completions(lost)] == ["Abandoned"]
+    assert fresh_deployment.execution(lost) == before
+    assert len(jobs.starts(lost)) == 1
+
+
+def test_another_workers_executions_are_left_alone(fresh_deployment: Deployment, jobs: Jobs) -> None:
+    fresh_deployment.start_agent("other", **ONLY_SHELL)
+    others = jobs.begin()
+    fresh_deployment.start_agent("worker-1", **ONLY_SHELL)
+    assert fresh_deployment.execution(others).status == "running"
+    jobs.release(others)
+    jobs.assert_ran_once(others)
+
+
+def test_the_completions_of_the_last_heartbeats_are_repeated_identically(
+    fresh_deployment: Deployment, jobs: Jobs
+) -> None:
+    fresh_deployment.start_agent(**ONLY_SHELL)
+    recent, old = fresh_deployment.run(jobs.QUICK).id, fresh_deployment.run(jobs.QUICK).id
+    (first,) = jobs.completions(recent)
+    fresh_deployment.messages(old)
+    fresh_deployment.agent.kill()
+    with fresh_deployment.connect() as connection, connection.transaction():
+        connection.execute("SET LOCAL session_replication_role = replica")  # keeps the trigger from setting `updated`
+        connection.execute("UPDATE execution SET updated = updated - interval '1 h' WHERE id = %s", [old])
+    fresh_deployment.start_agent(**ONLY_SHELL)
+    until(lambda: len(jobs.completions(recent)) == 2, "the second completion")
+    second = jobs.completions(recent)[1]
+    assert (second.body, second.properties) == (first.body, first.properties)
+    assert second.envelope["message_id"] == first.properties["message_id"]
+    assert len(jobs.completions(old)) == 1
+
+
+def test_a_verdict_that_a_monitor_has_announced_is_not_announced_again(
+    fresh_deployment: Deployment, jobs: Jobs
+) -> None:
+    fresh_deployment.start_agent(**ONLY_SHELL)
+    lost = jobs.begin()
+    fresh_deployment.agent.kill()
+    fresh_deployment.all(
+        "UPDATE execution SET status = 'abandoned', result = '{\"abandoned_by\": \"execution_timeout_monitor\"}'"
+        f" WHERE id = {lost}"
+    )
+    fresh_deployment.start_agent(**ONLY_SHELL)
+    assert jobs.completions(lost) == []
+    assert fresh_deployment.execution(lost).result == {"abandoned_by": "execution_timeout_monitor"}
+
+
+def test_a_verdict_that_was_written_while_the_job_ran_stands(fresh_deployment: Deployment, jobs: Jobs) -> None:
+    fresh_deployment.start_agent(**ONLY_SHELL)
+    running = jobs.begin()
+    fresh_deployment.all(f"UPDATE execution SET status = 'abandoned', result = '{{}}' WHERE id = {running}")
+    jobs.release(running)
+    fresh_deployment.agent.wait_for_log(f"execution {running} was ended by somebody else")
+    assert jobs.completions(running) == []
+    assert (fresh_deployment.execution(running).status, fresh_deployment.execution(running).result) == ("abandoned", {})
+
+
+def test_dispatches_that_wait_in_the_queue_survive_a_crash(fresh_deployment: Deployment, jobs: Jobs) -> None:
+    fresh_deployment.start_agent(ATTUNE__WORKER__MAX_CONCURRENT_TASKS="1", **ONLY_SHELL)
+    lost = jobs.begin()
+    waiting = [fresh_deployment.start(jobs.QUICK) for _ in range(6)]
+    fresh_deployment.agent.kill()
+    fresh_deployment.start_agent(**ONLY_SHELL)
+    assert fresh_deployment.wait(lost).status == "abandoned"
+    for execution_id in waiting:
+        jobs.assert_ran_once(execution_id)

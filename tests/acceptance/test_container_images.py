@@ -105,7 +105,7 @@ def project(docker_engine: Engine, built_image: Callable[[str], str], base_image
         made.run("up", "-d")
         yield made
     finally:
-        made.run("down", "-v", "-t", "45", check=False)
+        made.run("down", "-v", "-t", "5", check=False)
 
 
 def test_each_worker_is_twelve_lines_or_fewer() -> None:

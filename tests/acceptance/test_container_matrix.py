@@ -108,8 +108,7 @@ def check(cell: Cell, site: Site, image: str, agent_file: Path, installed: str) 
             assert made.wait(timeout=60)["StatusCode"] == 120, made.logs().decode()
             assert "no directory where it may write and execute" in made.logs().decode()
             return
-        wait_until_ready(made, cell.program)
-        assert site.worker_status(worker.name) == "active"
+        wait_until_ready(site, worker, made)
         if cell.base != "empty":
             execution = site.action("core.echo", "--param", "message=hello")
             assert execution["status"] == "completed", execution

@@ -72,11 +72,6 @@ class WarmEnvironments:
             self._entries[_key(request)] = entry
         return prepared
 
-    def forget(self, request: EnvironmentRequest) -> None:
-        """Look at the disk at the next use."""
-        with self._lock:
-            self._entries.pop(_key(request), None)
-
     def forget_pack(self, pack_ref: str) -> None:
         """Forget all environments of a pack."""
         with self._lock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
@@ -54,8 +54,6 @@ class Action:
     timeout_seconds: int | None = None
     log_retention_policy: str | None = None
     log_retention_limit: int | None = None
-    required_worker_runtimes: Mapping[str, str] = field(default_factory=dict)
-    workflow_def: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

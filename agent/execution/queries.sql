@@ -33,7 +33,7 @@ SELECT c.id, a.id, c.action_ref, c.config, c.env_vars, c.parent, c.enforcement, 
 -- name: load_actions
 SELECT id, ref, pack, pack_ref, entrypoint, runtime, runtime_version_constraint, is_adhoc, parameter_delivery,
        parameter_format, output_format, param_schema, out_schema, timeout_seconds, log_retention_policy::text,
-       log_retention_limit, required_worker_runtimes
+       log_retention_limit
   FROM action
  WHERE id = ANY(%(ids)s::bigint[]);
 

@@ -39,7 +39,6 @@ class Run:
     stdout_dropped: int = 0
     stderr_dropped: int = 0
     timeout: float | None = None
-    stderr_log: str | None = None
     error: str | None = None
 
 
@@ -76,8 +75,6 @@ def conclude(run: Run, action: Action, masker: Masker, encryption_key: str | Non
     status, result = _outcome(run, masker)
     if run.stdout and not found:
         result["stdout"] = _shown(run.stdout, run.stdout_dropped, "stdout", masker)
-    if run.stderr_log is not None:
-        result["stderr_log"] = run.stderr_log
     if found:
         result["data"] = data
         if isinstance(data, Mapping) and "queue_ack" in data:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from functools import cache
 from typing import Any
 
@@ -39,12 +38,6 @@ def execution_token(execution: Execution, *, timeout: float | None, secret: str,
     subject = 1 if execution.executor is None else execution.executor
     lifetime = _DAY if timeout is None else int(timeout) + _GRACE
     return _token(subject, f"execution:{execution.id}", ("execution", "execution"), metadata, (now, lifetime), secret)
-
-
-def worker_token(worker_id: int, *, secret: str, now: float) -> str:
-    """Return the token with which the worker itself fetches files; it lives for a day from ``now`` (Unix time)."""
-    login = f"worker:worker-{uuid.uuid4()}"
-    return _token(1, login, ("worker", "internal_files"), {"worker_id": worker_id}, (now, _DAY), secret)
 
 
 def weakness(secret: str | None) -> str | None:

@@ -116,21 +116,6 @@ class VersionSelector:
         self._tell(verdicts)
         return verdicts
 
-    def verdicts(self) -> list[VersionVerdict]:
-        """All verdicts that are remembered."""
-        with self._lock:
-            return [verdict for verified in self._verified.values() for verdict in verified.verdicts]
-
-    def invalidate(self, runtime_id: int | None = None) -> None:
-        """Forget what is known about one runtime, or about all."""
-        with self._lock:
-            if runtime_id is None:
-                self._verified.clear()
-                self._choices.clear()
-                return
-            self._verified.pop(runtime_id, None)
-            self._choices = {key: choice for key, choice in self._choices.items() if key[0] != runtime_id}
-
     def _turn(self, runtime_id: int) -> threading.Lock:
         with self._lock:
             return self._turns.setdefault(runtime_id, threading.Lock())

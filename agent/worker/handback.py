@@ -42,6 +42,9 @@ class Handback:
             delivery.reject(requeue=True)
 
     def _reassign(self) -> bool:
+        if not self._publisher.connected:
+            log.warning("the broker is away: unstarted executions stay in this worker's queue")
+            return False
         try:
             if not self._store.other_live_workers():
                 log.warning("no other worker could step in: unstarted executions stay in this worker's queue")

@@ -58,9 +58,8 @@ def test_queue_ack_is_copied_to_the_top_from_an_object_only() -> None:
     assert "queue_ack" not in conclude(run(stdout='["queue_ack"]'), action("json"), OPEN).result
 
 
-def test_success_carries_no_truncation_fields_but_the_log_of_stderr() -> None:
-    result = conclude(run(stdout="x", stdout_dropped=9, stderr_log="/a/v3.txt"), action(), OPEN).result
-    assert result["stderr_log"] == "/a/v3.txt"
+def test_success_carries_no_truncation_fields() -> None:
+    result = conclude(run(stdout="x", stdout_dropped=9), action(), OPEN).result
     assert not any("truncated" in key for key in result)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hmac
 import json
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import jwt
 import pytest
 
 from agent.execution.model import Execution
-from agent.execution.tokens import execution_token, weakness, worker_token
+from agent.execution.tokens import execution_token, weakness
 
 VECTOR = json.loads((Path(__file__).parent.parent / "vectors" / "tokens.json").read_text())[0]
 SECRET = VECTOR["secret"]
@@ -70,20 +69,6 @@ def test_the_parent_action_is_accessible_only_to_workflow_tasks(
     metadata = claims_of(execution_token(execution(**changes), timeout=1, secret=SECRET, now=NOW))["metadata"]
     assert metadata["standard_access_action_refs"] == actions
     assert metadata["standard_access_pack_refs"] == packs
-
-
-def test_a_worker_token_is_for_internal_files_and_lives_for_a_day() -> None:
-    claims = claims_of(worker_token(7, secret=SECRET, now=NOW))
-    login = claims.pop("login")
-    assert uuid.UUID(login.removeprefix("worker:worker-")).version == 4
-    assert claims == {
-        "sub": "1",
-        "iat": NOW,
-        "exp": NOW + 86400,
-        "token_type": "worker",
-        "scope": "internal_files",
-        "metadata": {"worker_id": 7},
-    }
 
 
 def test_a_short_secret_signs_like_any_other_and_is_warned_of_once() -> None:

@@ -26,7 +26,6 @@ from tests.services.frozen import ROOT
 
 #: Root directories that take a minute to make are kept for the next run.
 CACHE = ROOT / "var" / "images"
-MIRROR = os.environ.get("ATTUNE_TEST_DEBIAN_MIRROR", "http://deb.debian.org/debian")
 START_TIMEOUT = 30.0
 #: Docker 19.03 and newer.
 API_VERSION = "1.40"
@@ -203,21 +202,33 @@ def _musl(root: Path) -> None:
     shutil.rmtree(root / "usr" / "share", ignore_errors=True)
 
 
+def _mirror() -> str:
+    """The mirror that this machine's apt uses, or the one of ``ATTUNE_TEST_DEBIAN_MIRROR``."""
+    named = os.environ.get("ATTUNE_TEST_DEBIAN_MIRROR")
+    if named is not None:
+        return named
+    listing = ["apt-get", "indextargets", "--format", "$(REPO_URI)"]
+    found = subprocess.run(listing, capture_output=True, text=True, check=False).stdout.split()
+    mirrors = [uri.rstrip("/") for uri in found if "security" not in uri]
+    return mirrors[0] if mirrors else unavailable("a mirror of Debian", "name one in ATTUNE_TEST_DEBIAN_MIRROR")
+
+
 def _debian(*releases: str, packages: Sequence[str] = ()) -> Callable[[Path], None]:
     """The first of these releases that the mirror has, made by debootstrap."""
 
     def make(root: Path) -> None:
+        mirror = _mirror()
         for release in releases:
             scripts = Path("/usr/share/debootstrap/scripts")
             script = scripts / (release if (scripts / release).exists() else "sid")
             include = [f"--include={','.join(packages)}"] if packages else []
-            command = ["debootstrap", "--variant=minbase", *include, release, str(root), MIRROR, str(script)]
+            command = ["debootstrap", "--variant=minbase", *include, release, str(root), mirror, str(script)]
             if subprocess.run(command, capture_output=True, check=False).returncode == 0:
                 shutil.rmtree(root / "var" / "cache" / "apt")
                 return
             shutil.rmtree(root)
             root.mkdir()
-        unavailable(f"Debian {releases[0]}", f"the mirror {MIRROR} has none of {', '.join(releases)}")
+        unavailable(f"Debian {releases[0]}", f"the mirror {mirror} has none of {', '.join(releases)}")
 
     return make
 

@@ -40,7 +40,7 @@ EXCLUDED_MODULES = [
     "code",
     "cmd",
     "bdb",
-    # process pools: concurrent.futures.process, logging and psycopg_pool mention them
+    # process pools: concurrent.futures.process and logging mention them
     "multiprocessing",
     "concurrent.futures.process",
     # PyJWT signs with HMAC only; the rest needs a library that is not shipped

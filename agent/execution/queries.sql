@@ -56,12 +56,16 @@ SELECT id, action, action_ref, result, updated
 
 -- name: finish
 -- Only a row that is still ours and still running is finished: a verdict that somebody else wrote meanwhile stands.
--- With it come the files that the action allocated itself through the API: their sizes are known only now.
+-- With it come the files that the action allocated itself through the API: their sizes are known only now, and must be
+-- written in the same transaction, hence ``with_files``: where there is none, such executions are left for the next one.
 UPDATE execution e
    SET status = t.status::execution_status_enum, result = t.result
   FROM jsonb_to_recordset(%(reports)s::jsonb) AS t(id bigint, status text, result jsonb)
   JOIN execution old ON old.id = t.id
  WHERE e.id = t.id AND e.worker = %(worker)s AND e.status IN ('running', 'canceling')
+   AND (%(with_files)s OR NOT EXISTS (
+           SELECT 1 FROM artifact_version v
+            WHERE v.execution = e.id AND v.file_path IS NOT NULL AND v.created_by IS DISTINCT FROM 'worker'))
 RETURNING e.id, old.status::text, e.updated,
           (SELECT jsonb_agg(jsonb_build_array(v.id, v.artifact, v.file_path))
              FROM artifact_version v

@@ -72,26 +72,34 @@ class ExecutionStore:
     def exchange(
         self, ids: Sequence[int], reports: Sequence[Report], *, again: Iterable[int] = ()
     ) -> tuple[list[Claim], list[Finished]]:
-        """Claim executions and finish others in one transaction.
+        """Claim executions and finish others in one transaction; where only some need files, those in a second one.
 
         ``again`` are ids whose claim may have been committed although its answer was lost: those of them that are
         ours and running are claimed, too.
 
         Raises:
             DatabaseUnavailable: nothing was written, or it can't be known; trying again is safe.
-            DatabaseError: the server refused it; nothing was written.
+            DatabaseError: the server refused it; nothing, or only the first of two transactions, was written.
         """
         with translated(self._database.address.label):
             connection = self._connected()
             try:
+                claims: list[Claim] = []
+                finished: list[Finished] = []
                 if not any(report.logs or report.secrets for report in reports):
-                    return self._exchange(connection, (ids, again), reports, {})
+                    claims, finished = self._exchange(connection, (ids, again), reports, {}, with_files=False)
+                    written = {done.report.execution_id for done in finished}
+                    ids, again = (), ()
+                    reports = [report for report in reports if report.execution_id not in written]
+                    if not reports:
+                        return claims, finished
+                # Files, their sizes and the end of their execution belong together: who sees one sees all.
                 with connection.transaction():
                     paths = self._filing.file_logs(connection, reports)
                     self._store_secrets(connection, reports)
-                    exchanged = self._exchange(connection, (ids, again), reports, paths)
+                    more = self._exchange(connection, (ids, again), reports, paths, with_files=True)
                 self._filing.committed()
-                return exchanged
+                return [*claims, *more[0]], [*finished, *more[1]]
             except psycopg.Error:
                 self._drop_broken()
                 raise
@@ -102,6 +110,8 @@ class ExecutionStore:
         wanted: tuple[Sequence[int], Iterable[int]],
         reports: Sequence[Report],
         paths: Mapping[int, str],
+        *,
+        with_files: bool,
     ) -> tuple[list[Claim], list[Finished]]:
         ids, again = wanted
         results: dict[int, Mapping[str, Any]] = {}
@@ -110,7 +120,8 @@ class ExecutionStore:
         with connection.pipeline() if ids and reports else contextlib.nullcontext():
             if reports:
                 rows = _recordset(reports, paths, results)
-                finished = self._run(connection, "finish", {"reports": rows, "worker": self._worker_id})
+                ends = {"reports": rows, "worker": self._worker_id, "with_files": with_files}
+                finished = self._run(connection, "finish", ends)
             if ids:
                 values = {"ids": as_array(ids), "again": as_array(again), "worker": self._worker_id}
                 claims = self._run(connection, "claim", values)

@@ -64,6 +64,7 @@ class Keys:
 @pytest.fixture
 def keys(deployment: Deployment) -> Iterator[Keys]:
     """Stored secrets of this test."""
+    deployment.add_pack("vault")
     stored = Keys(deployment)
     yield stored
     stored.remove()

@@ -35,6 +35,7 @@ class Proxy:
         self._lock = threading.Condition()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._held: list[socket.socket] = []
+        self._severed: list[socket.socket] = []
         self._limit: int | None = None
         self._refusing = False
         self._faults: list[tuple[bytes, Fault]] = []
@@ -49,6 +50,14 @@ class Proxy:
             pairs, self._pairs = self._pairs, []
         for pair in pairs:
             _shut(*pair)
+
+    def sever(self) -> None:
+        """Break every connection for the client only: the server goes on believing in it."""
+        with self._lock:
+            pairs, self._pairs = self._pairs, []
+            self._severed += [server for _, server in pairs]
+        for client, _ in pairs:
+            _shut(client)
 
     def refuse(self) -> None:
         """Break every connection and every new one, as a server does that is down."""
@@ -96,8 +105,7 @@ class Proxy:
         self._closing = True
         self._listener.close()
         self.cut()
-        for client in self._held:
-            client.close()
+        _shut(*self._held, *self._severed)
         assert not self._threads.join(_PATIENCE)
 
     def _accept(self) -> None:
@@ -173,6 +181,8 @@ class Proxy:
         with self._lock:
             if (client, server) in self._pairs:
                 self._pairs.remove((client, server))
+            if server in self._severed:
+                return
         _shut(client, server)
 
 

@@ -24,13 +24,13 @@ class Jobs:
 
     def __init__(self, deployment: Deployment) -> None:
         """Register the actions."""
-        self._deployment = deployment
+        self.deployment = deployment
         self.traces = deployment.directory / "traces"
         self.traces.mkdir()
         self.traces.chmod(0o777)
         for action, body in (
             (self.QUICK, _TRACE + "echo quick\n"),
-            (self.GATE, _TRACE + _WAIT + "echo released\n"),
+            (self.GATE, _TRACE + _WAIT + "echo released\n: > {traces}/ended.$ATTUNE_EXEC_ID\n"),
             (self.STUBBORN, "#!/bin/sh\ntrap '' TERM\n" + _TRACE.partition("\n")[2] + _WAIT),
         ):
             deployment.add_action(action, body.replace("{traces}", str(self.traces)))
@@ -42,7 +42,7 @@ class Jobs:
 
     def begin(self, action: str = GATE, **columns: object) -> int:
         """Dispatch a job and wait until its process runs."""
-        execution_id = self._deployment.start(action, **columns)
+        execution_id = self.deployment.start(action, **columns)
         self.wait_started(execution_id)
         return execution_id
 
@@ -54,19 +54,23 @@ class Jobs:
         """Let one job end, or all."""
         (self.traces / f"release.{execution_id or 'all'}").touch()
 
+    def ended(self) -> list[Path]:
+        """A file for each released job that has come to its last line."""
+        return list(self.traces.glob("ended.*"))
+
     def completions(self, execution_id: int) -> list[Message]:
         """All completions of an execution.
 
         A job that was run afterwards is announced afterwards, so that nothing can still be on its way.
         """
-        barrier = self._deployment.run(self.QUICK)
-        self._deployment.messages(barrier.id)
-        found = self._deployment.messages(execution_id, until=None)
+        barrier = self.deployment.run(self.QUICK)
+        self.deployment.messages(barrier.id)
+        found = self.deployment.messages(execution_id, until=None)
         return [message for message in found if message.kind == "ExecutionCompleted"]
 
     def assert_ran_once(self, execution_id: int) -> Execution:
         """Check that an execution was started once, completed, and was announced once."""
-        row = self._deployment.wait(execution_id)
+        row = self.deployment.wait(execution_id)
         assert row.status == "completed", row
         assert len(self.starts(execution_id)) == 1
         assert [m.payload["status"] for m in self.completions(execution_id)] == ["Completed"]

@@ -1,0 +1,265 @@
+"""A database that goes away, loses answers or refuses (E3, E13): results wait, nothing runs twice or ends twice."""
+
+from __future__ import annotations
+
+import json
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.worker.jobs import ONLY_SHELL, Jobs
+from tests.services.deployment import Deployment
+from tests.services.proxy import Fault, Proxy, database_proxy, until
+
+pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
+
+#: Words of the statements, as the agent sends them when it uses them for the first time.
+CLAIM, FINISH, COMMIT = b"WITH claimed AS", b"UPDATE execution e", b"COMMIT"
+
+
+@pytest.fixture
+def network(fresh_deployment: Deployment) -> Iterator[Proxy]:
+    """What lies between the database and the agent, which is started here."""
+    with database_proxy(fresh_deployment.database_url) as (proxy, url):
+        fresh_deployment.settings |= ONLY_SHELL | {
+            "ATTUNE__DATABASE__URL": url,
+            "ATTUNE__WORKER__HEARTBEAT_INTERVAL": "0.2",
+            "ATTUNE__WORKER__SHUTDOWN_TIMEOUT": "9",
+        }
+        fresh_deployment.start_agent()
+        yield proxy
+
+
+def spooled(deployment: Deployment) -> list[Path]:
+    return list(deployment.artifacts.glob(".attune-spool-*/*.json"))
+
+
+def test_results_wait_on_disk_while_the_database_is_away_and_are_written_when_it_is_back(
+    fresh_deployment: Deployment, jobs: Jobs, network: Proxy
+) -> None:
+    running = [jobs.begin(), jobs.begin()]
+    network.refuse()
+    jobs.release()
+    until(lambda: len(spooled(fresh_deployment)) == 2, "keeping the results on disk")
+    for path in spooled(fresh_deployment):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert path.parent.stat().st_mode & 0o777 == 0o700
+        assert json.loads(path.read_text())["result"]["stdout"] == "released\n"
+    late = fresh_deployment.start(jobs.QUICK)
+    assert fresh_deployment.agent.running
+    network.accept()
+    began = time.monotonic()
+    for execution_id in (*running, late):
+        fresh_deployment.wait(execution_id)
+    assert time.monotonic() - began < 5
+    for execution_id in (*running, late):
+        jobs.assert_ran_once(execution_id)
+    assert spooled(fresh_deployment) == []
+
+
+def test_results_that_wait_survive_the_end_of_the_agent(
+    fresh_deployment: Deployment, jobs: Jobs, network: Proxy
+) -> None:
+    running = jobs.begin()
+    network.refuse()
+    jobs.release(running)
+    until(lambda: spooled(fresh_deployment), "keeping the result on disk")
+    assert fresh_deployment.agent.stop() == 75  # not everything was reported
+    assert fresh_deployment.execution(running).status == "running"
+    network.accept()
+    fresh_deployment.start_agent()
+    assert jobs.assert_ran_once(running).result["stdout"] == "released\n"
+    assert spooled(fresh_deployment) == []
+
+
+def test_a_result_that_ends_with_the_agent_is_kept_although_the_database_does_not_answer(
+    fresh_deployment: Deployment, jobs: Jobs, network: Proxy
+) -> None:
+    # The ledger waits for an answer that never comes, when the last result and the end of the agent come.
+    first, second = jobs.begin(), jobs.begin()
+    network.hold_after(0)
+    network.cut()
+    jobs.release(first)
+    until(lambda: network.held, "the attempt to connect again")
+    jobs.release(second)
+    until(lambda: len(jobs.ended()) == 2, "the end of both")
+    assert fresh_deployment.agent.stop(timeout=60) == 75
+    assert len(spooled(fresh_deployment)) == 2
+    network.accept()
+    fresh_deployment.start_agent()
+    for execution_id in (first, second):
+        jobs.assert_ran_once(execution_id)
+
+
+@pytest.mark.parametrize("marker", [CLAIM, FINISH], ids=["claim", "finish"])
+@pytest.mark.parametrize("fault", ["lose request", "lose answer"])
+def test_a_claim_or_a_finish_that_is_lost_on_the_way_happens_once(
+    fresh_deployment: Deployment, jobs: Jobs, network: Proxy, marker: bytes, fault: Fault
+) -> None:
+    fresh_deployment.add_action("job.silent", f"#!/bin/sh\necho $$ >> {jobs.traces}/started.$ATTUNE_EXEC_ID\n")
+    network.inject(marker, fault)
+    execution_id = fresh_deployment.start("job.silent")
+    network.wait_for_faults()
+    jobs.assert_ran_once(execution_id)
+    changes = [m.payload["new_status"] for m in fresh_deployment.messages(execution_id) if "new_status" in m.payload]
+    assert changes == ["running", "completed"]
+
+
+@pytest.mark.parametrize("fault", ["lose request", "lose answer"])
+def test_logs_are_complete_although_the_transaction_that_filed_them_was_lost_on_the_way(
+    fresh_deployment: Deployment, jobs: Jobs, network: Proxy, fault: Fault
+) -> None:
+    fresh_deployment.add_action("job.loud", "#!/bin/sh\necho out\necho err >&2\n")
+    network.inject(COMMIT, fault)
+    lost = fresh_deployment.start("job.loud")
+    network.wait_for_faults()
+    others = [fresh_deployment.run("job.loud").id for _ in range(2)]
+    for execution_id in (lost, *others):
+        assert fresh_deployment.wait(execution_id).status == "completed"
+        rows = fresh_deployment.all(
+            "SELECT file_path, meta ->> 'stream' AS stream, size_bytes FROM artifact_version WHERE execution = %s",
+            [execution_id],
+        )
+        for stream, text in (("stdout", "out\n"), ("stderr", "err\n")):
+            (path,) = (row["file_path"] for row in rows if row["stream"] == stream)
+            assert (fresh_deployment.artifacts / path).read_text() == text
+            assert (fresh_deployment.artifacts / f"execution_{execution_id}" / f"{stream}.log").read_text() == text
+    assert len({row["file_path"] for row in fresh_deployment.all("SELECT file_path FROM artifact_version")}) == 6
+
+
+def test_a_cancellation_that_comes_while_a_claim_is_in_doubt_counts(
+    fresh_deployment: Deployment, jobs: Jobs, network: Proxy
+) -> None:
+    network.inject(CLAIM, "lose answer")
+    network.hold_after(0)
+    execution_id = fresh_deployment.start(jobs.GATE)
+    network.wait_for_faults()
+    fresh_deployment.wait(execution_id, "running")
+    fresh_deployment.cancel(execution_id)
+    fresh_deployment.agent.wait_for_log(f"asked to cancel execution {execution_id}")
+    network.accept()
+    assert fresh_deployment.wait(execution_id).status == "cancelled"
+    assert [m.payload["status"] for m in jobs.completions(execution_id)] == ["Cancelled"]
+    assert jobs.starts(execution_id) == []
+
+
+def test_sessions_that_an_operator_ends_are_opened_again(fresh_deployment: Deployment, jobs: Jobs) -> None:
+    fresh_deployment.start_agent(ATTUNE__WORKER__HEARTBEAT_INTERVAL="0.2", **ONLY_SHELL)
+    running = jobs.begin()
+    for _ in range(3):
+        end_sessions(fresh_deployment)
+        assert fresh_deployment.run(jobs.QUICK).status == "completed"
+    jobs.release(running)
+    jobs.assert_ran_once(running)
+    until(lambda: seat_holders(fresh_deployment) == 1, "the lock on the name")
+    assert fresh_deployment.agent.stop() == 0
+
+
+def test_a_status_is_written_although_the_session_was_lost_unnoticed(fresh_deployment: Deployment, jobs: Jobs) -> None:
+    agent = fresh_deployment.start_agent(ATTUNE__WORKER__HEARTBEAT_INTERVAL="40", **ONLY_SHELL)
+    running = jobs.begin()
+    end_sessions(fresh_deployment)
+    agent.process.terminate()
+    until(lambda: status(fresh_deployment) == "busy", "the drain")
+    assert seat_holders(fresh_deployment) == 1
+    jobs.release(running)
+    assert agent.wait() == 0
+    assert status(fresh_deployment) == "inactive"
+
+
+def test_a_session_that_only_the_server_still_believes_in_costs_no_seat(
+    fresh_deployment: Deployment, jobs: Jobs, network: Proxy
+) -> None:
+    running = jobs.begin()
+    network.sever()
+    fresh_deployment.agent.wait_for_log("ending this worker's earlier session")
+    fresh_deployment.agent.wait_for_log("heartbeat restored")
+    assert fresh_deployment.agent.running
+    assert status(fresh_deployment) == "active"
+    jobs.release(running)
+    jobs.assert_ran_once(running)
+
+
+def test_a_worker_that_lost_its_seat_drains_and_leaves_its_successor_alone(
+    fresh_deployment: Deployment, jobs: Jobs, network: Proxy
+) -> None:
+    running = jobs.begin()
+    first = fresh_deployment.agent
+    network.refuse()
+    first.wait_for_log("no heartbeat")
+    second = fresh_deployment.start_agent(
+        ATTUNE__DATABASE__URL=fresh_deployment.database_url, ATTUNE__WORKER__HOST="second"
+    )
+    assert fresh_deployment.execution(running).status == "abandoned"
+    network.accept()
+    first.wait_for_log("another process has taken this worker's place")
+    jobs.release(running)
+    assert first.wait() == 1
+    row = fresh_deployment.one("SELECT status::text, host FROM worker")
+    assert row == {"status": "active", "host": "second"}
+    assert [m.payload["status"] for m in jobs.completions(running)] == ["Abandoned"]
+    assert second.running
+
+
+@pytest.mark.parametrize("code", ["53100", "40001", "57014"], ids=["disk full", "conflict", "cancelled statement"])
+def test_a_result_waits_while_the_database_has_trouble_of_its_own(
+    fresh_deployment: Deployment, jobs: Jobs, code: str
+) -> None:
+    fresh_deployment.start_agent(**ONLY_SHELL)
+    refuse(fresh_deployment, code, "true")
+    execution_id = jobs.begin(jobs.QUICK)
+    until(lambda: spooled(fresh_deployment), "keeping the result on disk")
+    assert fresh_deployment.execution(execution_id).status == "running"
+    fresh_deployment.all("DROP TRIGGER refuse ON execution")
+    assert jobs.assert_ran_once(execution_id).result["stdout"] == "quick\n"
+    assert spooled(fresh_deployment) == []
+
+
+def test_a_result_that_the_database_refuses_ends_its_execution_and_holds_no_other_up(
+    fresh_deployment: Deployment, jobs: Jobs
+) -> None:
+    fresh_deployment.start_agent(**ONLY_SHELL)
+    refused = jobs.begin()
+    refuse(fresh_deployment, "22023", f"NEW.id = {refused} AND NEW.status = 'completed'")
+    jobs.release(refused)
+    others = [fresh_deployment.start(jobs.QUICK) for _ in range(5)]
+    for execution_id in others:
+        jobs.assert_ran_once(execution_id)
+    row = fresh_deployment.wait(refused)
+    assert row.status == "failed"
+    assert "the result could not be stored" in row.result["error"]
+    assert [m.payload["status"] for m in jobs.completions(refused)] == ["Failed"]
+
+
+def refuse(deployment: Deployment, code: str, condition: str) -> None:
+    """Have the server refuse what ends an execution, with an error code."""
+    deployment.all(
+        f"CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        f" IF NEW.status IN ('completed', 'failed') AND {condition} THEN RAISE EXCEPTION 'no' USING ERRCODE = '{code}';"
+        f" END IF; RETURN NEW; END $$"
+    )
+    deployment.all("CREATE TRIGGER refuse BEFORE UPDATE ON execution FOR EACH ROW EXECUTE FUNCTION refuse()")
+
+
+def end_sessions(deployment: Deployment) -> None:
+    deployment.all(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name LIKE 'attune-agent%'"
+    )
+
+
+def seat_holders(deployment: Deployment) -> int:
+    return len(
+        deployment.all(
+            "SELECT 1 FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+            " WHERE l.locktype = 'advisory' AND l.granted AND a.datname = current_database()"
+            "   AND a.application_name LIKE 'attune-agent%'"
+        )
+    )
+
+
+def status(deployment: Deployment) -> str:
+    return str(deployment.one("SELECT status::text FROM worker")["status"])

@@ -78,7 +78,7 @@ class Worker:
 
 @contextmanager
 def container(site: Site, worker: Worker) -> Iterator[Container]:
-    """Start a worker's container, and remove it at the end."""
+    """Start a worker's container; at the end stop it, so that its row says so, and remove it."""
     options = dict(worker.options)
     binds = [f"{site.socket}:{SOCKET}:ro", f"{ROOT / 'packs'}:/opt/attune/packs:ro", *options.pop("volumes", [])]
     made = site.engine.client.containers.create(
@@ -93,6 +93,7 @@ def container(site: Site, worker: Worker) -> Iterator[Container]:
         made.start()
         yield made
     finally:
+        made.stop(timeout=20)
         made.remove(force=True, v=True)
 
 

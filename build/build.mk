@@ -8,6 +8,7 @@ build-agent: ## Freeze the agent into one file: dist/attune-agent
 	build/prepare.sh $(BUILD_DIR)/venv
 	$(BUILD_DIR)/venv/bin/python build/freeze.py $(BUILD_DIR)/tree
 	$(BUILD_DIR)/venv/bin/python build/pack.py $(BUILD_DIR)/tree dist/attune-agent
+	$(BUILD_DIR)/venv/bin/python build/sbom.py $(BUILD_DIR)/tree dist
 
 docker-build-agent: ## Build the image attune-agent:latest, whose init container installs the agent
 	docker/build.sh agent-init attune-agent:latest

@@ -16,3 +16,11 @@ def jobs(fresh_deployment: Deployment) -> Iterator[Jobs]:
     made = Jobs(fresh_deployment)
     yield made
     made.release()
+
+
+@pytest.fixture(scope="module")
+def shared_jobs(deployment: Deployment) -> Iterator[Jobs]:
+    """The jobs of the deployment that the tests of a module share."""
+    made = Jobs(deployment)
+    yield made
+    made.release()

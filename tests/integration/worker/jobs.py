@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +77,24 @@ class Jobs:
         assert len(self.starts(execution_id)) == 1
         assert [m.payload["status"] for m in self.completions(execution_id)] == ["Completed"]
         return row
+
+
+def wait_for_beats(deployment: Deployment, count: int) -> None:
+    """Wait for so many further heartbeats of the only worker."""
+    for _ in range(count):
+        before = last_heartbeat(deployment)
+        until(partial(_is_later, deployment, before), "a heartbeat")
+
+
+def last_heartbeat(deployment: Deployment) -> datetime:
+    """The last heartbeat of the only worker."""
+    at = deployment.one("SELECT last_heartbeat AS at FROM worker")["at"]
+    assert isinstance(at, datetime)
+    return at
+
+
+def _is_later(deployment: Deployment, before: datetime) -> bool:
+    return last_heartbeat(deployment) > before
 
 
 def gone(pid: int) -> bool:

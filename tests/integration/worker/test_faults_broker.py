@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.worker.jobs import ONLY_SHELL, Jobs
+from tests.integration.worker.jobs import ONLY_SHELL, Jobs, wait_for_beats
 from tests.services.deployment import Deployment
 from tests.services.proxy import Proxy, broker_proxy, until
 from tests.services.rabbitmq import RabbitNode
@@ -112,7 +112,22 @@ def test_completions_that_wait_for_the_broker_survive_a_crash_and_a_start_in_vai
     assert statuses(jobs, running) == ["Completed"]
 
 
-def wait_for_beats(deployment: Deployment, count: int) -> None:
-    for _ in range(count):
-        before = deployment.one("SELECT last_heartbeat AS at FROM worker")["at"]
-        until(lambda at=before: deployment.one("SELECT last_heartbeat AS at FROM worker")["at"] > at, "a heartbeat")
+def test_a_start_in_vain_does_not_hide_what_a_crash_has_left_untold(
+    fresh_deployment: Deployment, jobs: Jobs, network: Proxy
+) -> None:
+    fresh_deployment.agent.stop()
+    fresh_deployment.settings["ATTUNE__WORKER__HEARTBEAT_INTERVAL"] = "30"  # none comes before the crash
+    fresh_deployment.start_agent()
+    running = jobs.begin()
+    network.refuse()
+    jobs.release(running)
+    fresh_deployment.wait(running)
+    fresh_deployment.agent.kill()
+    with fresh_deployment.connect() as connection, connection.transaction():
+        connection.execute("SET LOCAL session_replication_role = replica")  # keeps the trigger from setting `updated`
+        connection.execute("UPDATE execution SET updated = updated - interval '1 h' WHERE id = %s", [running])
+        connection.execute("UPDATE worker SET last_heartbeat = last_heartbeat - interval '1 h'")
+    assert fresh_deployment.start_agent(wait=False).wait() == 4
+    network.accept()
+    fresh_deployment.start_agent()
+    assert statuses(jobs, running) == ["Completed"]

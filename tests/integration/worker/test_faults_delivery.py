@@ -12,13 +12,6 @@ from tests.services.proxy import broker_proxy, until
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
 
 
-@pytest.fixture
-def deployment(fresh_deployment: Deployment) -> Deployment:
-    """A deployment of this test's own, with an agent."""
-    fresh_deployment.start_agent(**ONLY_SHELL)
-    return fresh_deployment
-
-
 def settled(deployment: Deployment, jobs: Jobs) -> None:
     """Wait until the dispatches sent so far have been dealt with: the queue keeps their order."""
     deployment.run(jobs.QUICK)
@@ -26,84 +19,86 @@ def settled(deployment: Deployment, jobs: Jobs) -> None:
     until(lambda: deployment.wire.depth(queue) == 0, "the delivery of all dispatches")
 
 
-def test_a_second_delivery_while_it_runs_is_ignored(deployment: Deployment, jobs: Jobs) -> None:
-    running = jobs.begin()
+def test_a_second_delivery_while_it_runs_is_ignored(deployment: Deployment, shared_jobs: Jobs) -> None:
+    running = shared_jobs.begin()
     for _ in range(3):
         deployment.dispatch(running)
-    settled(deployment, jobs)
-    jobs.release(running)
-    jobs.assert_ran_once(running)
+    settled(deployment, shared_jobs)
+    shared_jobs.release(running)
+    shared_jobs.assert_ran_once(running)
 
 
-def test_a_second_delivery_after_its_end_is_ignored(deployment: Deployment, jobs: Jobs) -> None:
-    ended = deployment.run(jobs.QUICK)
+def test_a_second_delivery_after_its_end_is_ignored(deployment: Deployment, shared_jobs: Jobs) -> None:
+    ended = deployment.run(shared_jobs.QUICK)
     deployment.dispatch(ended.id)
-    settled(deployment, jobs)
-    assert jobs.assert_ran_once(ended.id) == ended
+    settled(deployment, shared_jobs)
+    assert shared_jobs.assert_ran_once(ended.id) == ended
 
 
-def test_two_deliveries_at_once_run_once(deployment: Deployment, jobs: Jobs) -> None:
-    executions = [deployment.schedule(jobs.QUICK) for _ in range(10)]
+def test_two_deliveries_at_once_run_once(deployment: Deployment, shared_jobs: Jobs) -> None:
+    executions = [deployment.schedule(shared_jobs.QUICK) for _ in range(10)]
     for execution_id in executions:
         deployment.dispatch(execution_id)
         deployment.dispatch(execution_id)
     for execution_id in executions:
-        jobs.assert_ran_once(execution_id)
+        shared_jobs.assert_ran_once(execution_id)
 
 
-def test_a_dispatch_of_what_another_worker_runs_is_ignored(deployment: Deployment, jobs: Jobs) -> None:
+def test_a_dispatch_of_what_another_worker_runs_is_ignored(deployment: Deployment, shared_jobs: Jobs) -> None:
     other = deployment.one(
         "INSERT INTO worker (name, worker_type, worker_role, status) VALUES ('other', 'local', 'action', 'active')"
         " RETURNING id"
     )["id"]
-    execution_id = deployment.schedule(jobs.QUICK, worker=other)
+    execution_id = deployment.schedule(shared_jobs.QUICK, worker=other)
     before = deployment.execution(execution_id)
     deployment.dispatch(execution_id, worker=deployment.agent.worker_id)
-    settled(deployment, jobs)
-    assert jobs.starts(execution_id) == []
+    settled(deployment, shared_jobs)
+    assert shared_jobs.starts(execution_id) == []
     assert deployment.execution(execution_id) == before
     assert deployment.messages(execution_id, until=None) == []
 
 
 @pytest.mark.parametrize("status", ["cancelled", "failed", "requested", "completed"])
-def test_what_is_not_scheduled_any_more_is_not_run(deployment: Deployment, jobs: Jobs, status: str) -> None:
-    execution_id = deployment.schedule(jobs.QUICK)
+def test_what_is_not_scheduled_any_more_is_not_run(deployment: Deployment, shared_jobs: Jobs, status: str) -> None:
+    execution_id = deployment.schedule(shared_jobs.QUICK)
     deployment.all(f"UPDATE execution SET status = '{status}' WHERE id = {execution_id}")
     before = deployment.execution(execution_id)
     deployment.dispatch(execution_id)
-    settled(deployment, jobs)
-    assert jobs.starts(execution_id) == []
+    settled(deployment, shared_jobs)
+    assert shared_jobs.starts(execution_id) == []
     assert deployment.execution(execution_id) == before
     assert deployment.messages(execution_id, until=None) == []
 
 
-def test_what_is_being_cancelled_when_it_arrives_is_cancelled_and_told(deployment: Deployment, jobs: Jobs) -> None:
-    execution_id = deployment.schedule(jobs.QUICK)
+def test_what_is_being_cancelled_when_it_arrives_is_cancelled_and_told(
+    deployment: Deployment, shared_jobs: Jobs
+) -> None:
+    execution_id = deployment.schedule(shared_jobs.QUICK)
     deployment.all(f"UPDATE execution SET status = 'canceling' WHERE id = {execution_id}")
     deployment.dispatch(execution_id)
     row = deployment.wait(execution_id)
     assert (row.status, row.result["cancelled"], row.result["cause"]) == ("cancelled", True, "cancelled")
     told = [(m.kind, m.payload.get("new_status")) for m in deployment.messages(execution_id)]
     assert told == [("ExecutionStatusChanged", "cancelled"), ("ExecutionCompleted", None)]
-    assert [m.payload["status"] for m in jobs.completions(execution_id)] == ["Cancelled"]
-    assert jobs.starts(execution_id) == []
+    assert [m.payload["status"] for m in shared_jobs.completions(execution_id)] == ["Cancelled"]
+    assert shared_jobs.starts(execution_id) == []
 
 
-def test_a_dispatch_of_an_execution_that_does_not_exist_is_ignored(deployment: Deployment, jobs: Jobs) -> None:
+def test_a_dispatch_of_an_execution_that_does_not_exist_is_ignored(deployment: Deployment, shared_jobs: Jobs) -> None:
     worker = deployment.agent.worker_id
-    payload = {"execution_id": 987654, "worker_id": worker, "action_ref": jobs.QUICK}
+    payload = {"execution_id": 987654, "worker_id": worker, "action_ref": shared_jobs.QUICK}
     deployment.publish(topology.dispatch_key(worker), "ExecutionRequested", payload, source="executor")
-    settled(deployment, jobs)
+    settled(deployment, shared_jobs)
     deployment.agent.wait_for_log("execution 987654 was dispatched here but does not exist")
 
 
-def test_malformed_dispatches_are_dead_lettered_and_hold_nothing_up(deployment: Deployment, jobs: Jobs) -> None:
+def test_malformed_dispatches_are_dead_lettered_and_hold_nothing_up(deployment: Deployment, shared_jobs: Jobs) -> None:
     worker = deployment.agent.worker_id
     bodies = [b"", b"{", b"[]", b"\xff\xfe", b'{"message_type":"ExecutionRequested"}']
     for body in bodies:
         deployment.publish_raw(topology.dispatch_key(worker), body)
     deployment.publish(topology.dispatch_key(worker), "RuleCreated", {}, source="api-service")
-    settled(deployment, jobs)
+    settled(deployment, shared_jobs)
     until(
         lambda: deployment.wire.depth(topology.DEAD_LETTER_QUEUE.name) == len(bodies) + 1,
         "the dead-lettering of what was refused",

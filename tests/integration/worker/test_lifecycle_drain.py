@@ -10,7 +10,7 @@ import pika.exceptions
 import pytest
 
 from agent.mq import topology
-from tests.integration.worker.jobs import ONLY_SHELL, Jobs, gone
+from tests.integration.worker.jobs import ONLY_SHELL, Jobs, gone, wait_for_beats
 from tests.services.deployment import Deployment
 from tests.services.proxy import until
 from tests.services.wire import RabbitWire
@@ -78,9 +78,7 @@ def test_the_heartbeat_goes_on_while_draining(fresh_deployment: Deployment, jobs
     running = jobs.begin()
     agent.signal(signal.SIGTERM)
     wait_draining(fresh_deployment)
-    beat = "SELECT last_heartbeat AS at FROM worker"
-    began = fresh_deployment.one(beat)["at"]
-    until(lambda: (fresh_deployment.one(beat)["at"] - began).total_seconds() > 0.3, "a heartbeat")
+    wait_for_beats(fresh_deployment, 3)
     assert status(fresh_deployment) == "busy"
     jobs.release(running)
     assert agent.wait() == 0

@@ -2,48 +2,86 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from agent.presence.health_socket import ask
 from tests.integration.worker.jobs import ONLY_SHELL, Jobs
 from tests.services.agent_process import ROOT, AgentProcess
+from tests.services.availability import unavailable
 from tests.services.deployment import Deployment
 from tests.services.proxy import broker_proxy, until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
 
 
-def health(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "agent", "health", *words]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+class Container:
+    """A mount namespace of its own, as a container has: only its own agent answers there."""
+
+    def __init__(self) -> None:
+        if os.geteuid() != 0:
+            unavailable("root, to make a mount namespace", "run the tests as root")
+        self._keeper = subprocess.Popen(["unshare", "--mount", "sleep", "infinity"])
+        ours = os.readlink("/proc/self/ns/mnt")
+        until(lambda: os.readlink(f"/proc/{self._keeper.pid}/ns/mnt") != ours, "a namespace")
+        self.enter = ["nsenter", f"--mount=/proc/{self._keeper.pid}/ns/mnt", f"--wd={ROOT}", sys.executable]
+
+    def health(self, *words: str) -> tuple[int, str]:
+        command = [*self.enter, "-m", "agent", "health", *words]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+        return done.returncode, done.stderr
+
+    def close(self) -> None:
+        self._keeper.kill()
+        self._keeper.wait()
+
+
+@pytest.fixture
+def container() -> Iterator[Container]:
+    made = Container()
+    yield made
+    made.close()
+
+
+def launch(deployment: Deployment, command: list[str], **settings: str) -> AgentProcess:
+    """Start an agent by a command line of the test's own and wait until it is active."""
+    log = deployment.directory / "launched.log"
+    environment = deployment.environment | ONLY_SHELL | settings | {"ATTUNE_WORKER_NAME": "worker-1"}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env=environment, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+    agent = AgentProcess("worker-1", process, log)
+    deployment.agents.append(agent)
+    deployment.wait_active(agent)
+    return agent
 
 
 def test_an_agent_is_ready_while_the_broker_delivers_and_live_all_the_time(
-    fresh_deployment: Deployment, jobs: Jobs
+    fresh_deployment: Deployment, jobs: Jobs, container: Container
 ) -> None:
-    assert (health().returncode, health("--live").returncode) == (1, 1)
+    nobody = (1, "attune-agent: no agent runs in this container\n")
+    not_ready = (1, "attune-agent: the agent is not ready\n")
+    assert (container.health(), container.health("--live")) == (nobody, nobody)
     with broker_proxy(fresh_deployment.wire.url) as (proxy, url):
-        agent = fresh_deployment.start_agent(ATTUNE__MESSAGE_QUEUE__URL=url, **ONLY_SHELL)
-        assert (health().returncode, health("--live").returncode) == (0, 0)
+        agent = launch(fresh_deployment, [*container.enter, "-m", "agent"], ATTUNE__MESSAGE_QUEUE__URL=url)
+        assert (container.health(), container.health("--live")) == ((0, ""), (0, ""))
         proxy.refuse()
-        until(lambda: ask("ready", 5) is not None, "the loss of readiness")
-        assert ask("live", 5) is None
-        asked = health()
-        assert asked.returncode == 1
-        assert asked.stderr == "attune-agent: the agent is not ready\n"
+        until(lambda: container.health() == not_ready, "the loss of readiness")
+        assert container.health("--live") == (0, "")
         proxy.accept()
-        until(lambda: ask("ready", 5) is None, "readiness")
+        until(lambda: container.health() == (0, ""), "readiness")
         running = jobs.begin()
         agent.process.terminate()
-        until(lambda: ask("ready", 5) is not None, "the drain")
-        assert ask("live", 5) is None
+        until(lambda: container.health() == not_ready, "the drain")
+        assert container.health("--live") == (0, "")
         jobs.release(running)
         assert agent.wait() == 0
-    assert ask("live", 1) == "no agent runs in this container"
+    assert container.health("--live") == nobody
 
 
 def test_descriptors_threads_and_children_stay_as_many_as_they_were(fresh_deployment: Deployment, jobs: Jobs) -> None:
@@ -94,16 +132,7 @@ def test_a_thread_that_dies_of_a_bug_stops_the_service_which_says_so(
         f"{module}.{cls}.{method} = broken\n"
         "from agent.cli.main import agent; agent()"
     )
-    log = fresh_deployment.directory / "broken.log"
-    with log.open("wb") as output:
-        settings = fresh_deployment.environment | ONLY_SHELL
-        settings |= {"ATTUNE_WORKER_NAME": "worker-1", "ATTUNE__WORKER__SHUTDOWN_TIMEOUT": "9"}
-        process = subprocess.Popen(
-            [sys.executable, "-c", code], env=settings, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-        )
-    broken = AgentProcess("worker-1", process, log)
-    fresh_deployment.agents.append(broken)
-    fresh_deployment.wait_active(broken)
+    broken = launch(fresh_deployment, [sys.executable, "-c", code], ATTUNE__WORKER__SHUTDOWN_TIMEOUT="9")
     execution_id = fresh_deployment.start(jobs.QUICK)
     (jobs.traces / "break").touch()
     assert broken.wait() == 70

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from tests.integration.worker.jobs import ONLY_SHELL, Jobs
+from tests.integration.worker.jobs import ONLY_SHELL, Jobs, last_heartbeat, wait_for_beats
 from tests.services.deployment import Deployment
 from tests.services.proxy import until
 
@@ -15,23 +15,16 @@ pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
 FAST = {"ATTUNE__WORKER__HEARTBEAT_INTERVAL": "0.1", **ONLY_SHELL}
 
 
-def beats(deployment: Deployment, count: int = 2) -> None:
-    """Wait for so many further heartbeats."""
-    for _ in range(count):
-        before = deployment.one("SELECT last_heartbeat AS at FROM worker")["at"]
-        until(lambda at=before: deployment.one("SELECT last_heartbeat AS at FROM worker")["at"] > at, "a heartbeat")
-
-
 def status(deployment: Deployment) -> str:
     return str(deployment.one("SELECT status::text FROM worker")["status"])
 
 
 def test_heartbeats_come_at_the_interval(fresh_deployment: Deployment) -> None:
     fresh_deployment.start_agent(**FAST | {"ATTUNE__WORKER__HEARTBEAT_INTERVAL": "0.5"})
-    beats(fresh_deployment, 1)
-    first = fresh_deployment.one("SELECT last_heartbeat AS at FROM worker")["at"]
-    beats(fresh_deployment, 2)
-    second = fresh_deployment.one("SELECT last_heartbeat AS at FROM worker")["at"]
+    wait_for_beats(fresh_deployment, 1)
+    first = last_heartbeat(fresh_deployment)
+    wait_for_beats(fresh_deployment, 2)
+    second = last_heartbeat(fresh_deployment)
     assert 0.9 < (second - first).total_seconds() < 2
 
 
@@ -48,7 +41,7 @@ def test_a_heartbeat_never_touches_a_cordon(fresh_deployment: Deployment, jobs: 
         "UPDATE worker SET cordoned = true, cordon_reason = 'repair', cordoned_at = '2026-01-02', status = 'inactive'"
     )
     until(lambda: status(fresh_deployment) == "active", "the return to life")
-    beats(fresh_deployment)
+    wait_for_beats(fresh_deployment, 2)
     row = fresh_deployment.one("SELECT cordoned, cordon_reason, cordoned_at::date::text AS at FROM worker")
     assert row == {"cordoned": True, "cordon_reason": "repair", "at": "2026-01-02"}
     assert fresh_deployment.run(jobs.QUICK).status == "completed"  # what was dispatched before still runs
@@ -60,7 +53,7 @@ def test_a_draining_worker_is_never_made_active(fresh_deployment: Deployment, jo
     agent.signal(signal.SIGTERM)
     until(lambda: status(fresh_deployment) == "busy", "the drain")
     fresh_deployment.all("UPDATE worker SET status = 'inactive'")
-    beats(fresh_deployment, 3)
+    wait_for_beats(fresh_deployment, 3)
     assert status(fresh_deployment) == "inactive"
     jobs.release(running)
     assert agent.wait() == 0

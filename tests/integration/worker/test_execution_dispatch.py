@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from agent.mq import topology
+from tests.services.brokers import until
 from tests.services.deployment import Deployment, rfc3339
 
 pytestmark = [
@@ -201,7 +201,8 @@ def test_requests_to_cancel_what_does_not_run_are_acknowledged(deployment: Deplo
     deployment.publish(key, "ExecutionCancelRequested", payload, source="api-service")
     deployment.publish_raw(key, b"no json")
     deployment.publish(key, "ExecutionRequested", payload, source="api-service")
-    _until_empty(deployment, topology.cancel_queue(deployment.agent.worker_id).name)
+    queue = topology.cancel_queue(deployment.agent.worker_id).name
+    until(lambda: deployment.wire.depth(queue) == 0)
     settle(deployment)
 
 
@@ -234,10 +235,3 @@ def test_nothing_stays_in_the_queue_or_in_hand(deployment: Deployment, traced: t
         deployment.run(traced[0], worker=agent.worker_id)
     # What was delivered and not acknowledged would be back now.
     assert [deployment.wire.depth(queue) for queue in topology.owned_queues(agent.worker_id)] == [0, 0, 0]
-
-
-def _until_empty(deployment: Deployment, queue: str) -> None:
-    deadline = time.monotonic() + 10
-    while deployment.wire.depth(queue):
-        assert time.monotonic() < deadline, f"{queue} is not emptied"
-        time.sleep(0.01)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import itertools
 import os
 import stat
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.services.brokers import until
 from tests.services.deployment import Deployment
 
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
@@ -40,14 +39,6 @@ def versions(deployment: Deployment, execution_id: int) -> dict[str, dict[str, A
 def live(deployment: Deployment, execution_id: int, stream: str = "stdout") -> Path:
     """The file that followers of a running execution read."""
     return deployment.artifacts / f"execution_{execution_id}" / f"{stream}.log"
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait until ``condition`` holds."""
-    deadline = time.monotonic() + 15
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 # --- rows ---

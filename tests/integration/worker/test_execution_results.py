@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.services.agent_process import AgentProcess
+from tests.services.brokers import until
 from tests.services.deployment import Deployment, Execution
 
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
+
 
 def result_of(done: Execution) -> dict[str, Any]:
     """The result without what differs each time; its type is checked here."""
@@ -294,10 +295,3 @@ def test_output_without_end_is_read_on_and_counted(deployment: Deployment, small
     deployment.add_action("results.flood", "head -c 3000000 /dev/zero; exit 1\n")
     result = deployment.run("results.flood", worker=small.worker_id).result
     assert result["stdout_bytes_truncated"] == 3000000 - 272
-
-
-def until(condition: Any, timeout: float = 10.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)

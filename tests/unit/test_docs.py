@@ -1,0 +1,131 @@
+"""The texts name files, commands and settings that exist, and forget none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from agent.cli import operator
+from agent.cli.commands import COMMANDS
+from agent.cli.main import AGENT_HELP, WORKER_HELP
+from agent.configuration.fields import fields
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+COMMANDS_PAGE = DOCS / "reference" / "commands.md"
+
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+
+def pages() -> list[Path]:
+    """Every text that we wrote; not what lies in directories that tools make."""
+    own = ("docs", "build", "deploy", "docker", "packs", "tests")
+    return sorted([*ROOT.glob("*.md"), *(page for folder in own for page in (ROOT / folder).rglob("*.md"))])
+
+
+def prose(page: Path) -> str:
+    """A page without its code."""
+    return _FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+def anchors(page: Path) -> set[str]:
+    """The names under which a page's headings can be linked to."""
+    found = set()
+    for heading in _HEADING.findall(prose(page)):
+        plain = re.sub(r"[^\w\- ]", "", heading.strip().lower())
+        found.add(plain.replace(" ", "-"))
+    return found
+
+
+def links(page: Path) -> Iterator[str]:
+    """The relative links of a page."""
+    return (target for target in _LINK.findall(prose(page)) if "://" not in target)
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in links(page):
+        path, _, anchor = target.partition("#")
+        found = (page.parent / path) if path else page
+        assert found.exists(), f"{target} does not exist"
+        if anchor:
+            assert anchor in anchors(found), f"{target}: no such heading"
+
+
+def test_every_page_can_be_reached_from_the_list_of_pages() -> None:
+    listed = {(DOCS / link.partition("#")[0]).resolve() for link in links(DOCS / "README.md")}
+    assert listed >= set(DOCS.rglob("*.md")) - {DOCS / "README.md"}
+
+
+def test_the_first_screen_names_the_two_commands() -> None:
+    screen = "\n".join((ROOT / "README.md").read_text(encoding="utf-8").splitlines()[:40])
+    assert "make demo" in screen
+    assert "make test" in screen
+
+
+def test_every_target_that_a_text_names_exists() -> None:
+    makefiles = (ROOT / "Makefile").read_text(encoding="utf-8") + (ROOT / "build/build.mk").read_text(encoding="utf-8")
+    for page in pages():
+        for target in re.findall(
+            r"(?:^|`)make ([a-z]++(?:-[a-z]++)*+)(?!-)", page.read_text(encoding="utf-8"), re.MULTILINE
+        ):
+            assert re.search(rf"^{target}:", makefiles, re.MULTILINE), f"{page.name}: make {target}"
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))], ids=lambda page: page.name)
+def test_every_piece_of_yaml_can_be_read(page: Path) -> None:
+    for indent, language, text in _FENCE.findall(page.read_text(encoding="utf-8")):
+        if language in ("yaml", "json"):
+            yaml.safe_load("\n".join(line.removeprefix(indent) for line in text.splitlines()))
+
+
+def test_every_setting_that_a_text_names_exists() -> None:
+    known = fields()
+    sections = {key.partition(".")[0] for key in known if "." in key}
+    variables = {field.variable for field in known.values()}
+    for page in (ROOT / "README.md", *DOCS.rglob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        for key in re.findall(r"`((?:[a-z_]+\.)+[a-z_]+)`", text):
+            if key.partition(".")[0] in sections and not key.startswith("artifacts/"):
+                assert key in known or key.startswith("worker.capabilities"), f"{page.name}: {key}"
+        for variable in re.findall(r"\bATTUNE__[A-Z_]*[A-Z]\b", text):
+            whole = variable in variables or any(variable.startswith(f"{prefix}__") for prefix in variables)
+            assert whole, f"{page.name}: {variable}"
+
+
+def test_every_operators_command_is_described() -> None:
+    page = COMMANDS_PAGE.read_text(encoding="utf-8")
+    for name, command in _commands(operator.attune):
+        parts = name.split()
+        assert f"### attune {parts[0]}" in page, name
+        if len(parts) == 2:
+            assert re.search(rf"(?:### attune {name}\b|`{parts[1]}\b)", page), name
+        for option in command.params:
+            if isinstance(option, click.Option) and not option.hidden:
+                assert any(flag in page for flag in option.opts), f"{name}: {option.opts}"
+
+
+def _commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from _commands(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
+
+
+def test_every_word_and_option_of_the_agent_is_described() -> None:
+    page = COMMANDS_PAGE.read_text(encoding="utf-8")
+    for name in COMMANDS:
+        assert f"### attune-agent {name}" in page
+    for option in re.findall(r"--[a-z-]+", AGENT_HELP + WORKER_HELP):
+        assert option in page, option

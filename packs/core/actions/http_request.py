@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Sends one HTTP request and prints the answer as JSON; needs nothing but Python 3.8 and its standard library."""
 
-import http.client
 import contextlib
+import http.client
 import json
 import ssl
 import sys

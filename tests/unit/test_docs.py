@@ -73,10 +73,9 @@ def test_the_first_screen_names_the_two_commands() -> None:
 def test_every_target_that_a_text_names_exists() -> None:
     makefiles = (ROOT / "Makefile").read_text(encoding="utf-8") + (ROOT / "build/build.mk").read_text(encoding="utf-8")
     for page in pages():
-        for target in re.findall(
-            r"(?:^|`)make ([a-z]++(?:-[a-z]++)*+)(?!-)", page.read_text(encoding="utf-8"), re.MULTILINE
-        ):
-            assert re.search(rf"^{target}:", makefiles, re.MULTILINE), f"{page.name}: make {target}"
+        for target in re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE):
+            # `docker-build-…` stands for several
+            assert target.endswith("-") or re.search(rf"^{target}:", makefiles, re.MULTILINE), f"{page.name}: {target}"
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))], ids=lambda page: page.name)

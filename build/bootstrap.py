@@ -10,3 +10,5 @@ import pyimod02_importers
 
 pyimod02_importers.install()
 sys.frozen = True
+# Nearly everything is in our archive: look there first, and only then in the directory of extension modules.
+sys.path.sort(key=lambda entry: entry != sys._MEIPASS)

@@ -43,6 +43,7 @@ static void compress(struct blake2b *state, const uint8_t block[128], bool last)
     memcpy(v + 8, IV, sizeof IV);
     v[12] ^= state->count;
     if (last) v[14] = ~v[14];
+#pragma GCC unroll 12 /* then the compiler knows every index, and takes two thirds of the time */
     for (int round = 0; round < 12; round++) {
         const uint8_t *s = SIGMA[round % 10];
         mix(v, 0, 4, 8, 12, m[s[0]], m[s[1]]);

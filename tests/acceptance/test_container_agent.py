@@ -67,6 +67,15 @@ def test_the_agent_is_one_process_and_reaps_orphans(site: Site, worker: Worker) 
         assert stop(made) == 0
 
 
+def test_an_idle_agent_is_small(site: Site, worker: Worker) -> None:
+    with container(site, worker) as made:
+        wait_until_ready(site, worker, made)
+        status = made.exec_run(["cat", "/proc/1/status"]).output.decode()
+        resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
+        print(f"resident: {resident / 1024:.1f} MB")
+        assert resident <= 60 * 1024
+
+
 def test_a_job_that_forks_twice_leaves_nothing_behind(site: Site, worker: Worker) -> None:
     with container(site, worker) as made:
         wait_until_ready(site, worker, made)

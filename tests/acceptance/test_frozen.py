@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from PyInstaller.archive.readers import CArchiveReader
 
+from tests.services.frozen import ROOT
 from tests.services.room import Room
 
 LIMIT = 16_000_000
@@ -123,6 +124,14 @@ def test_the_version_and_health_take_milliseconds_and_python_starts_fast(agent_f
     assert middle["version"] < middle["python"]
     assert middle["health"] < middle["python"]
     assert middle["start"] < 6 * middle["python"]  # with what `--help` imports; tests/bench measures the bare start
+
+
+@pytest.mark.skipif("ATTUNE_TEST_AGENT" in os.environ, reason="somebody else built the agent that is tested")
+def test_two_builds_are_equal_byte_for_byte(agent_file: Path, tmp_path: Path) -> None:
+    python = ROOT / "var" / "build" / "venv" / "bin" / "python"
+    for step in (["freeze.py", tmp_path / "tree"], ["pack.py", tmp_path / "tree", tmp_path / "attune-agent"]):
+        subprocess.run([python, ROOT / "build" / step[0], *step[1:]], check=True, capture_output=True)
+    assert (tmp_path / "attune-agent").read_bytes() == agent_file.read_bytes()
 
 
 def test_installing_and_starting_are_within_their_budgets(agent_file: Path, tmp_path: Path) -> None:

@@ -147,7 +147,8 @@ class ActionRunner:
             return _not_started(stop.cause)
         for kind, cause in _FAILURES:
             if isinstance(error, kind):
-                return early_failure(cause, str(error), masker)
+                remedy = f" ({error.hint})" if isinstance(error, AgentError) and error.hint else ""
+                return early_failure(cause, f"{error}{remedy}", masker)
         trace = masker.mask_text("".join(traceback.format_exception(error)))
         log.error("execution %d failed for a reason of the agent's own: %s", execution_id, trace)
         return early_failure("invalid", f"internal error of the agent: {type(error).__name__}: {error}", masker)

@@ -144,6 +144,7 @@ def test_parameters_beyond_the_limit_are_refused(deployment: Deployment, strict:
     assert (done.status, done.result["cause"]) == ("failed", "invalid")
     assert done.result["error"] == (
         "Failed to prepare execution context: the parameters take 101 bytes as json, more than the 100 that are allowed"
+        " (pass large data by file or artifact, or raise worker.max_parameter_bytes)"
     )
 
 

@@ -11,6 +11,7 @@ from tests.services.proxy import until
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
 
 
+@pytest.mark.parametrize("fresh_deployment", ["rabbitmq", "database"], indirect=True)
 def test_what_ran_when_the_agent_was_killed_is_abandoned_by_its_next_life(
     fresh_deployment: Deployment, jobs: Jobs
 ) -> None:
@@ -87,6 +88,7 @@ def test_a_verdict_that_was_written_while_the_job_ran_stands(fresh_deployment: D
     assert (fresh_deployment.execution(running).status, fresh_deployment.execution(running).result) == ("abandoned", {})
 
 
+@pytest.mark.parametrize("fresh_deployment", ["rabbitmq", "database"], indirect=True)
 def test_dispatches_that_wait_in_the_queue_survive_a_crash(fresh_deployment: Deployment, jobs: Jobs) -> None:
     fresh_deployment.start_agent(ATTUNE__WORKER__MAX_CONCURRENT_TASKS="1", **ONLY_SHELL)
     lost = jobs.begin()

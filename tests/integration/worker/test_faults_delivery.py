@@ -12,6 +12,12 @@ from tests.services.proxy import broker_proxy, until
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Have both brokers deliver."""
+    if "deployment" in metafunc.fixturenames:
+        metafunc.parametrize("deployment", ["rabbitmq", "database"], indirect=True, scope="module")
+
+
 def settled(deployment: Deployment, jobs: Jobs) -> None:
     """Wait until the dispatches sent so far have been dealt with: the queue keeps their order."""
     deployment.run(jobs.QUICK)

@@ -13,7 +13,6 @@ from agent.mq import topology
 from tests.integration.worker.jobs import ONLY_SHELL, Jobs, gone, wait_for_beats
 from tests.services.deployment import Deployment
 from tests.services.proxy import until
-from tests.services.wire import RabbitWire
 
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
 
@@ -134,6 +133,7 @@ def test_a_second_signal_skips_the_wait(fresh_deployment: Deployment, jobs: Jobs
     assert status(fresh_deployment) == "inactive"
 
 
+@pytest.mark.parametrize("fresh_deployment", ["rabbitmq", "database"], indirect=True)
 def test_unclaimed_dispatches_wait_in_the_queue_for_the_next_start(fresh_deployment: Deployment, jobs: Jobs) -> None:
     agent = fresh_deployment.start_agent(ATTUNE__WORKER__MAX_CONCURRENT_TASKS="1", **ONLY_SHELL)
     queue = topology.executions_queue(agent.worker_id).name
@@ -171,6 +171,7 @@ class TestEphemeral:
         **ONLY_SHELL,
     }
 
+    @pytest.mark.parametrize("fresh_deployment", ["rabbitmq", "database"], indirect=True)
     def test_unstarted_work_is_handed_back_and_the_queues_go(self, fresh_deployment: Deployment, jobs: Jobs) -> None:
         deployment = fresh_deployment
         other = deployment.start_agent("other", **ONLY_SHELL)
@@ -195,11 +196,8 @@ class TestEphemeral:
                 "enforcement_id": None,
                 "config": {"n": number},
             }
-        assert isinstance(deployment.wire, RabbitWire)
-        for queue in topology.owned_queues(leaving.worker_id):
-            assert not _exists(deployment.wire, queue)
-        for queue in topology.owned_queues(other.worker_id):
-            assert _exists(deployment.wire, queue)
+        for worker, queues in ((leaving, 0), (other, 3)):
+            assert sum(_exists(deployment, queue) for queue in topology.owned_queues(worker.worker_id)) == queues
         assert status(deployment) == "inactive"
 
     def test_what_is_scheduled_while_it_drains_is_handed_back_too(
@@ -240,9 +238,11 @@ class TestEphemeral:
         assert fresh_deployment.wire.depth(queue) == 4
 
 
-def _exists(wire: RabbitWire, queue: str) -> bool:
+def _exists(deployment: Deployment, queue: str) -> bool:
+    if deployment.wire.kind == "database":
+        return bool(deployment.all("SELECT 1 FROM mq_queue WHERE name = %s", [queue]))
     try:
-        wire.depth(queue)
+        deployment.wire.depth(queue)
     except pika.exceptions.ChannelClosedByBroker:
         return False
     return True

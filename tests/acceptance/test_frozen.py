@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -105,42 +102,9 @@ def test_the_boot_loader_neither_starts_itself_again_nor_sets_a_library_path(tre
     assert seen == environment  # the environment of the first exec: there was no second one
 
 
-def test_the_version_and_health_take_milliseconds_and_python_starts_fast(agent_file: Path, tmp_path: Path) -> None:
-    subprocess.run([agent_file, "install", tmp_path], check=True, capture_output=True)
-    program = str(tmp_path / "attune-agent")
-    commands = {
-        "python": [os.path.realpath(sys.executable), "-I", "-c", "pass"],
-        "version": [program, "--version"],
-        "health": [program, "health"],
-        "start": [program, "-V", "--help"],
-    }
-    took: dict[str, list[float]] = {name: [] for name in commands}
-    for _ in range(15):
-        for name, command in commands.items():
-            before = time.perf_counter()
-            subprocess.run(command, capture_output=True, check=False)
-            took[name].append(time.perf_counter() - before)
-    middle = {name: statistics.median(values) for name, values in took.items()}
-    assert middle["version"] < middle["python"]
-    assert middle["health"] < middle["python"]
-    assert middle["start"] < 6 * middle["python"]  # with what `--help` imports; tests/bench measures the bare start
-
-
 @pytest.mark.skipif("ATTUNE_TEST_AGENT" in os.environ, reason="somebody else built the agent that is tested")
 def test_two_builds_are_equal_byte_for_byte(agent_file: Path, tmp_path: Path) -> None:
     python = ROOT / "var" / "build" / "venv" / "bin" / "python"
     for step in (["freeze.py", tmp_path / "tree"], ["pack.py", tmp_path / "tree", tmp_path / "attune-agent"]):
         subprocess.run([python, ROOT / "build" / step[0], *step[1:]], check=True, capture_output=True)
     assert (tmp_path / "attune-agent").read_bytes() == agent_file.read_bytes()
-
-
-def test_installing_and_starting_are_within_their_budgets(agent_file: Path, tmp_path: Path) -> None:
-    def seconds(*words: str) -> float:
-        before = time.perf_counter()
-        subprocess.run([str(word) for word in words], check=True, capture_output=True)
-        return time.perf_counter() - before
-
-    first = seconds(str(agent_file), "install", str(tmp_path))
-    current = min(seconds(str(agent_file), "install", str(tmp_path)) for _ in range(5))
-    assert first < 5  # 1 s on an idle machine
-    assert current < 1  # 0.2 s on an idle machine

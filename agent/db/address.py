@@ -128,7 +128,11 @@ def _authorities(given: dict[str, Any]) -> dict[str, str]:
     # Not Path.expanduser: that one raises where the UID has no home.
     if not mode.startswith("verify-") or named or Path(os.path.expanduser("~/.postgresql/root.crt")).is_file():
         return {}
-    return next(({"sslrootcert": path} for path in _TRUSTED if Path(path).is_file()), {})
+    found = next((path for path in _TRUSTED if Path(path).is_file()), None)
+    if found is not None:
+        return {"sslrootcert": found}
+    # OpenSSL's own default, which SSL_CERT_FILE names; libpq takes it for host names that are verified, too, only.
+    return {"sslrootcert": "system"} if mode == "verify-full" else {}
 
 
 def _default(keyword: str) -> str | None:

@@ -79,6 +79,7 @@ class WorkerService:
         """Register, declare, reconcile, beat, consume, and only then become active (E15)."""
         worker = self._loaded.settings.worker
         self._threads.start("reaper", self._reaper.run)
+        self._threads.start("health", self._health.run)
         base = self._base = lay_foundation(self._loaded, agent_mode=self._mode is StartupMode.AGENT)
         seating = base.seat.take(patience=worker.shutdown_timeout, giving_up=self._signals.stop)
         base.broker.declare(topology.worker_queues(seating.worker_id))
@@ -98,7 +99,6 @@ class WorkerService:
         parts.slots.start(self._threads)
         for name, consumer in parts.consumers.items():
             self._threads.start(f"consumer-{name}", consumer.run)
-        self._threads.start("health", self._health.run)
         if not self._subscribed(parts):
             return
         base.seat.set_status("active")
@@ -138,6 +138,8 @@ class WorkerService:
         started = time.monotonic()
         base, parts = self._base, self._parts
         if base is None:
+            self._health.stop()
+            self._reaper.stop()
             return
         try:
             if parts is not None and self._begun:

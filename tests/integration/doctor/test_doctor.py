@@ -56,8 +56,10 @@ def test_a_permission_that_is_missing_is_named(database_url: str, tmp_path: Path
         connection.execute("DROP ROLE IF EXISTS doctor_test")
         connection.execute("CREATE ROLE doctor_test LOGIN PASSWORD 'x'")
         connection.execute(f"GRANT USAGE ON SCHEMA {schema} TO doctor_test")
-        connection.execute(f"GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA {schema} TO doctor_test")
+        connection.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO doctor_test")
+        connection.execute(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO doctor_test")
         connection.execute(f"REVOKE UPDATE ON {schema}.execution FROM doctor_test")
+        connection.execute(f"REVOKE USAGE ON {schema}.worker_id_seq FROM doctor_test")
         try:
             parts = urlsplit(database_url)
             place = parts.netloc.rpartition("@")[2]
@@ -66,7 +68,7 @@ def test_a_permission_that_is_missing_is_named(database_url: str, tmp_path: Path
         finally:
             connection.execute("DROP OWNED BY doctor_test")
             connection.execute("DROP ROLE doctor_test")
-    assert found["database permissions"]["detail"] == "missing: execution (UPDATE)"
+    assert found["database permissions"]["detail"] == "missing: execution (UPDATE), worker_id_seq (USAGE)"
 
 
 @pytest.mark.rabbitmq

@@ -278,6 +278,10 @@ class Ledger:
 
     def _store_one_by_one(self) -> None:
         """One report that the server refuses must not hold up the others, nor its own execution."""
+        try:
+            self._resolve_uncertain()  # some may have been written before another one was refused
+        except DatabaseError:
+            return
         for report in list(self._reports):
             try:
                 _, finished = self._store.exchange([], [report])

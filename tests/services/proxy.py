@@ -38,7 +38,7 @@ class Proxy:
         self._severed: list[socket.socket] = []
         self._limit: int | None = None
         self._refusing = False
-        self._faults: list[tuple[bytes, Fault]] = []
+        self._faults: list[tuple[bytes, bytes, Fault]] = []
         self._closing = False
         self.accepted = 0
         self._threads = ThreadGroup()
@@ -87,13 +87,14 @@ class Proxy:
         """How many connections are forwarded now."""
         return len(self._pairs)
 
-    def inject(self, marker: bytes, fault: Fault) -> None:
+    def inject(self, marker: bytes, fault: Fault, *, after: bytes = b"") -> None:
         """Break the first connection on which the client sends ``marker``, before or after the server has acted.
 
-        With ``lose answer`` the server (PostgreSQL) gets the request and commits; its answer never arrives.
+        With ``lose answer`` the server (PostgreSQL) gets the request and commits; its answer never arrives. Only a
+        connection counts on which the client has sent ``after`` before.
         """
         with self._lock:
-            self._faults.append((marker, fault))
+            self._faults.append((marker, after, fault))
 
     def wait_for_faults(self) -> None:
         """Wait until everything that was injected has happened."""
@@ -140,9 +141,10 @@ class Proxy:
         self._threads.start("proxy-answers", lambda: self._answers(client, server))
 
     def _requests(self, client: socket.socket, server: socket.socket) -> None:
+        passed: set[bytes] = set()
         with contextlib.suppress(OSError):
             while data := client.recv(_CHUNK):
-                fault = self._due(data)
+                fault = self._due(data, passed)
                 if fault == "lose answer":
                     _shut(client)  # first, so that nothing of the answer gets through
                     server.sendall(data)
@@ -168,9 +170,11 @@ class Proxy:
                     break
         self._end(client, server)
 
-    def _due(self, data: bytes) -> Fault | None:
+    def _due(self, data: bytes, passed: set[bytes]) -> Fault | None:
+        """Return the fault that is due; ``passed`` are the markers that this connection has left behind."""
         with self._lock:
-            return next((fault for marker, fault in self._faults if marker in data), None)
+            passed.update(after for _, after, _ in self._faults if after in data)
+            return next((fault for marker, after, fault in self._faults if marker in data and after in passed), None)
 
     def _happened(self) -> None:
         with self._lock:

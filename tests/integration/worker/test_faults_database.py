@@ -113,7 +113,7 @@ def test_logs_are_complete_although_the_transaction_that_filed_them_was_lost_on_
     fresh_deployment: Deployment, jobs: Jobs, network: Proxy, fault: Fault
 ) -> None:
     fresh_deployment.add_action("job.loud", "#!/bin/sh\necho out\necho err >&2\n")
-    network.inject(COMMIT, fault)
+    network.inject(COMMIT, fault, after=FINISH)
     lost = fresh_deployment.start("job.loud")
     network.wait_for_faults()
     others = [fresh_deployment.run("job.loud").id for _ in range(2)]
@@ -191,7 +191,9 @@ def test_a_worker_that_lost_its_seat_drains_and_leaves_its_successor_alone(
     network.refuse()
     first.wait_for_log("no heartbeat")
     second = fresh_deployment.start_agent(
-        ATTUNE__DATABASE__URL=fresh_deployment.database_url, ATTUNE__WORKER__HOST="second"
+        ATTUNE__DATABASE__URL=fresh_deployment.database_url,
+        ATTUNE__WORKER__HOST="second",
+        ATTUNE__WORKER__HEARTBEAT_INTERVAL="40",  # none that would repair what the first one breaks
     )
     assert fresh_deployment.execution(running).status == "abandoned"
     network.accept()
@@ -209,7 +211,7 @@ def test_a_result_waits_while_the_database_has_trouble_of_its_own(
     fresh_deployment: Deployment, jobs: Jobs, code: str
 ) -> None:
     fresh_deployment.start_agent(**ONLY_SHELL)
-    refuse(fresh_deployment, code, "true")
+    refuse(fresh_deployment, code, "NEW.status = 'completed'")
     execution_id = jobs.begin(jobs.QUICK)
     until(lambda: spooled(fresh_deployment), "keeping the result on disk")
     assert fresh_deployment.execution(execution_id).status == "running"

@@ -11,12 +11,14 @@ needs() {
 rabbitmq-server:/usr/sbin/rabbitmq-server rabbitmq-server
 postgres:/usr/lib/postgresql/*/bin/postgres postgresql
 ruby ruby
+bundle ruby-bundler
 go golang-go
 Rscript r-base-core
 node:nodejs nodejs
 npm npm
 javac default-jdk-headless
 perl perl
+cpanm cpanminus
 gcc gcc
 /usr/sbin/dockerd docker.io
 docker-compose docker-compose

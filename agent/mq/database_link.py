@@ -6,6 +6,7 @@ import select
 import socket
 import threading
 import time
+from abc import ABC, abstractmethod
 from contextlib import closing, suppress
 
 import psycopg
@@ -16,7 +17,7 @@ from agent.errors import BrokerError, DatabaseError
 from agent.mq.reconnection import Reconnection
 
 
-class DatabaseLink:
+class DatabaseLink(ABC):
     """Connects, calls ``_enter``, then ``_work`` again and again; and all of it again after each loss.
 
     Between two calls of ``_work`` the thread sleeps until something arrives from the server, another thread wakes it or
@@ -87,9 +88,9 @@ class DatabaseLink:
     def _enter(self, connection: Connection) -> None:
         """Set up a new connection."""
 
+    @abstractmethod
     def _work(self, connection: Connection) -> float:
         """Do what there is to do; return how many seconds to sleep when nothing happens, 0 to be called again."""
-        raise NotImplementedError
 
     def _finish(self, connection: Connection) -> None:
         """Send what must not be lost before closing."""

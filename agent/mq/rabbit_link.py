@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 CLOSE_SECONDS = 5.0
 
 
-class Link:
+class Link(ABC):
     """Connects, declares the common exchanges, opens a channel and hands it to ``_prepare``; and again after each loss.
 
     Every way to lose it (socket, broker, channel closed by the broker, consumer cancelled) takes the same path: the
@@ -82,9 +83,9 @@ class Link:
 
     # What a subclass adds.
 
+    @abstractmethod
     def _prepare(self, channel: Any) -> None:
         """Set up a new channel and call ``_report_up`` when it is ready."""
-        raise NotImplementedError
 
     def _drop(self) -> None:
         """Forget what belonged to the channel that was lost."""

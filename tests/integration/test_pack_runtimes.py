@@ -16,6 +16,7 @@ import pytest
 from agent.packs.parser import read_pack
 from agent.runtimes.execution_config import ExecutionConfig
 from tests.packs import SHIPPED
+from tests.services.availability import unavailable
 
 RUNTIMES = {runtime.ref: runtime for runtime in read_pack(SHIPPED / "core").runtimes}
 CONFIGS = {ref: ExecutionConfig.from_json(runtime.execution_config) for ref, runtime in RUNTIMES.items()}
@@ -151,7 +152,7 @@ def test_an_installation_that_fails_or_has_no_installer_says_so(ref: str, tmp_pa
 
 def _install(ref: str, manifest: tuple[str, str], tmp_path: Path, *, required: bool) -> Any:
     if required and shutil.which(NEEDS[ref]) is None:
-        pytest.skip(f"{NEEDS[ref]} is not installed")  # an installer is no service: the suite doesn't promise it
+        unavailable(NEEDS[ref], "install it")
     pack, env = places(tmp_path)
     (pack / manifest[0]).write_text(manifest[1])
     config = CONFIGS[ref]

@@ -163,7 +163,7 @@ SELECT e.id, coalesce(e.action, a.id), e.action_ref, e.status::text
 SELECT e.id, coalesce(e.action, a.id), e.action_ref, e.status::text, e.result, e.updated
   FROM execution e
   LEFT JOIN action a ON a.ref = e.action_ref
- WHERE e.worker = %(worker)s AND e.started_at IS NOT NULL AND e.updated >= %(since)s
+ WHERE e.worker = %(worker)s AND (e.started_at IS NOT NULL OR e.result ? 'cause') AND e.updated >= %(since)s
    AND e.status IN ('completed', 'failed', 'cancelled', 'timeout', 'abandoned')
    AND NOT coalesce(e.result ?| ARRAY['abandoned_by', 'corrected_by', 'failed_by'], false)
  ORDER BY e.updated, e.id;

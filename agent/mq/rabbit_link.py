@@ -179,5 +179,9 @@ class Link(ABC):
 
     def _close_connection(self) -> None:
         connection = self._connection
-        if connection is not None and not connection.is_closing and not connection.is_closed:
+        if connection is None or connection.is_closing or connection.is_closed:
+            return
+        if connection.is_open:
             connection.close()
+        else:
+            self._loop.stop()  # pika fails when it is told to close in the middle of the handshake

@@ -1,6 +1,7 @@
 -- name: find_worker
 -- The row of this name, whatever its role: names are unique across roles.
-SELECT id, worker_role::text, status::text, host, last_heartbeat
+SELECT id, worker_role::text, status::text, host, last_heartbeat,
+       coalesce((meta ->> 'attune_drained')::timestamptz = last_heartbeat, false)
   FROM worker
  WHERE name = %(name)s;
 
@@ -38,6 +39,13 @@ SELECT pg_terminate_backend(%(pid)s);
 
 -- name: set_status
 UPDATE worker SET status = %(status)s::worker_status_enum, last_heartbeat = now(), updated = now() WHERE id = %(id)s;
+
+-- name: set_drained
+-- The last write of a life that has reported everything: the next one has nothing to repeat. A heartbeat outdates it.
+UPDATE worker
+   SET status = 'inactive', last_heartbeat = now(), updated = now(),
+       meta = coalesce(meta, '{}') || jsonb_build_object('attune_drained', now())
+ WHERE id = %(id)s;
 
 -- name: set_capabilities
 UPDATE worker SET capabilities = %(capabilities)s::jsonb, updated = now() WHERE id = %(id)s;

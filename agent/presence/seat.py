@@ -38,7 +38,8 @@ _Session = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Seating:
-    """A worker's row as it was found: ``previous_heartbeat`` is that of its earlier life."""
+    """A worker's row as it was found: ``previous_heartbeat`` is that of an earlier life that may
+    have left something unreported, None after one that ended in order."""
 
     worker_id: int
     previous_heartbeat: datetime | None
@@ -92,7 +93,7 @@ class Seat:
         values = {"id": row_id, "host": self._identity.host, "port": self._identity.port}
         self._execute("refresh_worker", values | {"capabilities": json.dumps(self._identity.capabilities)})
         self._worker_id = row_id
-        return Seating(row_id, found[4] if found else None)
+        return Seating(row_id, found[4] if found and not found[5] else None)
 
     def beat(self, *, restore_active: Callable[[], bool]) -> bool:
         """Write a heartbeat; take the lock back when its session was lost. False when another process has it now.
@@ -111,6 +112,10 @@ class Seat:
     def set_status(self, status: str) -> bool:
         """Write the status and a heartbeat, unless another process has the seat: False. Raises DatabaseError."""
         return self._write("set_status", {"id": self.worker_id, "status": status})
+
+    def set_drained(self) -> bool:
+        """Write ``inactive`` and that nothing is left to be reported, as ``set_status``. Raises DatabaseError."""
+        return self._write("set_drained", {"id": self.worker_id})
 
     def set_capabilities(self, capabilities: Mapping[str, Any]) -> bool:
         """Replace what the worker advertises, unless another process has the seat: False. Raises DatabaseError."""

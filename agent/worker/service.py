@@ -176,12 +176,14 @@ class WorkerService:
         if parts.running.stop_all(Ending.SHUTDOWN):
             parts.running.wait_empty(_KILL_RESERVE + 1.0)
         parts.slots.stop()
-        if not (parts.ledger.settled(_REPORT_RESERVE) and parts.publisher.flush(_REPORT_RESERVE)):
+        reported = parts.ledger.settled(_REPORT_RESERVE) and parts.publisher.flush(_REPORT_RESERVE)
+        if not reported:
             log.warning("not everything could be reported: the next start under this name goes on with it")
             self.exit_code = self.exit_code or Interrupted.exit_code
         parts.spool.note_unannounced(parts.publisher.oldest)
         parts.handback.delete_queues()
-        self._set_status(base, "inactive")
+        parts.heartbeat.stop()  # a beat after the last write would outdate it
+        self._set_status(base, "inactive", drained=reported)
 
     def _close(self, parts: Parts) -> None:
         parts.heartbeat.stop()
@@ -191,13 +193,16 @@ class WorkerService:
         parts.publisher.close()
         parts.handback.close()
 
-    def _set_status(self, base: Foundation, status: str) -> None:
+    def _set_status(self, base: Foundation, status: str, *, drained: bool = False) -> None:
         """Write the status; a database that does not answer must not hold up the drain."""
         written = threading.Event()
 
         def write() -> None:
             try:
-                base.seat.set_status(status)
+                if drained:
+                    base.seat.set_drained()
+                else:
+                    base.seat.set_status(status)
             except DatabaseError as error:
                 log.warning("can't set this worker's status to %s: %s", status, error)
             finally:

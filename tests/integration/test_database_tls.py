@@ -13,6 +13,7 @@ from agent.db.pool import Database
 from agent.errors import DatabaseUnavailable
 from agent.settings import DatabaseSettings
 from tests.services.postgres_tls import PASSWORD, TlsServer, tls_server
+from tests.services.users import as_user
 
 __all__ = ["tls_server"]
 pytestmark = pytest.mark.postgres
@@ -86,10 +87,7 @@ def test_a_wrong_password_is_unavailability_and_is_not_repeated(tls_server: TlsS
 def test_a_uid_without_a_name_or_a_home_connects_as_postgres(tls_server: TlsServer) -> None:
     url = tls_server.url("sslmode=verify-full", user="")
     done = subprocess.run(
-        [sys.executable, "-c", CONNECT, url, str(tls_server.authority)],
-        user=UNNAMED_UID,
-        group=UNNAMED_UID,
-        extra_groups=[],
+        as_user(UNNAMED_UID, [sys.executable, "-c", CONNECT, url, str(tls_server.authority)]),
         env={"PGPASSWORD": PASSWORD, "PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,

@@ -28,6 +28,7 @@ from tests.integration.environment_site import (
     quick_config,
     run_in,
 )
+from tests.services.users import as_user
 
 MODULE = ("-m", "tests.children.ensure_environment")
 
@@ -282,14 +283,14 @@ def test_a_volume_that_can_not_be_written_is_named_with_the_setting(site: Site) 
 
 def ensure_in_another_process(site: Site, config: object, *, user: int | None = None, **env: str) -> str:
     """Run the small program that prepares an environment, as another user if asked to."""
+    command = [PYTHON, *MODULE, str(site.envs), str(site.packs), "env_plain", json.dumps(config), PYTHON]
     done = subprocess.run(
-        [PYTHON, *MODULE, site.envs, site.packs, "env_plain", json.dumps(config), PYTHON],
+        command if user is None else as_user(user, command),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
         timeout=120,
-        user=user,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), **env},
     )
     assert done.returncode == 0, done.stderr

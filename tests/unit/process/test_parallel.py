@@ -78,11 +78,13 @@ def test_the_environment_is_the_one_that_was_given() -> None:
 
 
 def test_nothing_is_left_open_and_no_child_uncollected(tmp_path: Path) -> None:
-    def state() -> tuple[int, bool]:
-        return len(os.listdir("/proc/self/fd")), bool(CHILDREN._pids)
+    def state() -> tuple[int, bool, set[str]]:
+        # Other tests may have left orphans, which are ours since one of them has made this process a subreaper.
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+        return len(os.listdir("/proc/self/fd")), bool(CHILDREN._pids), set(children)
 
     before = state()
     run_commands([sh("exit 0"), ["/no/such"], sh("sleep 600"), sh("sleep 600 & exit 1")], timeout=0.1)
-    assert state() == before
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    left, were = state(), before
+    assert left[:2] == were[:2]
+    assert left[2] <= were[2]

@@ -20,7 +20,7 @@ class Traffic:
 
 def traffic(stack: Stack, executions: int = 300) -> Traffic:
     """Run executions one after the other, then as many from a full queue, and count what both servers saw."""
-    agent, worker_id = start_agent(stack, ATTUNE__WORKER__HEARTBEAT_INTERVAL="3600")
+    agent, worker_id = start_agent(stack, ATTUNE__WORKER__HEARTBEAT_INTERVAL="45")
     work = Workload(stack, worker_id)
     work.purge()
     with stack.logged_statements() as count:

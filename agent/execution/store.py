@@ -67,7 +67,6 @@ class ExecutionStore:
         self._filing = ArtifactFiling(files, self._run)
         self._sql = load_queries("agent.execution")
         self._connection: Connection | None = None
-        self.statements = 0
 
     def exchange(
         self, ids: Sequence[int], reports: Sequence[Report], *, again: Iterable[int] = ()
@@ -204,7 +203,6 @@ class ExecutionStore:
                 raise
 
     def _run(self, connection: Connection, name: str, values: Mapping[str, Any]) -> psycopg.Cursor[Row]:
-        self.statements += 1
         return connection.execute(self._sql[name].encode(), values, binary=True)
 
     def _connected(self) -> Connection:

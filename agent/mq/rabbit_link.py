@@ -8,10 +8,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-import pika
 from pika.exceptions import ChannelClosedByBroker
 
 from agent.mq.rabbit_address import RabbitAddress, reason
+from agent.mq.rabbit_connection import Connection
 from agent.mq.rabbit_loop import Loop
 from agent.mq.rabbit_topology import declare_common
 from agent.mq.reconnection import Reconnection
@@ -37,7 +37,7 @@ class Link(ABC):
         self._running = False
         self._closing = False
         self._wanted = True
-        self._connection: pika.SelectConnection | None = None
+        self._connection: Connection | None = None
         self._channel: Any = None
         self._up = False
         self._reconnection = Reconnection(name, f"RabbitMQ at {address.label}")
@@ -99,7 +99,7 @@ class Link(ABC):
     def _connect(self) -> None:
         if not self._wanted or self._closing:
             return
-        self._connection = pika.SelectConnection(
+        self._connection = Connection(
             self._address.parameters(self._name),
             on_open_callback=self._opened,
             on_open_error_callback=self._ended,

@@ -95,8 +95,12 @@ class RabbitPublisher(Link):
         self._wake()
 
     def _pump(self) -> None:
-        channel = self._channel
-        while self._up and channel.is_open and len(self._in_flight) < _WINDOW:
+        if self._waiting and self._up and self._connection is not None:
+            with self._connection.together():
+                self._send_waiting(self._channel)
+
+    def _send_waiting(self, channel: Any) -> None:
+        while channel.is_open and len(self._in_flight) < _WINDOW:
             with self._books:
                 if not self._waiting:
                     return

@@ -27,12 +27,7 @@ _RESTORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, sign
 #: A file that was just written may still be open for writing in a process that is between fork and exec.
 _BUSY_TRIES, _BUSY_WAIT = 5, 0.025
 
-Environment = ctypes.Array[ctypes.c_char_p]
-
-
-def encode_environment(env: Mapping[str, str]) -> Environment:
-    """Return ``env`` as a C array; made once where many children share it."""
-    return _strings([os.fsencode(f"{name}={value}") for name, value in env.items()])
+_Strings = ctypes.Array[ctypes.c_char_p]
 
 
 def spawn(
@@ -70,29 +65,29 @@ def spawn(
 def _start_with_posix_spawn(
     argv: Sequence[str], env: Mapping[str, str], cwd: str | None, streams: tuple[int, int, int]
 ) -> int:
-    library = _library()
+    library, quick = _library(), _quick()
     assert library is not None
     program = _program(argv[0], env)
     actions = ctypes.create_string_buffer(_STRUCT_BYTES)
-    library.posix_spawn_file_actions_init(actions)
+    quick.posix_spawn_file_actions_init(actions)
     try:
         for target, source in enumerate(streams):
-            library.posix_spawn_file_actions_adddup2(actions, source, target)
+            quick.posix_spawn_file_actions_adddup2(actions, source, target)
         if cwd is not None:
-            library.posix_spawn_file_actions_addchdir_np(actions, os.fsencode(cwd))
+            quick.posix_spawn_file_actions_addchdir_np(actions, os.fsencode(cwd))
         # Ours are close-on-exec; what this program was given by its own parent may not be.
-        library.posix_spawn_file_actions_addclosefrom_np(actions, 3)
+        quick.posix_spawn_file_actions_addclosefrom_np(actions, 3)
         pid = ctypes.c_int()
         code = library.posix_spawn(
             ctypes.byref(pid),
             program,
             actions,
             _attributes(),
-            _strings([os.fsencode(word) for word in argv]),
-            encode_environment(env),
+            _strings(argv),
+            _strings([f"{name}={value}" for name, value in env.items()]),
         )
     finally:
-        library.posix_spawn_file_actions_destroy(actions)
+        quick.posix_spawn_file_actions_destroy(actions)
     if code:
         culprit = cwd if cwd is not None and not os.path.isdir(cwd) else os.fsdecode(program)
         raise OSError(code, os.strerror(code), culprit)
@@ -119,26 +114,34 @@ def _program(name: str, env: Mapping[str, str]) -> bytes:
     raise FileNotFoundError(errno.ENOENT, "not found on PATH", name)
 
 
-def _strings(words: list[bytes]) -> Environment:
-    if any(b"\0" in word for word in words):
+def _strings(words: Sequence[str]) -> _Strings:
+    """Return words as a C array that ends with a null pointer; encoded in one piece, which is faster by far."""
+    encoded = os.fsencode("\0".join(words)).split(b"\0") if words else []
+    if len(encoded) != len(words):
         raise ValueError("a NUL character")
-    array = (ctypes.c_char_p * (len(words) + 1))()
-    array[: len(words)] = list(words)
+    array = (ctypes.c_char_p * (len(encoded) + 1))()
+    array[:-1] = [*encoded]
     return array
 
 
 @functools.cache
 def _library() -> ctypes.CDLL | None:
+    """The C library, for calls that may take long: other threads run meanwhile. None where it can't do the job."""
     library = ctypes.CDLL(None)
     needed = ("posix_spawn_file_actions_addchdir_np", "posix_spawn_file_actions_addclosefrom_np")
     return library if all(hasattr(library, name) for name in needed) else None
 
 
 @functools.cache
+def _quick() -> ctypes.PyDLL:
+    """The same library, for calls that take no time: giving up the interpreter's lock for them would cost far more."""
+    return ctypes.PyDLL(None)
+
+
+@functools.cache
 def _attributes() -> ctypes.Array[ctypes.c_char]:
     """Own process group, an empty signal mask, default actions for what Python changed; shared by all spawns."""
-    library = _library()
-    assert library is not None
+    library = _quick()
     attributes = ctypes.create_string_buffer(_STRUCT_BYTES)
     defaults = ctypes.create_string_buffer(_SIGSET_BYTES)
     nothing = ctypes.create_string_buffer(_SIGSET_BYTES)

@@ -74,9 +74,9 @@ class ArtifactFiling:
         self._run(connection, "measure_latest", {"artifacts": as_array(row[1] for row in allocated)})
 
 
-def as_array(ids: Iterable[int]) -> str:
-    """Return ids as the text of an array: one parameter, whatever their number."""
-    return "{" + ",".join(map(str, ids)) + "}"
+def as_array(items: Iterable[int | str]) -> str:
+    """Return ids, or plain words, as the text of an array: one parameter, whatever their number."""
+    return "{" + ",".join(map(str, items)) + "}"
 
 
 def _log_row(report: Report, log_: LogFile) -> dict[str, Any]:

@@ -196,10 +196,10 @@ class Ledger:
             raise
         self._uncertain_claims.difference_update(new)
         self._uncertain_ends.clear()
+        self._settle_claims(offers, new, claims)
         # One call for all messages of a round: each wakes the publisher's thread.
         self._publisher.send([*_ends(finished), *map(announce_claim, claims)])
         self._forget(reports, finished)
-        self._settle_claims(offers, new, claims)
 
     def _resolve_uncertain(self) -> None:
         """Settle the ends that were written although the connection broke before we heard of it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +13,7 @@ import psycopg
 
 from agent.db.failures import translated
 from agent.db.pool import Connection, Database
+from agent.db.prepared import PreparedStatement
 from agent.db.queries import load_queries
 from agent.execution.filing import ArtifactFiling, Row, as_array
 from agent.execution.logfiles import ArtifactFiles
@@ -24,6 +24,16 @@ from agent.execution.storable import to_jsonb
 from agent.execution.storedjson import Unreadable, tolerate_unreadable
 
 log = logging.getLogger(__name__)
+
+
+# Left to itself the server plans the same statement anew each time, which takes as long as running it; and a plan that
+# was made while the tables were empty would read all of them. What is looked up is always a handful of rows by key.
+_PLANNING = """
+SELECT set_config('plan_cache_mode', 'force_generic_plan', false), set_config('enable_seqscan', 'off', false)
+"""
+
+#: A migration has changed a column's type, or somebody has discarded what was prepared: only a new session helps.
+_OUTDATED = ("0A000", "26000")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +109,8 @@ class ExecutionStore:
                     more = self._exchange(connection, (ids, again), reports, paths, with_files=True)
                 self._filing.committed()
                 return [*claims, *more[0]], [*finished, *more[1]]
-            except psycopg.Error:
-                self._drop_broken()
+            except psycopg.Error as error:
+                self._drop_useless(error)
                 raise
 
     def _exchange(
@@ -112,22 +122,15 @@ class ExecutionStore:
         *,
         with_files: bool,
     ) -> tuple[list[Claim], list[Finished]]:
-        ids, again = wanted
         results: dict[int, Mapping[str, Any]] = {}
-        claims = finished = None
-        # One statement needs no pipeline, and two in one implicit transaction need no BEGIN.
-        with connection.pipeline() if ids and reports else contextlib.nullcontext():
-            if reports:
-                rows = _recordset(reports, paths, results)
-                ends = {"reports": rows, "worker": self._worker_id, "with_files": with_files}
-                finished = self._run(connection, "finish", ends)
-            if ids:
-                values = {"ids": as_array(ids), "again": as_array(again), "worker": self._worker_id}
-                claims = self._run(connection, "claim", values)
-        ended = finished.fetchall() if finished is not None else []
-        if allocated := [file for row in ended for file in row[3] or ()]:
+        rows = self._statement.run([*_ends(reports, paths, results, with_files=with_files), *self._wanted(*wanted)])
+        ended = [row for row in rows if row[0] == "f"]
+        if allocated := [file for row in ended for file in row[4] or ()]:
             self._filing.measure(connection, allocated)
-        return [_claim(row) for row in claims.fetchall()] if claims else [], _finished(ended, reports, results)
+        return [_claim(row[1:]) for row in rows if row[0] == "c"], _finished(ended, reports, results)
+
+    def _wanted(self, ids: Iterable[int], again: Iterable[int]) -> tuple[str, str, str]:
+        return as_array(ids), as_array(again), str(self._worker_id)
 
     def _store_secrets(self, connection: Connection, reports: Sequence[Report]) -> None:
         for report in reports:
@@ -198,8 +201,8 @@ class ExecutionStore:
         with translated(self._database.address.label):
             try:
                 return self._run(self._connected(), name, values).fetchall()
-            except psycopg.Error:
-                self._drop_broken()
+            except psycopg.Error as error:
+                self._drop_useless(error)
                 raise
 
     def _run(self, connection: Connection, name: str, values: Mapping[str, Any]) -> psycopg.Cursor[Row]:
@@ -207,12 +210,15 @@ class ExecutionStore:
 
     def _connected(self) -> Connection:
         if self._connection is None:
-            self._connection = self._database.connect(autocommit=True, statement_timeout=self._statement_timeout)
-            tolerate_unreadable(self._connection)
+            connection = self._database.connect(autocommit=True, statement_timeout=self._statement_timeout)
+            connection.execute(_PLANNING)
+            tolerate_unreadable(connection)
+            self._statement = PreparedStatement(connection, "exchange", self._sql["exchange"])
+            self._connection = connection
         return self._connection
 
-    def _drop_broken(self) -> None:
-        if self._connection is not None and self._connection.broken:
+    def _drop_useless(self, error: psycopg.Error) -> None:
+        if self._connection is not None and (self._connection.broken or error.sqlstate in _OUTDATED):
             self._connection.close()
             self._connection = None
 
@@ -225,16 +231,23 @@ def _same_result(stored: Any, report: Report) -> bool:
     }
 
 
-def _recordset(reports: Sequence[Report], paths: Mapping[int, str], results: dict[int, Mapping[str, Any]]) -> str:
-    """Return all reports as one JSON parameter; ``results`` receives each result as it will be stored."""
-    rows = []
+def _ends(
+    reports: Sequence[Report], paths: Mapping[int, str], results: dict[int, Mapping[str, Any]], *, with_files: bool
+) -> tuple[str, str, str, str]:
+    """Return reports as parameters, a list for each column; ``results`` receives each result as it will be stored."""
+    texts = []
     for report in reports:
         result = dict(report.result)
         if report.execution_id in paths:
             result["stderr_log"] = paths[report.execution_id]
         results[report.execution_id], text = to_jsonb(result)
-        rows.append(f'{{"id":{report.execution_id},"status":"{report.status}","result":{text}}}')
-    return "[" + ",".join(rows) + "]"
+        texts.append(text)
+    return (
+        as_array(report.execution_id for report in reports),
+        as_array(report.status for report in reports),
+        "[" + ",".join(texts) + "]",
+        "true" if with_files else "false",
+    )
 
 
 def _claim(row: Row) -> Claim:
@@ -255,4 +268,4 @@ def _finished(
     rows: Iterable[Row], reports: Sequence[Report], results: Mapping[int, Mapping[str, Any]]
 ) -> list[Finished]:
     by_id = {report.execution_id: report for report in reports}
-    return [Finished(by_id[row[0]], row[1], row[2], results[row[0]]) for row in rows]
+    return [Finished(by_id[row[1]], row[3], row[11], results[row[1]]) for row in rows]

@@ -16,8 +16,8 @@ from tests.services.proxy import Fault, Proxy, database_proxy, until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
 
-#: Words of the statements, as the agent sends them when it uses them for the first time.
-CLAIM, FINISH, COMMIT = b"WITH claimed AS", b"UPDATE execution e", b"COMMIT"
+#: What the agent sends: the name of its prepared statement, which claims first; the parameter that ends; the statement.
+CLAIM, FINISH, COMMIT = b"\0exchange\0", b"{completed}", b"COMMIT"
 
 
 @pytest.fixture
@@ -144,6 +144,17 @@ def test_a_cancellation_that_comes_while_a_claim_is_in_doubt_counts(
     assert fresh_deployment.wait(execution_id).status == "cancelled"
     assert [m.payload["status"] for m in jobs.completions(execution_id)] == ["Cancelled"]
     assert jobs.starts(execution_id) == []
+
+
+def test_executions_go_on_although_a_migration_changed_the_type_of_a_column_meanwhile(
+    fresh_deployment: Deployment, jobs: Jobs
+) -> None:
+    fresh_deployment.start_agent(**ONLY_SHELL)
+    running = jobs.begin()
+    fresh_deployment.database.execute("ALTER TABLE enforcement ALTER COLUMN trigger_ref TYPE varchar(1000)")
+    jobs.release(running)
+    jobs.assert_ran_once(running)
+    assert fresh_deployment.run(jobs.QUICK).status == "completed"
 
 
 def test_sessions_that_an_operator_ends_are_opened_again(fresh_deployment: Deployment, jobs: Jobs) -> None:

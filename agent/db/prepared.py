@@ -1,0 +1,42 @@
+"""One statement that a busy thread runs again and again: prepared once, run with a single call of libpq.
+
+psycopg's cursors do the same in four times the processor time of the client (0.17 instead of 0.04 ms here), all of it
+under the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+from psycopg import errors, pq
+from psycopg.adapt import Transformer
+
+from agent.db.pool import Connection
+
+
+class PreparedStatement:
+    """Belongs to one connection and the thread that uses it."""
+
+    def __init__(self, connection: Connection, name: str, sql: str) -> None:
+        """Prepare ``sql``, whose parameters are ``$1``, ``$2``..., under ``name``. Raises psycopg.Error."""
+        self._connection = connection
+        self._name = name.encode()
+        self._transformer = Transformer(connection)
+        self._check(connection.pgconn.prepare(self._name, sql.encode()), pq.ExecStatus.COMMAND_OK)
+
+    def run(self, values: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Run it with ``values`` in PostgreSQL's text form; return the rows. Raises psycopg.Error."""
+        encoded = [value.encode() for value in values]
+        result = self._connection.pgconn.exec_prepared(self._name, encoded, result_format=pq.Format.BINARY)
+        self._check(result, pq.ExecStatus.TUPLES_OK)
+        self._transformer.set_pgresult(result)
+        return self._transformer.load_rows(0, result.ntuples, tuple)
+
+    def _check(self, result: pq.abc.PGresult, expected: pq.ExecStatus) -> None:
+        if result.status == expected:
+            return
+        if self._connection.pgconn.status != pq.ConnStatus.OK:
+            raise psycopg.OperationalError(result.get_error_message())
+        raise errors.error_from_result(result)

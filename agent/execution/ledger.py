@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 _RETRY_SECONDS = (0.1, 0.3, 1.0, 2.0)
 #: Seconds between two looks at a publisher that has too much to send, or at a process without a free descriptor.
 _PAUSE = 0.2
+#: Seconds for which claims wait to be acknowledged and announced: first the slots shall start their processes, and
+#: what ends sooner than this is announced with its end, which spares the broker and this machine a third of the work.
+_SLOTS_FIRST = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,14 @@ class _Offer:
 @dataclass(frozen=True, slots=True)
 class _Wake:
     """Something other than an offer or a report happened: look at the flags."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Untold:
+    """Committed claims of which the broker doesn't know yet."""
+
+    deliveries: list[Delivery]
+    announcements: list[Outgoing]
 
 
 class Ledger:
@@ -74,6 +85,7 @@ class Ledger:
         self._offers: deque[_Offer] = deque()
         self._reports: list[Report] = []
         self._claims: list[Claim] = []
+        self._untold = _Untold([], [])
         self._definitions = Definitions(store)
         self._refusals = Refusals(store, publisher)
         self._uncertain_claims: set[int] = set()
@@ -129,6 +141,7 @@ class Ledger:
                     self._give_up_offers()
                 self._work()
         finally:
+            self._tell([])
             self._store.close()
 
     def _take_in(self) -> None:
@@ -153,6 +166,13 @@ class Ledger:
             self._offers.append(offer)
 
     def _patience(self) -> float | None:
+        """Return the seconds to wait for something new, None for any time."""
+        patience = self._patience_for_work()
+        if self._untold.deliveries:
+            return _SLOTS_FIRST if patience is None else min(patience, _SLOTS_FIRST)
+        return patience
+
+    def _patience_for_work(self) -> float | None:
         if self._failures:
             return _RETRY_SECONDS[min(self._failures, len(_RETRY_SECONDS)) - 1]
         if self._reports or self._claims or self._refusals.waiting:
@@ -171,6 +191,7 @@ class Ledger:
                 log.info("the database is back: executions go on")
             self._failures = 0
         except DatabaseError as error:
+            self._tell([])
             if not self._failures:
                 log.error("executions wait: %s", error)
             self._failures += 1
@@ -183,6 +204,7 @@ class Ledger:
         offers, new = ([], []) if self._draining.is_set() else self._next_offers()
         reports = list(self._reports)
         if not offers and not reports:
+            self._tell([])
             return
         try:
             claims, finished = self._store.exchange(new, reports, again=self._uncertain_claims)
@@ -196,17 +218,16 @@ class Ledger:
             raise
         self._uncertain_claims.difference_update(new)
         self._uncertain_ends.clear()
-        self._settle_claims(offers, new, claims)
-        # One call for all messages of a round: each wakes the publisher's thread.
-        self._publisher.send([*_ends(finished), *map(announce_claim, claims)])
+        self._tell(finished)
         self._forget(reports, finished)
+        self._take_on(offers, new, claims)
 
     def _resolve_uncertain(self) -> None:
         """Settle the ends that were written although the connection broke before we heard of it."""
         doubtful = [report for report in self._reports if report.execution_id in self._uncertain_ends]
         if doubtful:
             finished = self._store.already_finished(doubtful)
-            self._publisher.send(_ends(finished))
+            self._tell(finished)
             self._forget(doubtful, finished, only_written=True)
 
     def _next_offers(self) -> tuple[list[_Offer], list[int]]:
@@ -228,15 +249,24 @@ class Ledger:
     def _broker_is_behind(self) -> bool:
         return self._publisher.backlog > MAX_BACKLOG // 2
 
-    def _settle_claims(self, offers: Sequence[_Offer], new: Sequence[int], claims: Sequence[Claim]) -> None:
+    def _take_on(self, offers: Sequence[_Offer], new: Sequence[int], claims: Sequence[Claim]) -> None:
         if not offers:
             return
-        self._settle([offer.delivery for offer in offers])
         self._free -= len(claims)
         self._claims += claims
+        self._untold.deliveries.extend(offer.delivery for offer in offers)
         if len(claims) < len(offers):
             self._refused({offer.execution_id for offer in offers} - {claim.execution.id for claim in claims}, new)
+        self._untold.announcements.extend(map(announce_claim, claims))
         self._assign_claims()
+
+    def _tell(self, finished: Sequence[Finished]) -> None:
+        """Announce ends, and before them what was claimed earlier: with one call, for each wakes a thread."""
+        untold, self._untold = self._untold, _Untold([], [])
+        if untold.announcements or finished:
+            self._publisher.send([*untold.announcements, *_ends(finished)])
+        if untold.deliveries:
+            self._settle(untold.deliveries)
 
     def _assign_claims(self) -> None:
         if self._claims:
@@ -293,7 +323,7 @@ class Ledger:
                 if bare is None:
                     continue  # the server refuses everything: an operator has to look after it, the report waits
                 finished = bare
-            self._publisher.send(_ends(finished))
+            self._tell(finished)
             self._forget([report], finished)
 
     def _store_bare(self, report: Report, error: DatabaseError) -> list[Finished] | None:

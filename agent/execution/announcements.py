@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from agent.execution.store import Claim, Finished
+from agent.execution.exchange import Claim, Finished
 from agent.mq.broker import Outgoing
 from agent.mq.messages import execution_completed, status_changed
 

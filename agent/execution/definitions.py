@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from agent.execution.exchange import Claim
 from agent.execution.model import Action
-from agent.execution.store import Claim, ExecutionStore
+from agent.execution.store import ExecutionStore
 
 #: A deployment has hundreds of actions, not millions; the bound only keeps a leak from being one.
 _MAX_CACHED = 4096

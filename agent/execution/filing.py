@@ -63,6 +63,8 @@ class ArtifactFiling:
 
     def measure(self, connection: Connection, allocated: Sequence[Row]) -> None:
         """Write the sizes of files that actions allocated through the API; drop the versions that stayed empty."""
+        if not allocated:
+            return
         sizes = self._files.measure({row[0]: row[2] for row in allocated})
         filled = [{"id": key, "size_bytes": size} for key, size in sizes.items() if size]
         if filled:

@@ -14,12 +14,13 @@ from agent.db.failures import may_pass
 from agent.errors import DatabaseError
 from agent.execution.announcements import announce_claim, announce_end
 from agent.execution.definitions import Definitions
+from agent.execution.exchange import Claim, Finished
 from agent.execution.model import Action
 from agent.execution.refusals import Refusals
 from agent.execution.report import Report
 from agent.execution.running import RunningExecutions
 from agent.execution.spool import Spool
-from agent.execution.store import Claim, ExecutionStore, Finished
+from agent.execution.store import ExecutionStore
 from agent.mq.broker import MAX_BACKLOG, Delivery, Outgoing, Publisher
 
 log = logging.getLogger(__name__)

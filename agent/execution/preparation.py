@@ -13,12 +13,12 @@ from agent.environments.manager import EnvironmentManager
 from agent.environments.request import EnvironmentRequest, PreparedEnvironment
 from agent.errors import DatabaseError, InvalidExecution
 from agent.execution.entrypoint import Inline, Script, resolve_entrypoint
+from agent.execution.exchange import Claim
 from agent.execution.inline import plan_inline
 from agent.execution.model import Action, Execution, effective_timeout
 from agent.execution.parameters import merge_parameters, serialise
 from agent.execution.scratch import Scratch
 from agent.execution.secrets import ResolvedSecrets, resolve_secrets
-from agent.execution.store import Claim
 from agent.execution.tokens import execution_token
 from agent.execution.variables import Site, build_environment
 from agent.process.stop import StopRequest

@@ -1,39 +1,41 @@
--- name: exchange
--- Finish executions and claim others, in one statement: one round trip and one commit for whatever waits.
+-- The hot path is three statements made of the four pieces below (see ``exchange.py``): finish executions, claim others,
+-- or both in one round trip and one commit.
 --   $1 ids of the finished, $2 their statuses, $3 their results (a JSON array in the same order),
 --   $4 whether ends may be written that need files to be measured, in a transaction that the caller has begun,
 --   $5 ids to claim, $6 those of them that may be ours already, $7 the worker.
--- A row that says 'f' is an end that was written: id, the status before, the files that the action allocated, when.
--- It is planned once, for a handful of ids: "is not distinct" and the status as text keep the planner from the indexes
+-- They are planned once, for a handful of ids: "is not distinct" and the status as text keep the planner from the indexes
 -- that would make it read everything this worker ever ran.
-WITH finished AS (
-    -- Only a row that is still ours and still running is finished: a verdict that somebody else wrote meanwhile stands.
-    -- With it come the files that the action allocated itself through the API: their sizes are known only now, and must
-    -- be written in the same transaction; without $4 such executions are left for the next one.
-    UPDATE execution e
-       SET status = t.status::execution_status_enum, result = $3::jsonb -> (t.number::integer - 1)
-      FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS t(id, status, number)
-      JOIN execution old ON old.id = t.id
-     CROSS JOIN LATERAL (
-           SELECT jsonb_agg(jsonb_build_array(v.id, v.artifact, v.file_path)) AS allocated
-             FROM artifact_version v
-            WHERE v.execution = t.id AND v.file_path IS NOT NULL AND v.created_by IS DISTINCT FROM 'worker') AS files
-     WHERE e.id = t.id AND e.worker IS NOT DISTINCT FROM $7::bigint AND e.status::text IN ('running', 'canceling')
-       AND ($4::boolean OR files.allocated IS NULL)
-    RETURNING e.id, old.status::text AS previous, files.allocated, e.updated
-), claimed AS (
-    -- The conditional update is the claim (E1): whoever changes the row runs the execution.
-    UPDATE execution
-       SET status = 'running', started_at = now()
-     WHERE id = ANY($5::bigint[]) AND worker IS NOT DISTINCT FROM $7::bigint
-       AND (status::text = 'scheduled' OR (status::text = 'running' AND id = ANY($6::bigint[])))
-    RETURNING id, action, action_ref, config, env_vars, parent, enforcement, executor, permission_set_refs,
-              workflow_task, started_at
-)
+
+-- name: finished
+-- Only a row that is still ours and still running is finished: a verdict that somebody else wrote meanwhile stands.
+-- With it come the files that the action allocated itself through the API: their sizes are known only now, and must be
+-- written in the same transaction; without $4 such executions are left for the next one.
+UPDATE execution e
+   SET status = t.status::execution_status_enum, result = $3 -> (t.number::integer - 1)
+  FROM unnest($1, $2) WITH ORDINALITY AS t(id, status, number)
+  JOIN execution old ON old.id = t.id
+ CROSS JOIN LATERAL (
+       SELECT jsonb_agg(jsonb_build_array(v.id, v.artifact, v.file_path)) AS allocated
+         FROM artifact_version v
+        WHERE v.execution = t.id AND v.file_path IS NOT NULL AND v.created_by IS DISTINCT FROM 'worker') AS files
+ WHERE e.id = t.id AND e.worker IS NOT DISTINCT FROM $7 AND e.status::text IN ('running', 'canceling')
+   AND ($4 OR files.allocated IS NULL)
+RETURNING e.id, old.status::text AS previous, files.allocated, e.updated;
+
+-- name: claimed
+-- The conditional update is the claim (E1): whoever changes the row runs the execution.
+UPDATE execution
+   SET status = 'running', started_at = now()
+ WHERE id = ANY($5) AND worker IS NOT DISTINCT FROM $7
+   AND (status::text = 'scheduled' OR (status::text = 'running' AND id = ANY($6)))
+RETURNING id, action, action_ref, config, env_vars, parent, enforcement, executor, permission_set_refs,
+          workflow_task, started_at;
+
+-- name: claimed_rows
 -- The stamps change whenever the action, and whenever its runtime or one of its versions does, so that nothing cached is
 -- ever stale. Stored secrets come along: they may change at any time, and a statement of their own would cost more.
-SELECT 'c', c.id, a.id, c.action_ref, c.config, c.env_vars, c.parent, c.enforcement, c.executor, c.permission_set_refs,
-       c.workflow_task, c.started_at, f.rule_ref, f.trigger_ref, p.action_ref,
+SELECT 'claimed', c.id, a.id, c.action_ref, c.config, c.env_vars, c.parent, c.enforcement, c.executor,
+       c.permission_set_refs, c.workflow_task, c.started_at, f.rule_ref, f.trigger_ref, p.action_ref,
        a.xmin::text,
        concat_ws('.', r.xmin::text,
                  (SELECT sum(v.xmin::text::bigint) FROM runtime_version v WHERE v.runtime = a.runtime)),
@@ -50,10 +52,12 @@ SELECT 'c', c.id, a.id, c.action_ref, c.config, c.env_vars, c.parent, c.enforcem
   LEFT JOIN action a ON a.id = coalesce(c.action, (SELECT x.id FROM action x WHERE x.ref = c.action_ref))
   LEFT JOIN runtime r ON r.id = a.runtime
   LEFT JOIN enforcement f ON f.id = c.enforcement
-  LEFT JOIN execution p ON p.id = c.parent
-UNION ALL
-SELECT 'f', id, NULL, previous, allocated, NULL, NULL, NULL, NULL, NULL, NULL, updated, NULL, NULL, NULL, NULL, NULL,
-       NULL, NULL
+  LEFT JOIN execution p ON p.id = c.parent;
+
+-- name: finished_rows
+-- As many columns as above: what was written, the status before, the files that the action allocated, when.
+SELECT 'finished', id, NULL, previous, allocated, NULL, NULL, NULL, NULL, NULL, NULL, updated, NULL, NULL, NULL, NULL,
+       NULL, NULL, NULL
   FROM finished;
 
 -- name: load_actions

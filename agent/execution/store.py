@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,55 +12,19 @@ import psycopg
 
 from agent.db.failures import translated
 from agent.db.pool import Connection, Database
-from agent.db.prepared import PreparedStatement
 from agent.db.queries import load_queries
+from agent.execution.exchange import Claim, Exchange, Finished
 from agent.execution.filing import ArtifactFiling, Row, as_array
 from agent.execution.logfiles import ArtifactFiles
-from agent.execution.model import Action, Execution
+from agent.execution.model import Action
 from agent.execution.report import Report
-from agent.execution.secrets import CutOut, StoredKey
 from agent.execution.storable import to_jsonb
-from agent.execution.storedjson import Unreadable, tolerate_unreadable
+from agent.execution.storedjson import tolerate_unreadable
 
 log = logging.getLogger(__name__)
 
-
-# Left to itself the server plans the same statement anew each time, which takes as long as running it; and a plan that
-# was made while the tables were empty would read all of them. What is looked up is always a handful of rows by key.
-_PLANNING = """
-SELECT set_config('plan_cache_mode', 'force_generic_plan', false), set_config('enable_seqscan', 'off', false)
-"""
-
 #: A migration has changed a column's type, or somebody has discarded what was prepared: only a new session helps.
 _OUTDATED = ("0A000", "26000")
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """An execution that is ours now, with what must be read fresh for each one.
-
-    ``stamp`` changes whenever the action's definition does, ``runtime_stamp`` whenever its runtime's or one of its
-    versions' does. ``keys`` are the stored secrets of its scopes, ``cut_out`` those taken out of its own parameters.
-    ``problem`` says why it can't be run at all.
-    """
-
-    execution: Execution
-    action_id: int | None
-    stamp: str
-    runtime_stamp: str
-    keys: tuple[StoredKey, ...]
-    cut_out: tuple[CutOut, ...]
-    problem: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A report that was written: the row's status before, when it was written, and the result as stored."""
-
-    report: Report
-    previous_status: str
-    updated: datetime
-    result: Mapping[str, Any]
 
 
 class ExecutionStore:
@@ -96,8 +59,9 @@ class ExecutionStore:
                 claims: list[Claim] = []
                 finished: list[Finished] = []
                 if not any(report.logs or report.secrets for report in reports):
-                    claims, finished = self._exchange(connection, (ids, again), reports, {}, with_files=False)
-                    written = {done.report.execution_id for done in finished}
+                    done = self._exchange.run(ids, reports, again=again, paths={}, with_files=False)
+                    claims, finished = done.claims, done.finished
+                    written = {end.report.execution_id for end in finished}
                     ids, again = (), ()
                     reports = [report for report in reports if report.execution_id not in written]
                     if not reports:
@@ -106,31 +70,13 @@ class ExecutionStore:
                 with connection.transaction():
                     paths = self._filing.file_logs(connection, reports)
                     self._store_secrets(connection, reports)
-                    more = self._exchange(connection, (ids, again), reports, paths, with_files=True)
+                    done = self._exchange.run(ids, reports, again=again, paths=paths, with_files=True)
+                    self._filing.measure(connection, done.allocated)
                 self._filing.committed()
-                return [*claims, *more[0]], [*finished, *more[1]]
+                return [*claims, *done.claims], [*finished, *done.finished]
             except psycopg.Error as error:
                 self._drop_useless(error)
                 raise
-
-    def _exchange(
-        self,
-        connection: Connection,
-        wanted: tuple[Sequence[int], Iterable[int]],
-        reports: Sequence[Report],
-        paths: Mapping[int, str],
-        *,
-        with_files: bool,
-    ) -> tuple[list[Claim], list[Finished]]:
-        results: dict[int, Mapping[str, Any]] = {}
-        rows = self._statement.run([*_ends(reports, paths, results, with_files=with_files), *self._wanted(*wanted)])
-        ended = [row for row in rows if row[0] == "f"]
-        if allocated := [file for row in ended for file in row[4] or ()]:
-            self._filing.measure(connection, allocated)
-        return [_claim(row[1:]) for row in rows if row[0] == "c"], _finished(ended, reports, results)
-
-    def _wanted(self, ids: Iterable[int], again: Iterable[int]) -> tuple[str, str, str]:
-        return as_array(ids), as_array(again), str(self._worker_id)
 
     def _store_secrets(self, connection: Connection, reports: Sequence[Report]) -> None:
         for report in reports:
@@ -211,9 +157,8 @@ class ExecutionStore:
     def _connected(self) -> Connection:
         if self._connection is None:
             connection = self._database.connect(autocommit=True, statement_timeout=self._statement_timeout)
-            connection.execute(_PLANNING)
             tolerate_unreadable(connection)
-            self._statement = PreparedStatement(connection, "exchange", self._sql["exchange"])
+            self._exchange = Exchange(connection, self._worker_id)
             self._connection = connection
         return self._connection
 
@@ -229,43 +174,3 @@ def _same_result(stored: Any, report: Report) -> bool:
     return isinstance(stored, dict) and {k: v for k, v in stored.items() if k != "stderr_log"} == {
         k: v for k, v in expected.items() if k != "stderr_log"
     }
-
-
-def _ends(
-    reports: Sequence[Report], paths: Mapping[int, str], results: dict[int, Mapping[str, Any]], *, with_files: bool
-) -> tuple[str, str, str, str]:
-    """Return reports as parameters, a list for each column; ``results`` receives each result as it will be stored."""
-    texts = []
-    for report in reports:
-        result = dict(report.result)
-        if report.execution_id in paths:
-            result["stderr_log"] = paths[report.execution_id]
-        results[report.execution_id], text = to_jsonb(result)
-        texts.append(text)
-    return (
-        as_array(report.execution_id for report in reports),
-        as_array(report.status for report in reports),
-        "[" + ",".join(texts) + "]",
-        "true" if with_files else "false",
-    )
-
-
-def _claim(row: Row) -> Claim:
-    problem = next((f"its row can't be read: {value.reason}" for value in row if isinstance(value, Unreadable)), None)
-    keys, cut_out = (row[16], row[17]) if problem is None else ((), ())
-    return Claim(
-        Execution(*row[:14]),
-        row[1],
-        row[14] or "",
-        row[15],
-        tuple(StoredKey(*key) for key in keys or ()),
-        tuple(CutOut(*cut) for cut in cut_out or ()),
-        problem,
-    )
-
-
-def _finished(
-    rows: Iterable[Row], reports: Sequence[Report], results: Mapping[int, Mapping[str, Any]]
-) -> list[Finished]:
-    by_id = {report.execution_id: report for report in reports}
-    return [Finished(by_id[row[1]], row[3], row[11], results[row[1]]) for row in rows]

@@ -16,8 +16,8 @@ from tests.services.proxy import Fault, Proxy, database_proxy, until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
 
-#: What the agent sends: the name of its prepared statement, which claims first; the parameter that ends; the statement.
-CLAIM, FINISH, COMMIT = b"\0exchange\0", b"{completed}", b"COMMIT"
+#: What the agent sends: the names of two prepared statements, and a statement.
+CLAIM, FINISH, COMMIT = b"\0claim\0", b"\0finish\0", b"COMMIT"
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from agent.db.pool import Connection
 
 
 class PreparedStatement:
-    """Belongs to one connection and the thread that uses it."""
+    """Belongs to one connection, and with it to one thread at a time."""
 
     def __init__(self, connection: Connection, name: str, sql: str, types: Sequence[str]) -> None:
         """Prepare ``sql``, whose parameters ``$1``... are of ``types``, under ``name``. Raises psycopg.Error."""

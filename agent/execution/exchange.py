@@ -18,9 +18,11 @@ from agent.execution.storable import to_jsonb
 from agent.execution.storedjson import Unreadable
 
 # Left to itself the server plans the same statement anew each time, which takes as long as running it; and a plan that
-# was made while the tables were empty would read all of them. What is looked up is always a handful of rows by key.
+# was made while the tables were empty would read all of them. Whatever this session looks up, its triggers included, is
+# a handful of rows by key; where an index is missing, the price of a sequential scan must not start a compiler.
 _PLANNING = """
-SELECT set_config('plan_cache_mode', 'force_generic_plan', false), set_config('enable_seqscan', 'off', false)
+SELECT set_config('plan_cache_mode', 'force_generic_plan', false), set_config('enable_seqscan', 'off', false),
+       set_config('jit', 'off', false)
 """
 
 #: Each statement has all seven parameters, those that it doesn't use too.
@@ -96,6 +98,9 @@ class Exchange:
         ``again`` may be claimed although they are ours and running already. ``paths`` are the logs that results must
         name, by execution. Without ``with_files`` an execution stays as it is that allocated files itself.
         """
+        exchanged = Exchanged([], [], [])
+        if not ids and not reports:
+            return exchanged
         results, texts = _stored(reports, paths)
         values = (
             as_array(report.execution_id for report in reports),
@@ -108,7 +113,6 @@ class Exchange:
         )
         statement = self._statements["exchange" if ids and reports else "claim" if ids else "finish"]
         by_id = {report.execution_id: report for report in reports}
-        exchanged = Exchanged([], [], [])
         for kind, *row in statement.run(values):
             if kind == "claimed":
                 exchanged.claims.append(_claim(row))

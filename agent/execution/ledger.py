@@ -29,7 +29,8 @@ _RETRY_SECONDS = (0.1, 0.3, 1.0, 2.0)
 #: Seconds between two looks at a publisher that has too much to send, or at a process without a free descriptor.
 _PAUSE = 0.2
 #: Seconds for which claims wait to be acknowledged and announced: first the slots shall start their processes, and
-#: what ends sooner than this is announced with its end, which spares the broker and this machine a third of the work.
+#: what ends sooner is announced with its end, which spares the broker and this machine a third of the work. Where
+#: something else comes to be written meanwhile, they wait until that is done.
 _SLOTS_FIRST = 0.005
 
 
@@ -141,8 +142,8 @@ class Ledger:
                 if self._draining.is_set() and not self._returned_ready.is_set():
                     self._give_up_offers()
                 self._work()
-        finally:
             self._tell([])
+        finally:
             self._store.close()
 
     def _take_in(self) -> None:
@@ -236,8 +237,10 @@ class Ledger:
         if self._broker_is_behind():
             return [], []  # what is claimed now could not be announced
         offers = [self._offers.popleft() for _ in range(min(self._free, len(self._offers)))]
+        # A second delivery of what has ended here and is not written yet must not be taken for a claim in doubt.
+        ended = {report.execution_id for report in self._reports}
         try:
-            new = self._running.add(offer.execution_id for offer in offers)
+            new = self._running.add(id_ for offer in offers if (id_ := offer.execution_id) not in ended)
         except OSError as error:
             if not self._starved:
                 log.error("executions wait: %s (raise the limit of open files)", error)
@@ -263,11 +266,12 @@ class Ledger:
 
     def _tell(self, finished: Sequence[Finished]) -> None:
         """Announce ends, and before them what was claimed earlier: with one call, for each wakes a thread."""
-        untold, self._untold = self._untold, _Untold([], [])
+        untold = self._untold
         if untold.announcements or finished:
             self._publisher.send([*untold.announcements, *_ends(finished)])
         if untold.deliveries:
             self._settle(untold.deliveries)
+        self._untold = _Untold([], [])
 
     def _assign_claims(self) -> None:
         if self._claims:
@@ -277,7 +281,7 @@ class Ledger:
                 self._assign(Assignment(claim, actions.get(claim.execution.id)))
 
     def _refused(self, refused: set[int], added: Sequence[int]) -> None:
-        """Note dispatches that could not be claimed; they are acknowledged already and never run here."""
+        """Note dispatches that could not be claimed; they are acknowledged like the others and never run here."""
         new = refused.intersection(added)
         for execution_id in new:
             self._running.remove(execution_id)
@@ -334,7 +338,14 @@ class Ledger:
             return self._store.exchange([], [bare])[1]
         except DatabaseError as second:
             log.error("execution %d can't be ended: %s", report.execution_id, second)
+            if may_pass(second):  # it may have been written, and is to be recognised then
+                self._replace(report, bare)
             return None
+
+    def _replace(self, report: Report, other: Report) -> None:
+        self._reports = [other if one is report else one for one in self._reports]
+        with self._written:
+            self._outstanding[report.execution_id] = other
 
     def _give_up_offers(self) -> None:
         self._returned = [(offer.execution_id, offer.delivery) for offer in self._offers]

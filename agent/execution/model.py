@@ -61,7 +61,7 @@ class Execution:
     """The columns of ``execution`` that running it needs, with what is joined from its enforcement and its parent.
 
     ``config`` is the parameter map with secrets still redacted. ``rule_ref`` and ``trigger_ref`` come from the
-    enforcement; ``parent_action_ref`` from the parent execution. The order of the fields is that of query ``claim``.
+    enforcement; ``parent_action_ref`` from the parent execution. The order of the fields is that of ``claimed_rows``.
     """
 
     id: int

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -20,8 +19,6 @@ from agent.execution.model import Action
 from agent.execution.report import Report
 from agent.execution.storable import to_jsonb
 from agent.execution.storedjson import tolerate_unreadable
-
-log = logging.getLogger(__name__)
 
 #: A migration has changed a column's type, or somebody has discarded what was prepared: only a new session helps.
 _OUTDATED = ("0A000", "26000")
@@ -40,6 +37,7 @@ class ExecutionStore:
         self._filing = ArtifactFiling(files, self._run)
         self._sql = load_queries("agent.execution")
         self._connection: Connection | None = None
+        self._exchange: Exchange
 
     def exchange(
         self, ids: Sequence[int], reports: Sequence[Report], *, again: Iterable[int] = ()
@@ -157,8 +155,12 @@ class ExecutionStore:
     def _connected(self) -> Connection:
         if self._connection is None:
             connection = self._database.connect(autocommit=True, statement_timeout=self._statement_timeout)
-            tolerate_unreadable(connection)
-            self._exchange = Exchange(connection, self._worker_id)
+            try:
+                tolerate_unreadable(connection)
+                self._exchange = Exchange(connection, self._worker_id)
+            except psycopg.Error:
+                connection.close()
+                raise
             self._connection = connection
         return self._connection
 

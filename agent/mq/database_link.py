@@ -141,6 +141,6 @@ class DatabaseLink(ABC):
             self._hear()
 
     def _hear(self) -> None:
-        self._wakened = False
         with suppress(BlockingIOError):
             self._ear.recv(64)
+        self._wakened = False  # only now: a byte that comes in between would be read, and no other be sent

@@ -17,7 +17,9 @@ from tests.services.proxy import Fault, Proxy, database_proxy, until
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
 
 #: What the agent sends: the names of two prepared statements, and a statement.
-CLAIM, FINISH, COMMIT = b"\0claim\0", b"\0finish\0", b"COMMIT"
+CLAIM, FINISH, EXCHANGE, COMMIT = b"\0claim\0", b"\0finish\0", b"\0exchange\0", b"COMMIT"
+#: As the deployment sets it.
+SLOTS = 4
 
 
 @pytest.fixture
@@ -106,6 +108,62 @@ def test_a_claim_or_a_finish_that_is_lost_on_the_way_happens_once(
     jobs.assert_ran_once(execution_id)
     changes = [m.payload["new_status"] for m in fresh_deployment.messages(execution_id) if "new_status" in m.payload]
     assert changes == ["running", "completed"]
+
+
+@pytest.mark.parametrize("fault", ["lose request", "lose answer"])
+def test_an_end_and_a_claim_that_are_lost_together_happen_once(
+    fresh_deployment: Deployment, jobs: Jobs, network: Proxy, fault: Fault
+) -> None:
+    fresh_deployment.add_action(
+        "job.silent", f"#!/bin/sh\necho $$ >> {jobs.traces}/started.$ATTUNE_EXEC_ID\nsleep 0.3\n"
+    )
+    started = [fresh_deployment.start("job.silent") for _ in range(SLOTS)]
+    for execution_id in started:
+        fresh_deployment.wait(execution_id, "running")
+    network.inject(EXCHANGE, fault)
+    waiting = [fresh_deployment.start("job.silent") for _ in range(SLOTS)]
+    network.wait_for_faults()
+    for execution_id in (*started, *waiting):
+        jobs.assert_ran_once(execution_id)
+        changes = [
+            m.payload["new_status"] for m in fresh_deployment.messages(execution_id) if "new_status" in m.payload
+        ]
+        assert changes == ["running", "completed"]
+
+
+def test_a_second_delivery_that_waits_while_the_end_of_the_first_can_not_be_written_runs_nothing(
+    fresh_deployment: Deployment, jobs: Jobs, network: Proxy
+) -> None:
+    others = [jobs.begin() for _ in range(SLOTS - 1)]
+    running = jobs.begin()
+    fresh_deployment.dispatch(running)
+    network.refuse()
+    jobs.release(running)
+    until(lambda: len(spooled(fresh_deployment)) == 1, "keeping the result on disk")
+    network.accept()
+    jobs.release()
+    for execution_id in (running, *others):
+        jobs.assert_ran_once(execution_id)
+
+
+def test_an_end_that_was_written_but_not_announced_is_announced_although_the_report_of_it_was_kept(
+    fresh_deployment: Deployment, jobs: Jobs, network: Proxy
+) -> None:
+    running = jobs.begin()
+    network.refuse()
+    jobs.release(running)
+    until(lambda: spooled(fresh_deployment), "keeping the result on disk")
+    assert fresh_deployment.agent.stop() == 75
+    (path,) = spooled(fresh_deployment)
+    report = json.loads(path.read_text())
+    fresh_deployment.database.execute(
+        "UPDATE execution SET status = 'completed', result = %s WHERE id = %s", [json.dumps(report["result"]), running]
+    )
+    network.accept()
+    fresh_deployment.start_agent()
+    assert [m.payload["status"] for m in jobs.completions(running)] == ["Completed"]
+    assert spooled(fresh_deployment) == []
+    assert fresh_deployment.all("SELECT id FROM artifact_version WHERE execution = %s", [running]) == []
 
 
 @pytest.mark.parametrize("fault", ["lose request", "lose answer"])

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
+from _thread import allocate_lock
+from types import ModuleType
+from typing import Any
 
 
 def settle() -> None:
@@ -18,3 +22,24 @@ def settle() -> None:
     program = os.environ.get("ATTUNE_LAUNCHER_SELF")
     if program is not None:
         sys.executable = program
+
+
+def postpone(*names: str) -> None:
+    """Let these modules be imported when something of them is first asked for, not when somebody imports them."""
+    for name in names:
+        sys.modules.setdefault(name, _Postponed(name))
+
+
+_first_use = allocate_lock()
+
+
+class _Postponed(ModuleType):
+    """Stands for a module until then; whoever has imported it by then keeps this, which is as good."""
+
+    def __getattr__(self, attribute: str) -> Any:
+        with _first_use:
+            if sys.modules.get(self.__name__) is self:
+                del sys.modules[self.__name__]
+        module = importlib.import_module(self.__name__)
+        self.__dict__.update(module.__dict__)
+        return getattr(module, attribute)

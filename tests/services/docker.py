@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import io
 import os
 import shutil
@@ -13,7 +12,7 @@ import tarfile
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -23,9 +22,8 @@ import pytest
 import docker
 from tests.services.availability import unavailable
 from tests.services.frozen import ROOT
+from tests.services.roots import CACHE, archive, make_ahead
 
-#: Root directories that take a minute to make are kept for the next run.
-CACHE = ROOT / "var" / "images"
 START_TIMEOUT = 30.0
 #: Docker 19.03 and newer.
 API_VERSION = "1.40"
@@ -106,13 +104,15 @@ class BaseImage(Protocol):
 @pytest.fixture(scope="session")
 def base_image(docker_engine: Engine) -> BaseImage:
     """Base images by name."""
+    if os.environ.get("CI"):
+        make_ahead()
     made: dict[tuple[str, bool], str] = {}
     lock = threading.Lock()
 
     def image(name: str, *, tmp: bool = True) -> str:
         with lock:
             if (name, tmp) not in made:
-                made[name, tmp] = _import(docker_engine, _archive(name), f"attune-test-{name}", tmp=tmp)
+                made[name, tmp] = _import(docker_engine, archive(name), f"attune-test-{name}", tmp=tmp)
         return made[name, tmp]
 
     return image
@@ -143,151 +143,20 @@ def built_image(docker_engine: Engine, base_image: BaseImage) -> Callable[[str],
     return image
 
 
-def _archive(name: str) -> Path:
-    CACHE.mkdir(parents=True, exist_ok=True)
-    archive = CACHE / f"{name}.tar"
-    with (CACHE / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not archive.exists():
-            with tempfile.TemporaryDirectory(prefix="root-", dir=CACHE) as directory:
-                root = Path(directory) / "root"
-                root.mkdir()
-                root.chmod(0o755)
-                RECIPES[name](root)
-                subprocess.run(["tar", "-C", root, "-cf", f"{archive}.new", "."], check=True)
-                os.replace(f"{archive}.new", archive)
-    return archive
-
-
-def _import(engine: Engine, archive: Path, name: str, *, tmp: bool) -> str:
+def _import(engine: Engine, root: Path, name: str, *, tmp: bool) -> str:
     tag = f"{name}:{'latest' if tmp else 'without-tmp'}"
     if tmp:
-        server = archive.stem in ("postgres", "rabbitmq")
+        server = root.stem in ("postgres", "rabbitmq")
         entry = ("--change", 'ENTRYPOINT ["/entrypoint"]') if server else ()
-        done = engine.command("import", *entry, str(archive), tag)
+        done = engine.command("import", *entry, str(root), tag)
         assert done.returncode == 0, done.stderr
         return tag
     with tempfile.NamedTemporaryFile(suffix=".tar", dir=CACHE) as copy:
-        shutil.copyfile(archive, copy.name)
+        shutil.copyfile(root, copy.name)
         subprocess.run(["tar", "--delete", "-f", copy.name, "./tmp"], check=True)
         done = engine.command("import", copy.name, tag)
         assert done.returncode == 0, done.stderr
     return tag
-
-
-def _nothing(root: Path) -> None:
-    """An empty root, as in an image FROM scratch."""
-    (root / "tmp").mkdir()
-    (root / "tmp").chmod(0o1777)
-
-
-def _busybox(root: Path) -> None:
-    """Busybox with all its applets, statically linked, and no C library."""
-    _nothing(root)
-    (root / "bin").mkdir()
-    shutil.copyfile("/usr/bin/busybox", root / "bin" / "busybox")
-    (root / "bin" / "busybox").chmod(0o755)
-    for applet in subprocess.check_output(["busybox", "--list"], text=True).split():
-        if applet != "busybox":
-            (root / "bin" / applet).symlink_to("busybox")
-
-
-def _musl(root: Path) -> None:
-    """Busybox beside the C library of Alpine, and no glibc."""
-    _busybox(root)
-    with tempfile.TemporaryDirectory() as directory:
-        subprocess.run(["apt-get", "download", "-q", "musl"], cwd=directory, check=True, capture_output=True)
-        (package,) = Path(directory).glob("musl_*.deb")
-        subprocess.run(["dpkg-deb", "-x", package, root], check=True)
-    shutil.rmtree(root / "usr" / "share", ignore_errors=True)
-
-
-def _mirror() -> str:
-    """The mirror that this machine's apt uses, or the one of ``ATTUNE_TEST_DEBIAN_MIRROR``."""
-    named = os.environ.get("ATTUNE_TEST_DEBIAN_MIRROR")
-    if named is not None:
-        return named
-    listing = ["apt-get", "indextargets", "--format", "$(REPO_URI)"]
-    found = subprocess.run(listing, capture_output=True, text=True, check=False).stdout.split()
-    mirrors = [uri.rstrip("/") for uri in found if "security" not in uri]
-    return mirrors[0] if mirrors else unavailable("a mirror of Debian", "name one in ATTUNE_TEST_DEBIAN_MIRROR")
-
-
-def _debian(*releases: str, packages: Sequence[str] = ()) -> Callable[[Path], None]:
-    """The first of these releases that the mirror has, made by debootstrap."""
-
-    def make(root: Path) -> None:
-        mirror = _mirror()
-        for release in releases:
-            scripts = Path("/usr/share/debootstrap/scripts")
-            script = scripts / (release if (scripts / release).exists() else "sid")
-            include = [f"--include={','.join(packages)}"] if packages else []
-            command = ["debootstrap", "--variant=minbase", *include, release, str(root), mirror, str(script)]
-            if subprocess.run(command, capture_output=True, check=False).returncode == 0:
-                shutil.rmtree(root / "var" / "cache" / "apt")
-                return
-            shutil.rmtree(root)
-            root.mkdir()
-        unavailable(f"Debian {releases[0]}", f"the mirror {mirror} has none of {', '.join(releases)}")
-
-    return make
-
-
-_POSTGRES = """#!/bin/sh
-set -eu
-PATH=$(echo /usr/lib/postgresql/*/bin):$PATH
-data=/var/lib/postgresql/data
-if [ ! -s $data/PG_VERSION ]; then
-    chown postgres $data
-    echo "$POSTGRES_PASSWORD" >/tmp/password
-    chmod 0644 /tmp/password
-    setpriv --reuid postgres --regid postgres --clear-groups initdb -D $data -U "$POSTGRES_USER" --pwfile /tmp/password -A scram-sha-256 -E UTF8
-    echo "host all all all scram-sha-256" >>$data/pg_hba.conf
-    echo "create database $POSTGRES_DB" | setpriv --reuid postgres --regid postgres --clear-groups postgres --single -D $data postgres
-fi
-mkdir -p /var/run/postgresql && chown postgres /var/run/postgresql
-exec setpriv --reuid postgres --regid postgres --clear-groups postgres -D $data -c listen_addresses='*'
-"""  # noqa: E501 - a shell script
-
-_RABBITMQ = """#!/bin/sh
-set -eu
-cat >/etc/rabbitmq/rabbitmq.conf <<END
-default_user = $RABBITMQ_DEFAULT_USER
-default_pass = $RABBITMQ_DEFAULT_PASS
-END
-chown -R rabbitmq /var/lib/rabbitmq
-exec rabbitmq-server
-"""
-
-
-def _server(recipe: Callable[[Path], None], script: str, *programs: str) -> Callable[[Path], None]:
-    """A Debian root with a server that is configured like its official image; ``programs`` are put on PATH."""
-
-    def make(root: Path) -> None:
-        recipe(root)
-        (root / "entrypoint").write_text(script)
-        (root / "entrypoint").chmod(0o755)
-        for pattern in programs:
-            (program,) = root.glob(pattern)
-            (root / "usr/local/bin" / program.name).symlink_to("/" + str(program.relative_to(root)))
-
-    return make
-
-
-RECIPES: dict[str, Callable[[Path], None]] = {
-    "empty": _nothing,
-    "busybox": _busybox,
-    "musl": _musl,
-    "debian-oldest": _debian("buster", "bullseye", "bookworm"),
-    "debian": _debian("bookworm", packages=("ca-certificates", "python3", "python3-venv")),
-    "debian-newest": _debian("duke", "forky", "trixie"),
-    "ruby": _debian("bookworm", packages=("ruby",)),
-    "node": _debian("bookworm", packages=("nodejs",)),
-    "postgres": _server(
-        _debian("bookworm", packages=("postgresql",)), _POSTGRES, "usr/lib/postgresql/*/bin/pg_isready"
-    ),
-    "rabbitmq": _server(_debian("bookworm", packages=("rabbitmq-server",)), _RABBITMQ),
-}
 
 
 def put(container: docker.models.containers.Container, path: str, content: bytes, mode: int = 0o644) -> None:

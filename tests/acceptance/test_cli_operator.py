@@ -197,7 +197,7 @@ def test_a_running_execution_can_be_cancelled(deployment: Deployment) -> None:
 
 def test_an_interrupted_wait_leaves_the_execution_and_says_how_to_cancel_it(deployment: Deployment) -> None:
     child = subprocess.Popen(
-        argv("attune", "run", "core.sleep", "-p", "seconds=3"),
+        argv("attune", "run", "core.sleep", "-p", "seconds=60"),
         env=environment(deployment.settings),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -212,7 +212,9 @@ def test_an_interrupted_wait_leaves_the_execution_and_says_how_to_cancel_it(depl
     _, err = child.communicate(timeout=20)
     assert child.returncode == 130
     assert f"attune execution cancel {running_id}" in err
-    assert deployment.until(int(running_id), "completed", "cancelled", "failed") == "completed"
+    assert [str(row["id"]) for row in listed(deployment, "running")] == [running_id]
+    assert deployment.attune("execution", "cancel", running_id).returncode == 0
+    assert deployment.until(int(running_id), "completed", "cancelled", "failed") == "cancelled"
 
 
 def listed(deployment: Deployment, status: str) -> list[dict[str, object]]:

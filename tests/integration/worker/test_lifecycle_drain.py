@@ -231,6 +231,7 @@ class TestEphemeral:
         queue = topology.executions_queue(leaving.worker_id).name
         until(lambda: fresh_deployment.wire.depth(queue) == 1, "the delivery of as many as are prefetched")
         leaving.signal(signal.SIGTERM)
+        leaving.wait_for_log("draining: 1 executions are running")
         jobs.release()
         assert leaving.wait() == 0
         assert fresh_deployment.execution(running).status == "completed"

@@ -1,13 +1,10 @@
-"""What the frozen program does first: take over what the launcher left for it in the environment and in descriptors."""
+"""What the frozen program does first: take over what the launcher left for it, and load no more than it needs."""
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from _thread import allocate_lock
-from types import ModuleType
-from typing import Any
 
 
 def settle() -> None:
@@ -33,13 +30,16 @@ def postpone(*names: str) -> None:
 _first_use = allocate_lock()
 
 
-class _Postponed(ModuleType):
+# `types` and `importlib` know better names for what is used here, but would have to be loaded first.
+class _Postponed(type(sys)):  # type: ignore[misc]
     """Stands for a module until then; whoever has imported it by then keeps this, which is as good."""
 
-    def __getattr__(self, attribute: str) -> Any:
+    __name__: str
+
+    def __getattr__(self, attribute: str) -> object:
         with _first_use:
             if sys.modules.get(self.__name__) is self:
                 del sys.modules[self.__name__]
-        module = importlib.import_module(self.__name__)
+        module = __import__(self.__name__)
         self.__dict__.update(module.__dict__)
         return getattr(module, attribute)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 
 import psycopg
 import pytest
@@ -25,6 +26,12 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("ATTUNE") and not name.startswith("ATTUNE_TEST_"):
             monkeypatch.delenv(name)
+
+
+def pytest_configure() -> None:
+    """Let commands that tests interrupt be interruptible: a shell starts what runs in its background deaf to SIGINT."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:

@@ -261,8 +261,10 @@ class Ledger:
         self._untold.deliveries.extend(offer.delivery for offer in offers)
         if len(claims) < len(offers):
             self._refused({offer.execution_id for offer in offers} - {claim.execution.id for claim in claims}, new)
-        self._untold.announcements.extend(map(announce_claim, claims))
-        self._assign_claims()
+        try:
+            self._assign_claims()
+        finally:
+            self._untold.announcements.extend(map(announce_claim, claims))
 
     def _tell(self, finished: Sequence[Finished]) -> None:
         """Announce ends, and before them what was claimed earlier: with one call, for each wakes a thread."""

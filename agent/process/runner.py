@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable
 
+from agent.process import syscalls
 from agent.process.children import CHILDREN
 from agent.process.orphans import kill_orphans
 from agent.process.request import Ending, ProcessOutcome, ProcessRequest
@@ -102,7 +103,7 @@ class _Run:
     def _pipe(self) -> tuple[int, int]:
         """Open a pipe whose ends are above the standard streams, whatever was closed when we were started."""
         ends = []
-        for fd in os.pipe2(os.O_CLOEXEC):
+        for fd in syscalls.pipe():
             self._open.add(fd)
             if fd < 3:
                 moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
@@ -115,7 +116,7 @@ class _Run:
     def _close(self, fd: int) -> None:
         """Close a descriptor of this run, once: its number may belong to another run right afterwards."""
         self._open.discard(fd)
-        os.close(fd)
+        syscalls.close(fd)
 
     def _close_all(self) -> None:
         while self._open:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from agent.process.children import CHILDREN
+from agent.process.syscalls import quick
 
 _SETPGROUP, _SETSIGDEF, _SETSIGMASK = 0x02, 0x04, 0x08
 #: Larger than any C library's posix_spawn structures (glibc: 80 and 336 bytes).
@@ -65,18 +66,18 @@ def spawn(
 def _start_with_posix_spawn(
     argv: Sequence[str], env: Mapping[str, str], cwd: str | None, streams: tuple[int, int, int]
 ) -> int:
-    library, quick = _library(), _quick()
+    library, prepare = _library(), quick()
     assert library is not None
     program = _program(argv[0], env)
     actions = ctypes.create_string_buffer(_STRUCT_BYTES)
-    quick.posix_spawn_file_actions_init(actions)
+    prepare.posix_spawn_file_actions_init(actions)
     try:
         for target, source in enumerate(streams):
-            quick.posix_spawn_file_actions_adddup2(actions, source, target)
+            prepare.posix_spawn_file_actions_adddup2(actions, source, target)
         if cwd is not None:
-            quick.posix_spawn_file_actions_addchdir_np(actions, os.fsencode(cwd))
+            prepare.posix_spawn_file_actions_addchdir_np(actions, os.fsencode(cwd))
         # Ours are close-on-exec; what this program was given by its own parent may not be.
-        quick.posix_spawn_file_actions_addclosefrom_np(actions, 3)
+        prepare.posix_spawn_file_actions_addclosefrom_np(actions, 3)
         pid = ctypes.c_int()
         code = library.posix_spawn(
             ctypes.byref(pid),
@@ -87,7 +88,7 @@ def _start_with_posix_spawn(
             _strings([f"{name}={value}" for name, value in env.items()]),
         )
     finally:
-        quick.posix_spawn_file_actions_destroy(actions)
+        prepare.posix_spawn_file_actions_destroy(actions)
     if code:
         culprit = cwd if cwd is not None and not os.path.isdir(cwd) else os.fsdecode(program)
         raise OSError(code, os.strerror(code), culprit)
@@ -133,15 +134,9 @@ def _library() -> ctypes.CDLL | None:
 
 
 @functools.cache
-def _quick() -> ctypes.PyDLL:
-    """The same library, for calls that take no time: giving up the interpreter's lock for them would cost far more."""
-    return ctypes.PyDLL(None)
-
-
-@functools.cache
 def _attributes() -> ctypes.Array[ctypes.c_char]:
     """Own process group, an empty signal mask, default actions for what Python changed; shared by all spawns."""
-    library = _quick()
+    library = quick()
     attributes = ctypes.create_string_buffer(_STRUCT_BYTES)
     defaults = ctypes.create_string_buffer(_SIGSET_BYTES)
     nothing = ctypes.create_string_buffer(_SIGSET_BYTES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 
+from agent.process import syscalls
 from agent.process.request import Ending
 
 
@@ -41,5 +42,5 @@ class StopRequest:
         with self._lock:
             if not self._closed:
                 self._closed = True
-                os.close(self._fd)
+                syscalls.close(self._fd)
             return self._cause

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.process import syscalls
 from agent.process.prctl import become_subreaper
 from agent.process.request import Ending, ProcessOutcome, ProcessRequest
 from agent.process.runner import run
@@ -236,13 +237,13 @@ def test_no_descriptor_is_left_open_after_many_runs() -> None:
 
 def test_a_failed_start_closes_each_descriptor_once(monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[int] = []
-    close = os.close
+    close = syscalls.close
 
     def record(fd: int) -> None:
         closed.append(fd)
         close(fd)
 
-    monkeypatch.setattr(os, "close", record)
+    monkeypatch.setattr(syscalls, "close", record)
     request = ProcessRequest(["/nonexistent/interpreter"], {}, None, b"x", 5, lambda _: None, lambda _: None)
     assert run(request, StopRequest()).ending is Ending.SPAWN_FAILED
     assert len(closed) == len(set(closed)) == 6

@@ -12,7 +12,6 @@ import errno
 import functools
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -98,6 +97,8 @@ def _start_with_posix_spawn(
 def _start_with_subprocess(
     argv: Sequence[str], env: Mapping[str, str], cwd: str | None, streams: tuple[int, int, int]
 ) -> int:
+    import subprocess  # here, because loading it takes longer than most interpreters need to say their version
+
     child = subprocess.Popen(
         argv, env=env, cwd=cwd, stdin=streams[0], stdout=streams[1], stderr=streams[2], process_group=0
     )

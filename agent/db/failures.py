@@ -12,9 +12,11 @@ from agent.errors import DatabaseError, DatabaseUnavailable
 # SQLSTATE (PostgreSQL manual, appendix A): connection exceptions, too many connections, a server that stops or
 # starts or became a read-only standby. The same statement may succeed once the server is back.
 _AWAY = ("08", "53300", "57P01", "57P02", "57P03", "57P05", "25006")
-# A conflict with another transaction, a full disk or memory, a lock or an operator that ended a statement, one that was
-# prepared before a migration changed a type or is prepared no longer: none of it is the statement's fault.
-_PASSING = ("40", "53", "55P03", "57014", "0A000", "26000")
+#: A statement was prepared before a migration changed a type, or is prepared no longer: only a new session helps.
+OUTDATED = ("0A000", "26000")
+# A conflict with another transaction, a full disk or memory, a lock or an operator that ended a statement: none of it
+# is the statement's fault.
+_PASSING = ("40", "53", "55P03", "57014", *OUTDATED)
 
 
 @contextmanager

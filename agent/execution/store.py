@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from agent.db.failures import translated
+from agent.db.failures import OUTDATED, translated
 from agent.db.pool import Connection, Database
 from agent.db.queries import load_queries
 from agent.execution.exchange import Claim, Exchange, Finished
@@ -19,9 +19,6 @@ from agent.execution.model import Action
 from agent.execution.report import Report
 from agent.execution.storable import to_jsonb
 from agent.execution.storedjson import tolerate_unreadable
-
-#: A migration has changed a column's type, or somebody has discarded what was prepared: only a new session helps.
-_OUTDATED = ("0A000", "26000")
 
 
 class ExecutionStore:
@@ -165,7 +162,7 @@ class ExecutionStore:
         return self._connection
 
     def _drop_useless(self, error: psycopg.Error) -> None:
-        if self._connection is not None and (self._connection.broken or error.sqlstate in _OUTDATED):
+        if self._connection is not None and (self._connection.broken or error.sqlstate in OUTDATED):
             self._connection.close()
             self._connection = None
 

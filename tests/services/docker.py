@@ -20,7 +20,7 @@ from typing import Protocol
 import pytest
 
 import docker
-from tests.services.availability import unavailable
+from tests.services.availability import everything_is_installed, unavailable
 from tests.services.frozen import ROOT
 from tests.services.roots import CACHE, archive, make_ahead
 
@@ -104,7 +104,7 @@ class BaseImage(Protocol):
 @pytest.fixture(scope="session")
 def base_image(docker_engine: Engine) -> BaseImage:
     """Base images by name."""
-    if os.environ.get("CI"):
+    if everything_is_installed():
         make_ahead()
     made: dict[tuple[str, bool], str] = {}
     lock = threading.Lock()

@@ -39,6 +39,21 @@ def spooled(deployment: Deployment) -> list[Path]:
     return list(deployment.artifacts.glob(".attune-spool-*/*.json"))
 
 
+def end_in_vain(deployment: Deployment, jobs: Jobs, network: Proxy) -> int:
+    """Let a job end while the database is away, and the agent after it; only the spool knows of it then."""
+    running = jobs.begin()
+    network.refuse()
+    jobs.release(running)
+    until(lambda: spooled(deployment), "keeping the result on disk")
+    assert deployment.agent.stop() == 75  # not everything was reported
+    return running
+
+
+def changes(deployment: Deployment, execution_id: int) -> list[str]:
+    """The statuses that were announced."""
+    return [m.payload["new_status"] for m in deployment.messages(execution_id) if "new_status" in m.payload]
+
+
 def test_results_wait_on_disk_while_the_database_is_away_and_are_written_when_it_is_back(
     fresh_deployment: Deployment, jobs: Jobs, network: Proxy
 ) -> None:
@@ -65,11 +80,7 @@ def test_results_wait_on_disk_while_the_database_is_away_and_are_written_when_it
 def test_results_that_wait_survive_the_end_of_the_agent(
     fresh_deployment: Deployment, jobs: Jobs, network: Proxy
 ) -> None:
-    running = jobs.begin()
-    network.refuse()
-    jobs.release(running)
-    until(lambda: spooled(fresh_deployment), "keeping the result on disk")
-    assert fresh_deployment.agent.stop() == 75  # not everything was reported
+    running = end_in_vain(fresh_deployment, jobs, network)
     assert fresh_deployment.execution(running).status == "running"
     network.accept()
     fresh_deployment.start_agent()
@@ -106,8 +117,7 @@ def test_a_claim_or_a_finish_that_is_lost_on_the_way_happens_once(
     execution_id = fresh_deployment.start("job.silent")
     network.wait_for_faults()
     jobs.assert_ran_once(execution_id)
-    changes = [m.payload["new_status"] for m in fresh_deployment.messages(execution_id) if "new_status" in m.payload]
-    assert changes == ["running", "completed"]
+    assert changes(fresh_deployment, execution_id) == ["running", "completed"]
 
 
 @pytest.mark.parametrize("fault", ["lose request", "lose answer"])
@@ -125,10 +135,7 @@ def test_an_end_and_a_claim_that_are_lost_together_happen_once(
     network.wait_for_faults()
     for execution_id in (*started, *waiting):
         jobs.assert_ran_once(execution_id)
-        changes = [
-            m.payload["new_status"] for m in fresh_deployment.messages(execution_id) if "new_status" in m.payload
-        ]
-        assert changes == ["running", "completed"]
+        assert changes(fresh_deployment, execution_id) == ["running", "completed"]
 
 
 def test_a_second_delivery_that_waits_while_the_end_of_the_first_can_not_be_written_runs_nothing(
@@ -149,11 +156,7 @@ def test_a_second_delivery_that_waits_while_the_end_of_the_first_can_not_be_writ
 def test_an_end_that_was_written_but_not_announced_is_announced_although_the_report_of_it_was_kept(
     fresh_deployment: Deployment, jobs: Jobs, network: Proxy
 ) -> None:
-    running = jobs.begin()
-    network.refuse()
-    jobs.release(running)
-    until(lambda: spooled(fresh_deployment), "keeping the result on disk")
-    assert fresh_deployment.agent.stop() == 75
+    running = end_in_vain(fresh_deployment, jobs, network)
     (path,) = spooled(fresh_deployment)
     report = json.loads(path.read_text())
     fresh_deployment.database.execute(

@@ -1,9 +1,10 @@
-"""pika's connection, which can also send many frames with one system call."""
+"""pika's connection, which sends at once, and many frames with one system call."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pika
 
@@ -31,7 +32,7 @@ class Connection(pika.SelectConnection):  # type: ignore[misc]
     def _adapter_emit_data(self, data: bytes) -> None:
         """Where pika's adapters hand a frame to the socket."""
         if not self._holding:
-            super()._adapter_emit_data(data)
+            self._emit(data)
             return
         self._held_back.append(data)
         self._held_bytes += len(data)
@@ -41,4 +42,17 @@ class Connection(pika.SelectConnection):  # type: ignore[misc]
     def _let_go(self) -> None:
         pieces, self._held_back, self._held_bytes = self._held_back, [], 0
         if pieces:
-            super()._adapter_emit_data(b"".join(pieces))
+            self._emit(b"".join(pieces))
+
+    def _emit(self, data: bytes) -> None:
+        """Send what the socket takes now; pika sends the rest, and all where it must go through TLS.
+
+        pika sends nothing before its loop has asked whether it may, which costs a round through the loop.
+        """
+        transport = self._transport
+        plain = getattr(transport, "_sock", None)
+        if type(plain) is socket.socket and not transport.get_write_buffer_size():
+            with suppress(OSError):  # that it is broken is for pika to find out
+                data = data[plain.send(data) :]
+        if data:
+            super()._adapter_emit_data(data)

@@ -76,7 +76,7 @@ class RabbitConsumer(Link):
     def _wake(self) -> None:
         if not self._wakened:
             self._wakened = True
-            self._call(self._send_decisions)
+            self._now_or_soon(self._send_decisions)
 
     def _prepare(self, channel: Any) -> None:
         if self._stopped:

@@ -56,10 +56,13 @@ class Link(ABC):
                 return
             self._running = True
         try:
-            self._connect()
-            self._loop.start()
+            with self._loop.turn:
+                try:
+                    self._connect()
+                    self._loop.start()
+                finally:
+                    self._up = False
         finally:
-            self._up = False
             with self._lock:
                 self._running = False
                 self._loop.close()
@@ -80,6 +83,19 @@ class Link(ABC):
         with self._lock:
             if self._running:
                 self._loop.add_callback_threadsafe(callback)
+
+    def _now_or_soon(self, callback: Callable[[], None]) -> None:
+        """Run ``callback`` here while the thread of ``run`` only waits, else there. From any thread.
+
+        Here is sooner, and it spares two switches between threads.
+        """
+        if self._loop.turn.acquire(blocking=False):
+            try:
+                callback()
+            finally:
+                self._loop.turn.release()
+        else:
+            self._call(callback)
 
     # What a subclass adds.
 

@@ -1,22 +1,53 @@
-"""pika's event loop, which can also end a connection that no longer answers."""
+"""pika's event loop, which lends its connection while it waits, and can end one that no longer answers."""
 
 from __future__ import annotations
 
 import os
+import select
 import socket
+import threading
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 from pika.adapters.select_connection import IOLoop
 
 
+class _Epoll:
+    """epoll(7) that gives a lock up while it waits."""
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self._lock = lock
+        self._epoll = select.epoll()
+        self.register = self._epoll.register
+        self.modify = self._epoll.modify
+        self.unregister = self._epoll.unregister
+        self.close = self._epoll.close
+
+    def poll(self, timeout: float) -> list[tuple[int, int]]:
+        self._lock.release()
+        try:
+            return self._epoll.poll(timeout)
+        finally:
+            self._lock.acquire()
+
+
 class Loop(IOLoop):  # type: ignore[misc]
-    """Knows the sockets that it watches: pika itself closes a connection only with the server's consent."""
+    """Knows the sockets that it watches: pika itself closes a connection only with the server's consent.
+
+    ``turn`` is held by whoever works with the connection. That is the thread of ``run``, unless it waits for something
+    to happen; another thread that finds the lock free may send in the meantime.
+    """
 
     def __init__(self) -> None:
         """Watch nothing yet."""
         super().__init__()
+        self.turn = threading.Lock()
         self._watched: set[int] = set()
+        self._poller._create_poller = self._make_poller
+
+    def _make_poller(self) -> Any:
+        return _Epoll(self.turn)
 
     def add_handler(self, fd: int, handler: Callable[[int, int], None], events: int) -> None:
         """Watch a socket."""

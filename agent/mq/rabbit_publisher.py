@@ -50,7 +50,7 @@ class RabbitPublisher(Link):
             return min(waiting, key=lambda entry: entry[0])[1].timestamp if waiting else None
 
     def send(self, messages: Sequence[Outgoing]) -> None:
-        """Queue messages."""
+        """Queue messages, and send them here and now if the connection's own thread is only waiting."""
         with self._books:
             if self.backlog + len(messages) > MAX_BACKLOG:
                 raise BrokerUnavailable(f"{self.backlog} messages wait for RabbitMQ at {self._address.label}")
@@ -59,7 +59,7 @@ class RabbitPublisher(Link):
                 self._waiting.append((self._serial, message))
         if not self._wakened:
             self._wakened = True
-            self._call(self._wake)
+            self._now_or_soon(self._wake)
 
     def flush(self, timeout: float) -> bool:
         """Wait until everything sent so far is confirmed."""

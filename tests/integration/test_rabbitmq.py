@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -209,7 +210,10 @@ def test_an_operator_sees_which_worker_a_connection_belongs_to(
 
 
 class Proxy:
-    """Passes bytes on between clients and the broker; frozen, it swallows them, as a vanished host would."""
+    """Passes bytes on between clients and the broker.
+
+    Frozen, it swallows them, as a vanished host would; while it doesn't flow, it takes no more than its buffers hold.
+    """
 
     def __init__(self, url: str) -> None:
         """Listen on a port of its own; ``url`` leads through it to the broker of the given one."""
@@ -220,6 +224,8 @@ class Proxy:
         self.url = f"{host}:{self._server.getsockname()[1]}/{vhost}"
         self._sockets: list[socket.socket] = []
         self.frozen = False
+        self.flowing = threading.Event()
+        self.flowing.set()
         self._threads = ThreadGroup()
         self._threads.start("proxy-accept", self._accept)
 
@@ -237,6 +243,7 @@ class Proxy:
     def _pump(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
+                self.flowing.wait()
                 if not self.frozen:
                     target.sendall(data)
 
@@ -250,6 +257,7 @@ class Proxy:
 
     def close(self) -> None:
         """Stop listening and end all connections."""
+        self.flowing.set()
         with suppress(OSError):
             self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
@@ -277,6 +285,23 @@ def test_what_was_sent_and_never_confirmed_is_repeated_in_order(proxy: Proxy, br
         publisher.send([dispatch(100)])
         assert publisher.flush(10)
         assert inbox.wait(101) == [str(number).encode() for number in range(101)]
+
+
+def test_more_than_the_network_takes_at_once_goes_out_whole_on_the_same_connection(
+    proxy: Proxy, broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    publisher, inbox = opened(proxy.url).publisher(), Inbox()
+    bodies = [str(number) * 100_000 for number in range(100, 200)]
+    with running(publisher, broker.consumer(subscription(inbox))):
+        until(lambda: publisher.connected)
+        proxy.flowing.clear()
+        for body in bodies:
+            publisher.send([dispatch(body)])
+        assert publisher.backlog == len(bodies)
+        proxy.flowing.set()
+        assert publisher.flush(30)
+        assert inbox.wait(len(bodies)) == [body.encode() for body in bodies]
+    assert not caplog.records
 
 
 def test_a_connection_that_went_silent_is_noticed_and_replaced(proxy: Proxy, broker: Broker) -> None:

@@ -11,9 +11,8 @@ import ctypes
 import errno
 import functools
 import os
-import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from agent.process.children import CHILDREN
 from agent.process.syscalls import quick
@@ -22,8 +21,6 @@ _SETPGROUP, _SETSIGDEF, _SETSIGMASK = 0x02, 0x04, 0x08
 #: Larger than any C library's posix_spawn structures (glibc: 80 and 336 bytes).
 _STRUCT_BYTES = 1024
 _SIGSET_BYTES = 128
-#: Python ignores these; a child must find the default action.
-_RESTORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 #: A file that was just written may still be open for writing in a process that is between fork and exec.
 _BUSY_TRIES, _BUSY_WAIT = 5, 0.025
 
@@ -136,16 +133,13 @@ def _library() -> ctypes.CDLL | None:
 
 @functools.cache
 def _attributes() -> ctypes.Array[ctypes.c_char]:
-    """Own process group, an empty signal mask, default actions for what Python changed; shared by all spawns."""
+    """Own process group, an empty signal mask, the default action for each signal; shared by all spawns."""
     library = quick()
     attributes = ctypes.create_string_buffer(_STRUCT_BYTES)
     defaults = ctypes.create_string_buffer(_SIGSET_BYTES)
     nothing = ctypes.create_string_buffer(_SIGSET_BYTES)
     library.sigemptyset(nothing)
-    library.sigemptyset(defaults)
-    add: Callable[..., int] = library.sigaddset
-    for number in _RESTORED:
-        add(defaults, int(number))
+    library.sigfillset(defaults)  # glibc looks each signal up that is not in the set
     library.posix_spawnattr_init(attributes)
     library.posix_spawnattr_setflags(attributes, ctypes.c_short(_SETPGROUP | _SETSIGDEF | _SETSIGMASK))
     library.posix_spawnattr_setpgroup(attributes, 0)

@@ -58,7 +58,7 @@ class _Untold:
     """Committed claims of which the broker doesn't know yet."""
 
     deliveries: list[Delivery]
-    announcements: list[Outgoing]
+    claims: list[Claim]
 
 
 class Ledger:
@@ -261,16 +261,14 @@ class Ledger:
         self._untold.deliveries.extend(offer.delivery for offer in offers)
         if len(claims) < len(offers):
             self._refused({offer.execution_id for offer in offers} - {claim.execution.id for claim in claims}, new)
-        try:
-            self._assign_claims()
-        finally:
-            self._untold.announcements.extend(map(announce_claim, claims))
+        self._untold.claims.extend(claims)
+        self._assign_claims()
 
     def _tell(self, finished: Sequence[Finished]) -> None:
-        """Announce ends, and before them what was claimed earlier: with one call, for each wakes a thread."""
+        """Announce ends, and before them what was claimed earlier: with one call, for each is a system call."""
         untold = self._untold
-        if untold.announcements or finished:
-            self._publisher.send([*untold.announcements, *_ends(finished)])
+        if untold.claims or finished:
+            self._publisher.send([*map(announce_claim, untold.claims), *_ends(finished)])
         if untold.deliveries:
             self._settle(untold.deliveries)
         self._untold = _Untold([], [])

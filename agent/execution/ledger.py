@@ -21,6 +21,7 @@ from agent.execution.report import Report
 from agent.execution.running import RunningExecutions
 from agent.execution.spool import Spool
 from agent.execution.store import ExecutionStore
+from agent.execution.unwritten import UnwrittenReports
 from agent.mq.broker import MAX_BACKLOG, Delivery, Outgoing, Publisher
 
 log = logging.getLogger(__name__)
@@ -82,20 +83,16 @@ class Ledger:
         self._publisher = publisher
         self._settle = settle
         self._assign = assign
-        self._spool = spool
+        self._unwritten = UnwrittenReports(spool)
         self._inbox: queue.SimpleQueue[_Offer | Report | _Wake] = queue.SimpleQueue()
         self._offers: deque[_Offer] = deque()
-        self._reports: list[Report] = []
         self._claims: list[Claim] = []
         self._untold = _Untold([], [])
         self._definitions = Definitions(store)
         self._refusals = Refusals(store, publisher)
         self._uncertain_claims: set[int] = set()
-        self._uncertain_ends: set[int] = set()
         self._draining = threading.Event()
         self._ended = threading.Event()
-        self._outstanding: dict[int, Report] = {}
-        self._written = threading.Condition()
         self._returned: list[tuple[int, Delivery]] = []
         self._returned_ready = threading.Event()
         self._failures = 0
@@ -107,8 +104,7 @@ class Ledger:
 
     def report(self, report: Report) -> None:
         """Take the end of an execution in; its slot is free again."""
-        with self._written:
-            self._outstanding[report.execution_id] = report
+        self._unwritten.expect(report)
         self._inbox.put(report)
 
     def drain(self, timeout: float) -> list[tuple[int, Delivery]]:
@@ -120,8 +116,7 @@ class Ledger:
 
     def settled(self, timeout: float) -> bool:
         """Wait until every report that was taken in is written; False when ``timeout`` seconds were not enough."""
-        with self._written:
-            return self._written.wait_for(lambda: not self._outstanding, timeout)
+        return self._unwritten.settled(timeout)
 
     def stop(self) -> None:
         """End ``run`` soon; what is not written is in the spool when this returns.
@@ -130,9 +125,7 @@ class Ledger:
         """
         self._ended.set()
         self._inbox.put(_Wake())
-        with self._written:
-            for report in self._outstanding.values():
-                self._spool.keep(report)
+        self._unwritten.keep_all()
 
     def run(self) -> None:
         """Serve until ``stop``."""
@@ -154,7 +147,7 @@ class Ledger:
                 if isinstance(item, _Offer):
                     self._take_offer(item)
                 elif isinstance(item, Report):
-                    self._reports.append(item)
+                    self._unwritten.waiting.append(item)
                     self._free += 1
                 item = self._inbox.get_nowait()
         except queue.Empty:
@@ -177,7 +170,7 @@ class Ledger:
     def _patience_for_work(self) -> float | None:
         if self._failures:
             return _RETRY_SECONDS[min(self._failures, len(_RETRY_SECONDS)) - 1]
-        if self._reports or self._claims or self._refusals.waiting:
+        if self._unwritten.waiting or self._claims or self._refusals.waiting:
             return 0.0
         if self._offers and self._free and not self._draining.is_set():
             return _PAUSE if self._starved or self._broker_is_behind() else 0.0
@@ -199,12 +192,11 @@ class Ledger:
             self._failures += 1
             if not may_pass(error):
                 self._store_one_by_one()
-            for report in self._reports:
-                self._spool.keep(report)
+            self._unwritten.keep_waiting()
 
     def _exchange(self) -> None:
         offers, new = ([], []) if self._draining.is_set() else self._next_offers()
-        reports = list(self._reports)
+        reports = list(self._unwritten.waiting)
         if not offers and not reports:
             self._tell([])
             return
@@ -216,21 +208,21 @@ class Ledger:
                 self._running.remove(execution_id)
             self._offers.extendleft(reversed(offers))
             self._uncertain_claims.update(new)
-            self._uncertain_ends.update(report.execution_id for report in reports)
+            self._unwritten.doubt(reports)
             raise
         self._uncertain_claims.difference_update(new)
-        self._uncertain_ends.clear()
+        self._unwritten.trust()
         self._tell(finished)
-        self._forget(reports, finished)
+        self._unwritten.forget(reports, finished)
         self._take_on(offers, new, claims)
 
     def _resolve_uncertain(self) -> None:
         """Settle the ends that were written although the connection broke before we heard of it."""
-        doubtful = [report for report in self._reports if report.execution_id in self._uncertain_ends]
+        doubtful = self._unwritten.doubtful()
         if doubtful:
             finished = self._store.already_finished(doubtful)
             self._tell(finished)
-            self._forget(doubtful, finished, only_written=True)
+            self._unwritten.forget(doubtful, finished, only_written=True)
 
     def _next_offers(self) -> tuple[list[_Offer], list[int]]:
         """Return as many offers as slots are free, and the ids among them that are not in hand already."""
@@ -238,7 +230,7 @@ class Ledger:
             return [], []  # what is claimed now could not be announced
         offers = [self._offers.popleft() for _ in range(min(self._free, len(self._offers)))]
         # A second delivery of what has ended here and is not written yet must not be taken for a claim in doubt.
-        ended = {report.execution_id for report in self._reports}
+        ended = {report.execution_id for report in self._unwritten.waiting}
         try:
             new = self._running.add(id_ for offer in offers if (id_ := offer.execution_id) not in ended)
         except OSError as error:
@@ -289,35 +281,13 @@ class Ledger:
             log.info("ignored a second delivery of executions in hand: %s", sorted(refused - new))
         self._refusals.add(new)
 
-    def _forget(self, reports: Sequence[Report], finished: Sequence[Finished], *, only_written: bool = False) -> None:
-        """Forget reports that are over; ``only_written`` keeps those that were not written for another try."""
-        if not reports:
-            return
-        written = {done.report.execution_id for done in finished}
-        over = {report.execution_id for report in reports if not only_written or report.execution_id in written}
-        for report in reports:
-            if report.execution_id not in over:
-                continue
-            self._spool.remove(report)
-            if report.execution_id not in written:
-                log.warning(
-                    "execution %d was ended by somebody else before it was %s: that verdict stands",
-                    report.execution_id,
-                    report.status,
-                )
-        self._reports = [report for report in self._reports if report.execution_id not in over]
-        with self._written:
-            for execution_id in over:
-                self._outstanding.pop(execution_id, None)
-            self._written.notify_all()
-
     def _store_one_by_one(self) -> None:
         """One report that the server refuses must not hold up the others, nor its own execution."""
         try:
             self._resolve_uncertain()  # some may have been written before another one was refused
         except DatabaseError:
             return
-        for report in list(self._reports):
+        for report in list(self._unwritten.waiting):
             try:
                 _, finished = self._store.exchange([], [report])
             except DatabaseError as error:
@@ -329,7 +299,7 @@ class Ledger:
                     continue  # the server refuses everything: an operator has to look after it, the report waits
                 finished = bare
             self._tell(finished)
-            self._forget([report], finished)
+            self._unwritten.forget([report], finished)
 
     def _store_bare(self, report: Report, error: DatabaseError) -> list[Finished] | None:
         result = {"succeeded": False, "error": f"the result could not be stored: {error}", "cause": "invalid"}
@@ -339,13 +309,8 @@ class Ledger:
         except DatabaseError as second:
             log.error("execution %d can't be ended: %s", report.execution_id, second)
             if may_pass(second):  # it may have been written, and is to be recognised then
-                self._replace(report, bare)
+                self._unwritten.replace(report, bare)
             return None
-
-    def _replace(self, report: Report, other: Report) -> None:
-        self._reports = [other if one is report else one for one in self._reports]
-        with self._written:
-            self._outstanding[report.execution_id] = other
 
     def _give_up_offers(self) -> None:
         self._returned = [(offer.execution_id, offer.delivery) for offer in self._offers]

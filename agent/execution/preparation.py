@@ -143,7 +143,7 @@ class Preparer:
         config = selected.config
         if config.environment is None and not config.env_vars:
             return None
-        prepared = self._environments.ensure(
+        return self._environments.ensure(
             EnvironmentRequest(
                 pack_ref=action.pack_ref,
                 pack_dir=Path(pack_dir),
@@ -159,9 +159,6 @@ class Preparer:
                 stop=stop,
             )
         )
-        if prepared.warning is not None:
-            log.warning("%s: %s", action.ref, prepared.warning)
-        return prepared
 
     def _variables(
         self,

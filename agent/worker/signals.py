@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any
 
 from agent.threads import ThreadGroup
 
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
+#: Signals within so many seconds are one request: timeout(1) sends its own to the process, and again to its group.
+TOGETHER = 0.2
 
 
 class StopSignals:
@@ -52,14 +55,17 @@ class StopSignals:
         self._threads.join(1.0)
 
     def _listen(self, read_end: int) -> None:
+        asked = -TOGETHER
         with os.fdopen(read_end, "rb", buffering=0) as pipe:
             while received := pipe.read(64):
                 for number in received:
                     if number not in _STOPPING:
                         continue
-                    if self.stop.is_set():
+                    if not self.stop.is_set():
+                        asked = time.monotonic()
+                        self.stop.set()
+                    elif time.monotonic() >= asked + TOGETHER:
                         self.hurry.set()
-                    self.stop.set()
 
 
 def _leave_to_the_pipe(number: int, frame: FrameType | None) -> None:

@@ -7,7 +7,9 @@ import signal
 import threading
 import time
 
-from agent.worker.signals import StopSignals
+import pytest
+
+from agent.worker.signals import TOGETHER, StopSignals
 
 _PATIENCE = 10.0
 
@@ -30,13 +32,23 @@ def test_a_signal_that_does_not_interrupt_the_main_thread_is_noticed() -> None:
         assert signals.stop.wait(_PATIENCE)
 
 
-def test_the_second_signal_asks_for_hurry_and_the_first_does_not() -> None:
+def test_a_later_signal_asks_for_hurry_and_the_first_does_not() -> None:
     with StopSignals() as signals:
         os.kill(os.getpid(), signal.SIGTERM)
         assert signals.stop.wait(_PATIENCE)
         assert not signals.hurry.is_set()
+        time.sleep(TOGETHER)  # a signal that comes sooner is part of the first request
         os.kill(os.getpid(), signal.SIGINT)
         assert signals.hurry.wait(_PATIENCE)
+
+
+def test_two_signals_that_come_together_are_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.worker.signals.TOGETHER", 60.0)
+    with StopSignals() as signals:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert signals.stop.wait(_PATIENCE)
+    assert not signals.hurry.is_set()  # leaving waits until everything that was received has been looked at
 
 
 def test_a_signal_after_the_stop_was_asked_for_otherwise_asks_for_hurry() -> None:

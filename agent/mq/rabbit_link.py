@@ -25,7 +25,8 @@ class Link(ABC):
     """Connects, declares the common exchanges, opens a channel and hands it to ``_prepare``; and again after each loss.
 
     Every way to lose it (socket, broker, channel closed by the broker, consumer cancelled) takes the same path: the
-    connection is closed and made anew after a pause. Methods with an underscore run in the thread of ``run``.
+    connection is closed and made anew after a pause. Methods with an underscore run in the thread of ``run``, or while
+    it waits in one that has ``_loop.turn``.
     """
 
     def __init__(self, address: RabbitAddress, *, name: str) -> None:
@@ -62,6 +63,7 @@ class Link(ABC):
                     self._loop.start()
                 finally:
                     self._up = False
+                    self._connection = self._channel = None
         finally:
             with self._lock:
                 self._running = False
@@ -87,9 +89,11 @@ class Link(ABC):
     def _now_or_soon(self, callback: Callable[[], None]) -> None:
         """Run ``callback`` here while the thread of ``run`` only waits, else there. From any thread.
 
-        Here is sooner, and it spares two switches between threads.
+        Here is sooner, and it spares two switches between threads. Never in the main thread, where the handler of a
+        signal may raise in the middle of everything.
         """
-        if self._loop.turn.acquire(blocking=False):
+        here = threading.current_thread() is not threading.main_thread()
+        if here and self._loop.turn.acquire(blocking=False):
             try:
                 callback()
             finally:

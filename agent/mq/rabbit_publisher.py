@@ -100,13 +100,8 @@ class RabbitPublisher(Link):
                 self._send_waiting(self._channel)
 
     def _send_waiting(self, channel: Any) -> None:
-        while channel.is_open and len(self._in_flight) < _WINDOW:
-            with self._books:
-                if not self._waiting:
-                    return
-                serial, message = self._waiting.popleft()
-                self._tag += 1
-                self._in_flight[self._tag] = serial, message
+        while self._waiting and channel.is_open and len(self._in_flight) < _WINDOW:
+            serial, message = self._waiting[0]
             properties = pika.BasicProperties(
                 content_type="application/json",
                 delivery_mode=2,
@@ -115,6 +110,11 @@ class RabbitPublisher(Link):
                 timestamp=message.timestamp,
             )
             channel.basic_publish(message.exchange, message.routing_key, message.body, properties)
+            # Afterwards: the broker numbers what it gets, and what pika refuses never gets there.
+            with self._books:
+                self._waiting.popleft()
+                self._tag += 1
+                self._in_flight[self._tag] = serial, message
 
     def _confirmed(self, frame: Any) -> None:
         """The broker has stored the messages up to a tag, or that one alone, or could not (nack)."""

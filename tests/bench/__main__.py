@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import statistics
 import sys
 from collections.abc import Callable
@@ -13,6 +11,7 @@ from rich.table import Table
 
 from tests.bench import onefile
 from tests.bench.latency import bare_spawns, latencies, percentiles
+from tests.bench.machine import StolenTime, description
 from tests.bench.memory import footprint
 from tests.bench.stack import Stack, running_stack
 from tests.bench.throughput import bare_rate, throughput
@@ -39,12 +38,16 @@ def measure_throughput(stack: Stack) -> Rows:
 
 
 def measure_latency(stack: Stack) -> Rows:
-    """One execution at a time on an idle agent."""
-    bare = statistics.median(bare_spawns(200)) * 1000
-    p50, p95 = percentiles(latencies(stack))
+    """One execution at a time on an idle agent, each time after as many bare spawns."""
+    rounds = []
+    for _ in range(3):
+        bare = statistics.median(bare_spawns(200)) * 1000
+        p50, p95 = percentiles(latencies(stack))
+        rounds.append((p50 - bare, p95 - bare, p50 / bare, p95 / bare))
+    p50, p95, p50_ratio, p95_ratio = map(statistics.median, zip(*rounds, strict=True))
     return [
-        ("latency p50 beyond the bare spawn", f"{p50 - bare:.1f} ms", f"{p50 / bare:.1f}", "at most 5 ms"),
-        ("latency p95 beyond the bare spawn", f"{p95 - bare:.1f} ms", f"{p95 / bare:.1f}", "at most 10 ms"),
+        ("latency p50 beyond the bare spawn", f"{p50:.1f} ms", f"{p50_ratio:.1f}", "at most 5 ms"),
+        ("latency p95 beyond the bare spawn", f"{p95:.1f} ms", f"{p95_ratio:.1f}", "at most 10 ms"),
     ]
 
 
@@ -110,7 +113,8 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"unknown: {', '.join(unknown)}; there are {', '.join(PARTS)}", file=sys.stderr)
         return 2
-    table = Table(title=f"{os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}")
+    stolen = StolenTime()
+    table = Table()
     for column in ("figure", "measured", "ratio to a bare start", "wanted"):
         table.add_column(column)
     with running_stack() as stack:
@@ -118,6 +122,7 @@ def main(names: list[str]) -> int:
             for row in PARTS[name](stack):
                 table.add_row(*row)
             table.add_section()
+    table.title = f"{description()}; the host gave {stolen.share:.1%} of the processors' time to others"
     Console(width=120).print(table)
     return 0
 

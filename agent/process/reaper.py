@@ -10,6 +10,8 @@ from agent.process.orphans import inherited
 
 #: Half of the time within which a zombie shall be gone. One system call that often can hardly be measured.
 _INTERVAL = 0.05
+#: The same for one that has no child: nothing can die here then, and an idle agent shall cost nothing.
+_CHILDLESS_INTERVAL = 1.0
 
 
 class Reaper:
@@ -22,7 +24,7 @@ class Reaper:
 
     def run(self) -> None:
         """Reap until ``stop``."""
-        while not self._stop.wait(_INTERVAL):
+        while not self._stop.wait(_INTERVAL if _may_inherit() else _CHILDLESS_INTERVAL):
             self.reap()
 
     def stop(self) -> None:
@@ -48,6 +50,17 @@ class Reaper:
             return os.waitpid(pid, os.WNOHANG)[0] == pid
         except ChildProcessError:
             return False
+
+
+def _may_inherit() -> bool:
+    """Whether an orphan can come at any moment: to PID 1 from anywhere, to others from below a child of their own."""
+    if os.getpid() == 1:
+        return True
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def _zombie(pid: int | None = None) -> int | None:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -85,6 +86,13 @@ def test_an_orphan_is_gone_within_a_tenth_of_a_second_of_its_death() -> None:
     finally:
         reaper.stop()
         thread.join()
+
+
+@pytest.mark.parametrize(("before", "hurries"), [("pass", False), ("os.posix_spawn('/bin/true', ['true'], {})", True)])
+def test_only_who_has_a_child_looks_for_zombies_often(before: str, hurries: bool) -> None:
+    script = f"import os; from agent.process.reaper import _may_inherit; {before}; print(_may_inherit())"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{hurries}\n"
 
 
 def is_alive(pid: int) -> bool:

@@ -16,7 +16,8 @@ log = logging.getLogger(__name__)
 class UnwrittenReports:
     """``expect``, ``settled`` and ``keep_all`` may be called from any thread, all else by the one that writes.
 
-    ``waiting`` are those to be written next, in the order in which they came.
+    ``waiting`` are those to be written next, in the order in which they came; the thread that writes adds to it what it
+    takes in.
     """
 
     def __init__(self, spool: Spool) -> None:
@@ -28,7 +29,7 @@ class UnwrittenReports:
         self._uncertain: set[int] = set()
 
     def expect(self, report: Report) -> None:
-        """Count a report as unwritten from now on; the thread that writes will find it among those that wait."""
+        """Count a report as unwritten from now on, also while it is still on its way to the thread that writes."""
         with self._changed:
             self._expected[report.execution_id] = report
 

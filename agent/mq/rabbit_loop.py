@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from functools import partial
 
 from pika.adapters.select_connection import IOLoop
 
@@ -44,10 +44,7 @@ class Loop(IOLoop):  # type: ignore[misc]
         super().__init__()
         self.turn = threading.Lock()
         self._watched: set[int] = set()
-        self._poller._create_poller = self._make_poller
-
-    def _make_poller(self) -> Any:
-        return _Epoll(self.turn)
+        self._poller._create_poller = partial(_Epoll, self.turn)  # where pika makes its epoll when the loop starts
 
     def add_handler(self, fd: int, handler: Callable[[int, int], None], events: int) -> None:
         """Watch a socket."""

@@ -8,10 +8,12 @@ import threading
 from agent.process.children import CHILDREN, Children
 from agent.process.orphans import inherited
 
-#: Half of the time within which a zombie shall be gone. One system call that often can hardly be measured.
+#: Half of the time within which a zombie shall be gone.
 _INTERVAL = 0.05
 #: The same for one that has no child: nothing can die here then, and an idle agent shall cost nothing.
 _CHILDLESS_INTERVAL = 1.0
+#: For waitid(2): say at once who has ended, and collect nobody.
+_LOOK = os.WEXITED | os.WNOHANG | os.WNOWAIT
 
 
 class Reaper:
@@ -57,7 +59,7 @@ def _may_inherit() -> bool:
     if os.getpid() == 1:
         return True
     try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        os.waitid(os.P_ALL, 0, _LOOK)
     except ChildProcessError:
         return False
     return True
@@ -67,7 +69,7 @@ def _zombie(pid: int | None = None) -> int | None:
     """Return a child that has ended and was not waited for (that one, if ``pid``), without collecting it."""
     kind, number = (os.P_ALL, 0) if pid is None else (os.P_PID, pid)
     try:
-        found = os.waitid(kind, number, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        found = os.waitid(kind, number, _LOOK)
     except ChildProcessError:
         return None
     return None if found is None else found.si_pid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -55,7 +56,7 @@ class StopSignals:
         self._threads.join(1.0)
 
     def _listen(self, read_end: int) -> None:
-        asked = -TOGETHER
+        asked = -math.inf  # who has set the event before was no signal
         with os.fdopen(read_end, "rb", buffering=0) as pipe:
             while received := pipe.read(64):
                 for number in received:

@@ -104,7 +104,7 @@ def _required_problem(demand: Demand, capabilities: Mapping[str, Any]) -> str | 
 
 def _version_problem(names: set[str], constraint: str, capabilities: Mapping[str, Any]) -> str | None:
     try:
-        wanted = parse_constraint(constraint)
+        wanted = parse_constraint(constraint, min(names))
     except VersionError as error:
         return str(error)
     label = min(names)
@@ -113,7 +113,7 @@ def _version_problem(names: set[str], constraint: str, capabilities: Mapping[str
         return f"says no version of {label}; {constraint} is wanted"
     for text in versions:
         try:
-            if wanted.accepts(parse_version(text)):
+            if wanted.accepts(parse_version(text, label)):
                 return None
         except VersionError:
             continue  # another program advertised something that is no version

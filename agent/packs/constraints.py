@@ -8,6 +8,12 @@ from agent.errors import VersionError
 from agent.packs.fields import Fields
 from agent.versions import parse_constraint
 
+#: A constraint in another tool's dialect works with our programs alone.
+_ONLY_OURS = (
+    "is understood by this server and its workers only: Attune's own executor fails the action; "
+    "where it runs too, write comparisons with = > >= < <= ~ ^ and commas"
+)
+
 
 def read_constraint(fields: Fields) -> str | None:
     """Read ``runtime_version``; None means any version."""
@@ -17,6 +23,8 @@ def read_constraint(fields: Fields) -> str | None:
     wrong = _wrong(constraint)
     if wrong:
         fields.complain("runtime_version", wrong)
+    elif not parse_constraint(constraint).portable:
+        fields.warn("runtime_version", _ONLY_OURS)
     return constraint.strip()
 
 
@@ -31,6 +39,8 @@ def read_required_runtimes(fields: Fields) -> Mapping[str, str]:
         wrong = None if constraint.strip() == "*" else _wrong(constraint)
         if wrong:
             section.complain(name, wrong)
+        elif constraint.strip() != "*" and not parse_constraint(constraint).portable:
+            section.warn(name, _ONLY_OURS)
         required[name] = constraint.strip()
     return required
 

@@ -37,6 +37,25 @@ class Reader:
         self.at += 1
         return True
 
+    def skip_blanks(self) -> bool:
+        """Step over white space; whether there was any."""
+        start = self.at
+        while self.text[self.at : self.at + 1].isspace():
+            self.at += 1
+        return self.at > start
+
+    def matched(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        """Step over what ``pattern`` finds right here."""
+        match = pattern.match(self.text, self.at)
+        if match is not None:
+            self.at = match.end()
+        return match
+
+    @property
+    def rest(self) -> str:
+        """What is not read yet."""
+        return self.text[self.at :]
+
     def number(self) -> int:
         """Read a number below 2^64 without leading zeros."""
         match = _DIGITS.match(self.text, self.at)

@@ -1,4 +1,7 @@
-"""One version: Semantic Versioning 2.0.0, read leniently (``3.12``, ``v20``), with ordered build metadata (pure)."""
+"""One version: Semantic Versioning 2.0.0, read leniently (``3.12``, ``v20``), with ordered build metadata (pure).
+
+What Semantic Versioning refuses is read as its vendor means it (``vendors.py``).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from functools import lru_cache, total_ordering
 
 from agent.errors import VersionError
 from agent.versions.reader import Reader
+from agent.versions.vendors import is_legacy_java, read_vendor
 
 _LARGEST_COLUMN = 2**31 - 1
 
@@ -56,12 +60,21 @@ def _build_key(build: str) -> tuple[object, ...]:
 
 
 @lru_cache(maxsize=4096)
-def parse_version(text: str) -> Version:
+def parse_version(text: str, language: str | None = None) -> Version:
     """Read a version; missing components are zero, a fourth and later ones are dropped.
+
+    ``language`` is the canonical name of the runtime that it belongs to, where that is known: Java's ``1.N`` is ``N``.
 
     Raises:
         VersionError: it isn't one; the message points at the offending character.
     """
+    version = _parse(text)
+    if language == "java" and not is_legacy_java(text):
+        return _modern_java(version)
+    return version
+
+
+def _parse(text: str) -> Version:
     plain = text.strip()
     start = text.find(plain) if plain else len(text)
     if plain[:1] in ("v", "V"):
@@ -74,7 +87,17 @@ def parse_version(text: str) -> Version:
         try:
             return _read(Reader(padded, "version", text, start))
         except VersionError:
-            raise error from None
+            parts_of_vendor = read_vendor(plain)
+            if parts_of_vendor is None:
+                raise error from None
+            return Version(*parts_of_vendor.numbers, parts_of_vendor.pre, parts_of_vendor.build)
+
+
+def _modern_java(version: Version) -> Version:
+    """``1.8.2`` is Java 8: the first number of Java before 9 says nothing."""
+    if version.major != 1 or not version.minor:
+        return version
+    return Version(version.minor, version.patch, 0, version.pre, version.build)
 
 
 def _read(reader: Reader) -> Version:

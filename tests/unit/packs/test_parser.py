@@ -320,3 +320,13 @@ def test_no_value_in_any_place_breaks_the_parser(tmp_path_factory: pytest.TempPa
 @given(st.text(alphabet=st.sampled_from("ab:- \n[]{}&*!<>|\"'#%@,?~0.\t\\"), max_size=60))
 def test_no_text_breaks_the_parser(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     read_everything(text, tmp_path_factory.getbasetemp())
+
+
+@pytest.mark.parametrize("constraint", ["==3.12", "3.12 || 3.13", ">=3.12 <4", "~=3.12"])
+def test_warns_of_a_constraint_that_only_our_programs_understand(tmp_path: Path, constraint: str) -> None:
+    text = f"ref: sample.a\nrunner_type: shell\nentry_point: echo\nruntime_version: '{constraint}'\n"
+    action, problems, warnings = action_from(tmp_path, text)
+
+    assert isinstance(action, Action) and action.runtime_version_constraint == constraint
+    assert not problems
+    assert len(warnings) == 1 and "Attune's own executor fails the action" in warnings[0]

@@ -127,8 +127,8 @@ def test_a_constraint_on_a_runtime_without_any_version_is_unmet(bench: Bench) ->
 
 
 def test_a_malformed_constraint_is_an_unmet_one_that_points_at_the_character(bench: Bench) -> None:
-    with pytest.raises(UnmetConstraint, match="at character 7"):
-        bench.selector.select(bench.usable(*ROWS), ">=3.12 <4.0")
+    with pytest.raises(UnmetConstraint, match="at character 1"):
+        bench.selector.select(bench.usable(*ROWS), "=>3.12")
 
 
 def test_a_machine_without_the_interpreter_says_so(tmp_path: Path) -> None:

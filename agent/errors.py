@@ -12,6 +12,7 @@ AgentError                       1   the asked-for thing failed
 ├── VersionError                 1   a version or a constraint is malformed
 ├── MessageError                 1   a message from the broker is malformed
 ├── WorkerNameTaken              1   another process holds this worker's name
+├── MachineTooSmall              1   too few processes, threads or open files are allowed here
 ├── EnvironmentFailed            1   an isolated environment could not be prepared
 └── InvalidExecution             1   an execution can't be run as it is
     ├── UnmetConstraint              no version here satisfies the action's constraint
@@ -87,6 +88,10 @@ class MessageError(AgentError):
 
 class WorkerNameTaken(AgentError):
     """Another process runs under this worker's name."""
+
+
+class MachineTooSmall(AgentError):
+    """Too few processes, threads or open files are allowed here."""
 
 
 class EnvironmentFailed(AgentError):

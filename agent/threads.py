@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from agent.errors import MachineTooSmall
+
 log = logging.getLogger(__name__)
 
 
@@ -24,7 +26,11 @@ class ThreadGroup:
         self._lock = threading.Lock()
 
     def start(self, name: str, target: Callable[[], None]) -> threading.Thread:
-        """Run ``target`` in a new thread called ``name`` (``role-what``: ``slot-3``, ``consumer-cancel``)."""
+        """Run ``target`` in a new thread called ``name`` (``role-what``: ``slot-3``, ``consumer-cancel``).
+
+        Raises:
+            MachineTooSmall: the kernel gives this process no further thread.
+        """
 
         def run() -> None:
             try:
@@ -37,8 +43,15 @@ class ThreadGroup:
         thread = threading.Thread(target=run, name=name, daemon=True)
         with self._lock:
             self._threads = [member for member in self._threads if member.is_alive()]
+            try:
+                thread.start()
+            except RuntimeError as error:
+                raise MachineTooSmall(
+                    f"no thread could be started for {name}, the {len(self._threads) + 1}. of this program",
+                    hint="raise the limit of processes (--pids-limit, pids.max, ulimit -u) or use fewer slots"
+                    " (worker.max_concurrent_tasks)",
+                ) from error
             self._threads.append(thread)
-            thread.start()
         return thread
 
     def join(self, timeout: float) -> list[str]:

@@ -7,6 +7,7 @@ import io
 import sys
 from collections.abc import Callable
 
+from agent.cli.start import reset_inherited
 from agent.errors import AgentError
 
 BUG = 70
@@ -15,6 +16,7 @@ INTERRUPTED = 130
 
 def guarded(program: str, body: Callable[[], int]) -> int:
     """Run ``body`` and return its exit code, or that of the error that ended it, said in one line (and a hint)."""
+    reset_inherited()
     _speak_any_language()
     try:
         code = body()

@@ -14,6 +14,9 @@ from agent.errors import ConfigurationError
 
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
+#: Each number with a fraction is one of seconds. Libraries count milliseconds in integers of their own sizes.
+_LONGEST_SECONDS = 315_576_000.0
+
 
 class _WrongKind(Exception):
     """The value does not have the type; carries what was expected."""
@@ -155,6 +158,8 @@ def _check_range(value: Any, field: Field) -> None:
         raise _WrongKind(f"greater than {field.above:g}")
     if field.least is not None and value < field.least:
         raise _WrongKind(f"at least {field.least:g}")
+    if field.kind is float and value > _LONGEST_SECONDS:
+        raise _WrongKind(f"at most {_LONGEST_SECONDS:.0f} (ten years)")
 
 
 def _shown(node: Node) -> str:

@@ -80,14 +80,18 @@ class Execution:
     parent_action_ref: str | None = None
 
 
+#: A century, in seconds.
+_LONGEST_TIMEOUT = 3_155_760_000
+
+
 def effective_timeout(execution: Execution, action: Action, default: float) -> float | None:
     """Return the seconds this execution may take, or None for no limit (E6).
 
     The workflow task's limit wins over the action's, which wins over ``default``; only positive numbers count, and a
-    ``default`` of 0 means no limit.
+    ``default`` of 0 means no limit. One that nobody lives to see (JSON knows no largest number) is none either.
     """
     task = execution.workflow_task
     for limit in (task.get("timeout_seconds") if isinstance(task, Mapping) else None, action.timeout_seconds, default):
         if isinstance(limit, int | float) and not isinstance(limit, bool) and limit > 0:
-            return limit
+            return limit if limit <= _LONGEST_TIMEOUT else None
     return None

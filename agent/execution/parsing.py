@@ -20,18 +20,23 @@ def parse_output(text: str, fmt: str) -> tuple[bool, Any]:
 
     JSON: the whole text, else its last line. YAML: one document. JSON lines: the list of the lines that are JSON.
     """
-    text = text.strip()
+    text = _bare(text)
     if not text or fmt == "text":
         return False, None
     if fmt == "json":
         found, value = _json(text)
-        return (found, value) if found else _json(text.rpartition("\n")[2])
+        return (found, value) if found else _json(_bare(text.rpartition("\n")[2]))
     if fmt == "jsonl":
-        lines = [value for found, value in map(_json, text.split("\n")) if found]
+        lines = [value for found, value in map(_json, map(_bare, text.split("\n"))) if found]
         return bool(lines), lines or None
     if fmt == "yaml":
         return _yaml(text)
     return False, None
+
+
+def _bare(text: str) -> str:
+    """Drop white space around a text, and the byte order mark with which many programs begin each file they write."""
+    return text.strip().removeprefix("\ufeff").lstrip()
 
 
 def _json(text: str) -> tuple[bool, Any]:

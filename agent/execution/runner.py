@@ -16,6 +16,7 @@ from agent.execution.model import Action, Cause
 from agent.execution.preparation import Preparation, Preparer
 from agent.execution.report import LogFile, Report
 from agent.execution.results import Conclusion, Run, cancelled_before_start, conclude, early_failure
+from agent.process.job_mark import JobMark
 from agent.process.output import BoundedCapture
 from agent.process.request import Ending, ProcessOutcome, ProcessRequest
 from agent.process.runner import run
@@ -183,7 +184,7 @@ def _request(preparation: Preparation, execution_id: int, out: _Stream, err: _St
         timeout=preparation.timeout,
         stdout=out.feed,
         stderr=err.feed,
-        marker=f"ATTUNE_EXEC_ID={execution_id}",
+        mark=JobMark(f"ATTUNE_EXEC_ID={execution_id}"),
     )
 
 

@@ -1,7 +1,7 @@
 """Find and kill the processes that a job left behind outside its process group.
 
-They are our children by then, because this process is a child subreaper (prctl(2)); the job's mark in their
-environment tells them from other jobs' processes and from those an operator started in the container.
+They are our children by then, because this process is a child subreaper (prctl(2)); the job's mark tells them from
+other jobs' processes and from those an operator started in the container.
 """
 
 from __future__ import annotations
@@ -12,25 +12,26 @@ import signal
 from collections.abc import Iterator
 
 from agent.process.children import CHILDREN
+from agent.process.job_mark import JobMark
+from agent.process.oom_score import oom_score_of
 
 #: Each round kills what the round before uncovered: the children of a killed orphan become ours.
 _MAX_ROUNDS = 64
 
 
-def kill_orphans(marker: str) -> int:
-    """Kill every inherited process whose environment holds ``marker`` (``NAME=value``); return how many."""
-    wanted = os.fsencode(marker)
-    killed = 0
+def kill_orphans(mark: JobMark) -> int:
+    """Kill every inherited process that carries ``mark``; return how many."""
+    tried: set[int] = set()
     for _ in range(_MAX_ROUNDS):
-        found = [pid for pid in inherited() if _carries(pid, wanted)]
+        found = [pid for pid in inherited() if pid not in tried and _carries(pid, mark)]
         if not found:
             break
         for pid in found:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # it may have changed its user: then it is not ours to kill
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
-        killed += len(found)
-    return killed
+        tried.update(found)
+    return len(tried)
 
 
 def inherited() -> Iterator[int]:
@@ -57,9 +58,16 @@ def _children_by_stat() -> Iterator[int]:
                         yield int(name)
 
 
-def _carries(pid: int, wanted: bytes) -> bool:
+def _carries(pid: int, mark: JobMark) -> bool:
+    if mark.score is not None and oom_score_of(pid) == mark.score:
+        return True
+    return os.fsencode(mark.variable) in environment_of(pid)
+
+
+def environment_of(pid: int) -> list[bytes]:
+    """Return the ``NAME=value`` items that a process was started with; none where we may not look, or it has gone."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as environ:
-            return wanted in environ.read().split(b"\0")
+            return environ.read().split(b"\0")
     except OSError:
-        return False
+        return []

@@ -24,6 +24,8 @@ _DRAIN_SECONDS = 0.2
 _CHUNK = 65536
 #: How often the commands are asked for where pidfd_open(2) is missing (Linux before 5.3).
 _POLL_WITHOUT_PIDFD = 0.02
+#: poll(2) counts milliseconds in 32 bits; a limit may be longer than the 24 days that they hold.
+_LONGEST_WAIT = 86_400.0
 
 
 def run_commands(
@@ -61,7 +63,7 @@ def run_commands(
 
 def _milliseconds(waiting: Sequence[_Command]) -> float:
     now = time.monotonic()
-    return max(0.0, min(run.due(now) for run in waiting) - now) * 1000 + 1
+    return min(_LONGEST_WAIT, max(0.0, min(run.due(now) for run in waiting) - now)) * 1000 + 1
 
 
 class _Command:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from agent.process.job_mark import JobMark
+
 
 class Ending(StrEnum):
     """Why a child process is no longer running."""
@@ -23,7 +25,7 @@ class ProcessRequest:
     """One child to run.
 
     ``timeout`` is in seconds from the spawn, None means no limit. ``stdout`` and ``stderr`` receive each chunk as it
-    arrives. ``marker`` is the ``NAME=value`` by which processes that the child leaves behind are recognised.
+    arrives. ``mark`` is that by which processes that the child leaves behind are recognised.
     """
 
     argv: Sequence[str]
@@ -33,7 +35,7 @@ class ProcessRequest:
     timeout: float | None
     stdout: Callable[[bytes], None]
     stderr: Callable[[bytes], None]
-    marker: str | None = None
+    mark: JobMark | None = None
     grace: float = 5.0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import select
 import signal
@@ -13,10 +14,13 @@ from collections.abc import Callable
 
 from agent.process import syscalls
 from agent.process.children import CHILDREN
+from agent.process.group import is_alone
 from agent.process.orphans import kill_orphans
 from agent.process.request import Ending, ProcessOutcome, ProcessRequest
 from agent.process.spawn import spawn
 from agent.process.stop import StopRequest
+
+log = logging.getLogger(__name__)
 
 #: Seconds that output is still read after the child has exited: a process that it left behind may hold the pipe (E7).
 DRAIN_SECONDS = 2.0
@@ -24,6 +28,24 @@ CUT_SHORT_DRAIN_SECONDS = 0.2
 _CHUNK = 65536
 #: Where pidfd_open(2) is missing (Linux before 5.3), how often the child is asked for.
 _POLL_WITHOUT_PIDFD = 0.05
+#: How often an interrupted group is looked at whose leader has gone: nothing tells when its last process ends.
+_LOOK_AT_GROUP = 0.02
+#: poll(2) counts milliseconds in 32 bits, which are over after 24 days; limits may be longer.
+_LONGEST_WAIT = 86_400.0
+#: Seconds between two attempts to start a child for which this machine has no room.
+_FIRST_PAUSE, _LAST_PAUSE = 0.05, 1.0
+_WANTS = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+_REMEDIES = {
+    errno.ENOENT: "no such file, or the interpreter that its first line names is missing",
+    errno.EACCES: "not executable here (check its mode and that its file system is not mounted noexec)",
+    errno.ENOEXEC: "not a program this machine can run (a script needs a #! line)",
+    errno.E2BIG: "its arguments and environment are larger than the kernel allows",
+    errno.ENOTDIR: "the working directory is not a directory",
+    errno.EAGAIN: "no process is left (raise the container's limit of processes: --pids-limit, ulimit -u)",
+    errno.EMFILE: "no file descriptor is left (raise the limit of open files: ulimit -n)",
+    errno.ENFILE: "no file descriptor is left on this machine (fs.file-max)",
+    errno.ENOMEM: "no memory is left for it",
+}
 
 
 def run(request: ProcessRequest, stop: StopRequest) -> ProcessOutcome:
@@ -33,9 +55,10 @@ def run(request: ProcessRequest, stop: StopRequest) -> ProcessOutcome:
     """
     started = time.monotonic()
     try:
-        run_ = _Run(request, stop, started)
+        run_ = _started(request, stop)
     except (OSError, ValueError) as error:
-        return ProcessOutcome(Ending.SPAWN_FAILED, None, None, time.monotonic() - started, _why(error, request))
+        ending = (stop.cause if _is_want(error) else None) or Ending.SPAWN_FAILED
+        return ProcessOutcome(ending, None, None, time.monotonic() - started, _why(error, request))
     try:
         run_.supervise()
         return run_.outcome()
@@ -43,18 +66,38 @@ def run(request: ProcessRequest, stop: StopRequest) -> ProcessOutcome:
         run_.clean_up()
 
 
+def _started(request: ProcessRequest, stop: StopRequest) -> _Run:
+    """Start the child; where this machine has no process or descriptor left, wait until it has.
+
+    It is waited as long as the child might have run, or until somebody asks for its end.
+    """
+    give_up = None if request.timeout is None else time.monotonic() + request.timeout
+    poll = select.poll()
+    poll.register(stop.fileno(), select.POLLIN)
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            return _Run(request, stop, time.monotonic())
+        except OSError as error:
+            over = stop.cause is not None or (give_up is not None and time.monotonic() >= give_up)
+            if not _is_want(error) or over:
+                raise
+            if pause == _FIRST_PAUSE:
+                log.warning("waiting to start %s: %s", request.argv[0], _REMEDIES.get(error.errno or 0, error.strerror))
+        poll.poll(pause * 1000)
+        pause = min(pause * 2, _LAST_PAUSE)
+
+
+def _is_want(error: OSError | ValueError) -> bool:
+    """Whether it is no fault of what was to be started: processes, descriptors or memory have run out."""
+    return isinstance(error, OSError) and error.errno in _WANTS
+
+
 def _why(error: OSError | ValueError, request: ProcessRequest) -> str:
     if isinstance(error, ValueError):
         return f"can't start {request.argv[0]}: its arguments or environment hold what no program can be given: {error}"
     name = error.filename if isinstance(error.filename, str) else request.argv[0]
-    remedy = {
-        errno.ENOENT: "no such file, or the interpreter that its first line names is missing",
-        errno.EACCES: "not executable here (check its mode and that its file system is not mounted noexec)",
-        errno.ENOEXEC: "not a program this machine can run (a script needs a #! line)",
-        errno.E2BIG: "its arguments and environment are larger than the kernel allows",
-        errno.ENOTDIR: "the working directory is not a directory",
-    }.get(error.errno or 0, error.strerror or str(error))
-    return f"can't start {name}: {remedy}"
+    return f"can't start {name}: {_REMEDIES.get(error.errno or 0, error.strerror or str(error))}"
 
 
 class _Run:
@@ -69,6 +112,7 @@ class _Run:
         self._kill_at: float | None = None
         self._drained_at: float | None = None
         self._status: int | None = None
+        self._killed = self._lingering = False
         self._pending = memoryview(request.stdin)
         self._poll = select.poll()
         self._sinks: dict[int, Callable[[bytes], None]] = {}
@@ -92,6 +136,7 @@ class _Run:
                 stdin=child_in,
                 stdout=child_out,
                 stderr=child_err,
+                score=None if self._request.mark is None else self._request.mark.score,
             )
         except BaseException:
             self._close_all()
@@ -136,7 +181,7 @@ class _Run:
 
     def supervise(self) -> None:
         """Serve the child until it has exited and its output has ended or was given up."""
-        while not (self._status is not None and not self._sinks):
+        while self._status is None or self._sinks or self._lingering:
             now = time.monotonic()
             if self._obey_time(now):
                 break
@@ -157,22 +202,37 @@ class _Run:
 
     def _obey_time(self, now: float) -> bool:
         """Act on whatever is due at ``now``; True when reading has been given up."""
+        if self._lingering:
+            return self._await_group(now)
         if self._status is not None:
             return self._drained_at is not None and now >= self._drained_at
         if self._kill_at is not None:
             if now >= self._kill_at:
+                self._killed = True
                 self._signal(signal.SIGKILL)
                 self._kill_at = now + self._request.grace
         elif self._deadline is not None and now >= self._deadline:
             self._interrupt(Ending.TIMEOUT)
         return False
 
+    def _await_group(self, now: float) -> bool:
+        """After an interrupt: let the rest of the group have the whole grace; True when that is over."""
+        assert self._kill_at is not None
+        if now >= self._kill_at:
+            return True
+        if is_alone(self.pid):
+            self._lingering = False
+            self._drained_at = now + CUT_SHORT_DRAIN_SECONDS
+        return False
+
     def _wait_ms(self, now: float) -> float | None:
+        if self._lingering:
+            return _LOOK_AT_GROUP * 1000
         due = self._drained_at if self._status is not None else self._kill_at or self._deadline
         wait = None if due is None else max(0.0, due - now)
         if self._pidfd < 0 and self._status is None:
             wait = min(wait or _POLL_WITHOUT_PIDFD, _POLL_WITHOUT_PIDFD)
-        return None if wait is None else wait * 1000 + 1
+        return None if wait is None else min(wait, _LONGEST_WAIT) * 1000 + 1
 
     def _interrupt(self, cause: Ending) -> None:
         if self._ending is None and self._status is None:
@@ -181,9 +241,12 @@ class _Run:
             self._signal(signal.SIGTERM)
 
     def _signal(self, number: signal.Signals) -> None:
-        # The leader has not been waited for yet, so its id still names this group.
+        # The leader has not been waited for yet, so its id still names this group, and itself.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.getpgid(self.pid) != self.pid:  # it has gone to another group, which may be our own
+                os.kill(self.pid, number)
 
     def _exited(self, *, wait: bool) -> None:
         """Note the exit without collecting the child: as a zombie it keeps the group's id from being given away."""
@@ -191,9 +254,9 @@ class _Run:
         status = os.waitid(os.P_PID, self.pid, flags)
         if status is not None:
             self._status = status.si_status if status.si_code == os.CLD_EXITED else -status.si_status
-            # A run that was cut short has been given its time; whoever still holds its output is killed with it.
             patience = DRAIN_SECONDS if self._ending is None else CUT_SHORT_DRAIN_SECONDS
             self._drained_at = time.monotonic() + patience
+            self._lingering = self._ending is not None and not self._killed
 
     def _read(self, fd: int) -> None:
         data = os.read(fd, _CHUNK)
@@ -234,8 +297,8 @@ class _Run:
             os.waitpid(self.pid, 0)
         self._close_all()
         self._sinks = {}
-        if self._request.marker is not None:
-            kill_orphans(self._request.marker)
+        if self._request.mark is not None:
+            kill_orphans(self._request.mark)
 
     def outcome(self) -> ProcessOutcome:
         """Say how it ended; a cause that we brought about outranks the signal by which it showed."""

@@ -15,6 +15,8 @@ import time
 from collections.abc import Mapping, Sequence
 
 from agent.process.children import CHILDREN
+from agent.process.oom_score import OOM_SCORE
+from agent.process.open_files import OPEN_FILES
 from agent.process.syscalls import quick
 
 _SETPGROUP, _SETSIGDEF, _SETSIGMASK = 0x02, 0x04, 0x08
@@ -35,10 +37,12 @@ def spawn(
     stdin: int,
     stdout: int,
     stderr: int,
+    score: int | None = None,
 ) -> int:
     """Start ``argv`` in a new process group with the given descriptors as its standard streams.
 
     ``argv[0]`` is looked up on the child's PATH when it holds no slash. No other descriptor reaches the child.
+    ``score`` is the ``oom_score_adj`` that it and all its descendants get.
     Returns the process id, registered in ``CHILDREN``: the caller waits for it and releases it.
 
     Raises:
@@ -48,10 +52,15 @@ def spawn(
     start = _start_with_subprocess if _library() is None else _start_with_posix_spawn
     for attempt in range(_BUSY_TRIES):
         try:
-            with CHILDREN.starting() as mine:
+            with (
+                CHILDREN.starting() as mine,
+                OOM_SCORE.inherited_as(score),
+                OPEN_FILES.as_given(max(stdin, stdout, stderr)),
+            ):
                 pid = start(argv, env, cwd, (stdin, stdout, stderr))
                 mine.add(pid)
-                return pid
+            OPEN_FILES.give(pid)
+            return pid
         except OSError as error:
             if error.errno != errno.ETXTBSY or attempt == _BUSY_TRIES - 1:
                 raise

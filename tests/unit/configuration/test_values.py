@@ -104,6 +104,8 @@ def test_the_list_of_runtimes_accepts_commas_and_json(text: str) -> None:
         ("worker.max_concurrent_tasks", "0", "must be greater than 0"),
         ("worker.max_concurrent_tasks", "٣", "must be a whole number"),
         ("worker.task_timeout", "-1", "must be at least 0"),
+        ("worker.shutdown_timeout", "1e10", "must be at most 315576000"),
+        ("database.connect_timeout", "1e300", "must be at most 315576000"),
         ("worker.heartbeat_interval", "nan", "must be a number"),
         ("worker.heartbeat_interval", "inf", "must be a number"),
         ("worker.ephemeral", "maybe", "must be true or false"),

@@ -23,6 +23,11 @@ from agent.execution.model import Action, Execution, effective_timeout
         (None, None, 0, None),
         (None, 7, 0, 7),
         ("odd", None, 1.5, 1.5),
+        (None, 2_592_000, 300.0, 2_592_000),
+        (None, 2**31 - 1, 300.0, 2**31 - 1),
+        ({"timeout_seconds": 10**400}, 60, 300.0, None),
+        ({"timeout_seconds": float("inf")}, 60, 300.0, None),
+        ({"timeout_seconds": float("nan")}, 60, 300.0, 60),
     ],
 )
 def test_the_task_limits_before_the_action_before_the_worker(

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import math
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from agent.process import syscalls
+from agent.process import runner, syscalls
+from agent.process.job_mark import JobMark
+from agent.process.oom_score import OOM_SCORE, OomScore, oom_score_of
 from agent.process.prctl import become_subreaper
 from agent.process.request import Ending, ProcessOutcome, ProcessRequest
 from agent.process.runner import run
@@ -30,6 +36,7 @@ def run_shell(
     stop: StopRequest | None = None,
     cwd: str | None = None,
     marker: str | None = None,
+    score: int | None = None,
     on_output: Callable[[bytes], None] | None = None,
 ) -> tuple[ProcessOutcome, bytes, bytes]:
     """Run a shell script and return its outcome and output."""
@@ -45,7 +52,8 @@ def run_shell(
     if marker is not None:
         name, _, value = marker.partition("=")
         env[name] = value
-    request = ProcessRequest(["/bin/sh", "-c", script], env, cwd, stdin, timeout, take, err.append, marker, grace)
+    mark = None if marker is None else JobMark(marker, score)
+    request = ProcessRequest(["/bin/sh", "-c", script], env, cwd, stdin, timeout, take, err.append, mark, grace)
     own = stop or StopRequest()
     try:
         return run(request, own), b"".join(out), b"".join(err)
@@ -215,6 +223,139 @@ def _subreaper() -> None:
     assert become_subreaper()
 
 
+@pytest.fixture
+def scores() -> Iterator[list[int]]:
+    """Values of ``oom_score_adj`` that mark jobs."""
+    if not OOM_SCORE.open():
+        pytest.skip("/proc can't be written here")
+    try:
+        yield [value for value in OOM_SCORE.values(2) if value is not None]
+    finally:
+        OOM_SCORE.close()
+
+
+@pytest.mark.usefixtures("_subreaper")
+@pytest.mark.parametrize(
+    "script",
+    [
+        "env -i setsid sh -c 'echo $$; exec sleep 60 2>/dev/null >/dev/null' & sleep 0.2",
+        # As a daemon does that writes its title over its environment.
+        f'setsid {sys.executable} -c "\nimport ctypes, os, sys, time\nprint(os.getpid(), flush=True)\n'
+        "area = [int(x) for x in open('/proc/self/stat').read().rpartition(')')[2].split()[47:49]]\n"
+        'ctypes.memset(area[0], 0, area[1] - area[0])\nos.close(1)\nos.close(2)\ntime.sleep(60)" & sleep 0.4',
+    ],
+    ids=["environment cleared", "title rewritten"],
+)
+def test_a_process_that_dropped_its_environment_is_found_all_the_same(scores: list[int], script: str) -> None:
+    _, out, _ = run_shell(script, marker=f"ATTUNE_EXEC_ID={os.getpid()}003", score=scores[0])
+    assert is_gone(int(out))
+
+
+@pytest.mark.usefixtures("_subreaper")
+def test_what_dropped_its_environment_in_another_slot_or_was_started_by_an_operator_is_spared(
+    scores: list[int],
+) -> None:
+    operators = os.posix_spawn("/bin/sleep", ["sleep", "60"], {})
+    with OOM_SCORE.inherited_as(scores[1]):
+        others = os.posix_spawn("/bin/sleep", ["sleep", "60"], {})
+    run_shell(":", marker="ATTUNE_EXEC_ID=2", score=scores[0])
+    try:
+        assert not is_gone(operators)
+        assert not is_gone(others)
+    finally:
+        for pid in (operators, others):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def test_jobs_are_killed_for_want_of_memory_before_the_agent_and_the_agent_keeps_its_own_score(
+    scores: list[int],
+) -> None:
+    own = oom_score_of(os.getpid())
+    _, out, _ = run_shell("cat /proc/self/oom_score_adj", marker="ATTUNE_EXEC_ID=4", score=scores[0])
+    assert own is not None
+    assert int(out) == scores[0] > own
+    assert oom_score_of(os.getpid()) == own
+
+
+def test_slots_have_different_scores_as_far_as_there_is_room() -> None:
+    score = OomScore()
+    assert score.values(3) == [None] * 3
+    assert score.open()
+    try:
+        many = score.values(1005)
+    finally:
+        score.close()
+    there = [value for value in many if value is not None]
+    assert len(set(there)) == len(there) == len(many) - many.count(None) > 900
+    assert max(there) == 1000
+
+
+@pytest.mark.parametrize("stream", ["", ">/dev/null 2>&1"], ids=["holding the output", "holding nothing"])
+def test_the_whole_group_has_the_grace_when_its_leader_goes_at_once(tmp_path: Path, stream: str) -> None:
+    released = tmp_path / "released"
+    child = f"trap 'sleep 0.5; echo x > {released}; exit' TERM; echo up > {tmp_path}/up; while :; do sleep 0.02; done"
+    script = f'sh -c "{child}" {stream} & wait'
+    stop = StopRequest()
+    threading.Thread(
+        target=lambda: (wait_until((tmp_path / "up").exists), stop.ask(Ending.CANCELLED)), daemon=True
+    ).start()
+    outcome, _, _ = run_shell(script, stop=stop, grace=10)
+    assert outcome.ending is Ending.CANCELLED
+    assert released.exists()
+
+
+def test_a_group_that_ignores_the_interrupt_is_killed_after_the_grace_although_its_leader_has_gone() -> None:
+    out: list[int] = []
+    script = "sh -c 'trap \"\" TERM; echo $$; while :; do sleep 0.02; done' & wait"
+    began = time.monotonic()
+    outcome, text, _ = run_shell(script, timeout=0.3, grace=0.4)
+    out.append(int(text))
+    assert outcome.ending is Ending.TIMEOUT
+    assert time.monotonic() - began < 3
+    assert wait_until(lambda: is_gone(out[0]))
+
+
+@pytest.mark.usefixtures("_subreaper")
+@pytest.mark.parametrize("limit", ["time", "cancel"])
+def test_a_job_that_moves_into_our_own_process_group_is_ended_in_time(limit: str) -> None:
+    code = (
+        "import os, subprocess, time\nos.setpgid(0, os.getpgid(os.getppid()))\n"
+        "child = subprocess.Popen(['sleep', '60'])\nprint(os.getpid(), child.pid, flush=True)\ntime.sleep(60)"
+    )
+    out: list[bytes] = []
+    stop = StopRequest()
+
+    def take(chunk: bytes) -> None:
+        out.append(chunk)
+        if limit == "cancel":
+            stop.ask(Ending.CANCELLED)
+
+    number = f"{os.getpid()}005"
+    request = ProcessRequest(
+        [sys.executable, "-c", code],
+        {**os.environ, "ATTUNE_EXEC_ID": number},
+        None,
+        b"",
+        1.0 if limit == "time" else None,
+        take,
+        take,
+        JobMark(f"ATTUNE_EXEC_ID={number}"),
+        grace=0.5,
+    )
+    outcome = run(request, stop)
+    stop.close()
+    assert outcome.ending is (Ending.TIMEOUT if limit == "time" else Ending.CANCELLED)
+    assert outcome.seconds < 5
+    assert all(wait_until(lambda pid=pid: is_gone(int(pid))) for pid in b"".join(out).split())
+
+
+@pytest.mark.parametrize("seconds", [30 * 86400.0, 1e30, math.inf])
+def test_a_limit_may_be_longer_than_a_wait_of_the_kernel(seconds: float) -> None:
+    outcome, _, _ = run_shell("sleep 0.05", timeout=seconds)
+    assert (outcome.ending, outcome.exit_code) == (Ending.EXIT, 0)
+
+
 def test_an_endless_writer_is_bounded_by_its_timeout_alone() -> None:
     total = 0
 
@@ -303,3 +444,47 @@ def test_python_runs_unbuffered_output_in_order() -> None:
     )
     assert run(request, StopRequest()).exit_code == 0
     assert b"".join(out) == b"a\nb\n"
+
+
+@pytest.mark.parametrize("want", [errno.EAGAIN, errno.EMFILE, errno.ENOMEM])
+def test_a_start_waits_while_the_machine_has_no_room_for_it(monkeypatch: pytest.MonkeyPatch, want: int) -> None:
+    refusals = [want, want]
+    start = runner.spawn
+
+    def refuse(*arguments: Any, **options: Any) -> int:
+        if refusals:
+            raise OSError(refusals.pop(), "no room")
+        return start(*arguments, **options)
+
+    monkeypatch.setattr(runner, "spawn", refuse)
+    outcome, out, _ = run_shell("echo started")
+    assert (outcome.exit_code, out) == (0, b"started\n")
+
+
+def test_a_start_that_waits_ends_when_its_end_is_asked_for_or_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = StopRequest()
+
+    def refuse(*_: Any, **__: Any) -> int:
+        stop.ask(Ending.CANCELLED)
+        raise OSError(errno.EAGAIN, "no room")
+
+    monkeypatch.setattr(runner, "spawn", refuse)
+    assert run_shell(":", stop=stop, timeout=None)[0].ending is Ending.CANCELLED
+    outcome, _, _ = run_shell(":", timeout=0.1)
+    assert outcome.ending is Ending.SPAWN_FAILED
+    assert "--pids-limit" in outcome.reason
+
+
+def test_the_limit_of_open_files_is_raised_for_the_slots_and_children_keep_the_one_that_was_given() -> None:
+    # In a process of its own: a limit can't be taken back once it is lowered.
+    code = (
+        "import resource, sys\nfrom agent.process.open_files import OPEN_FILES\n"
+        "from agent.process.command import run_command\nimport os\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (256, 4000))\n"
+        "print(OPEN_FILES.raise_for(60), resource.getrlimit(resource.RLIMIT_NOFILE))\n"
+        "print(run_command(['sh', '-c', 'ulimit -Sn; ulimit -Hn'], timeout=20).stdout.split())\n"
+        "kept = [os.open('/dev/null', 0) for _ in range(300)]\n"
+        "print(run_command(['sh', '-c', 'sleep 0.3; ulimit -Sn'], timeout=20).stdout.split())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["848 (848, 4000)", "[b'256', b'4000']", "[b'256']"]

@@ -1,0 +1,98 @@
+"""This process's ``oom_score_adj`` (proc(5)): whom the kernel kills first, and what every child inherits.
+
+A child can't drop it by clearing its environment, changing its title or leaving its group and session. So each slot
+lends its jobs a value of its own: that marks them, and makes the kernel take a job before the agent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+
+#: What jobs get more than the agent, where there is room: far enough for the kernel to prefer them by any size.
+_ABOVE_OURS = 200
+_HIGHEST = 1000
+
+
+class OomScore:
+    """One per process. Until ``open`` was called, and where it failed, children simply inherit what there is."""
+
+    def __init__(self) -> None:
+        """Open nothing yet."""
+        self._lock = threading.Lock()
+        self._fd = -1
+        self._own = 0
+
+    def open(self) -> bool:
+        """Get ready to lend values; False where there is no /proc, or one that can't be written.
+
+        To be called before this process hides its memory: its files in /proc belong to root from then on.
+        """
+        if self._fd >= 0:
+            return True
+        try:
+            fd = os.open("/proc/self/oom_score_adj", os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            self._own = int(os.pread(fd, 16, 0))
+            os.pwrite(fd, b"%d" % self._own, 0)
+        except (OSError, ValueError):
+            os.close(fd)
+            return False
+        self._fd = fd
+        return True
+
+    def close(self) -> None:
+        """Lend nothing any more."""
+        with self._lock:
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
+
+    def values(self, count: int) -> list[int | None]:
+        """Return a value for each of ``count`` slots, all different; None for those that find no room below 1000."""
+        room = _HIGHEST - self._own
+        if self._fd < 0 or room < 1:
+            return [None] * count
+        first = self._own + max(1, min(_ABOVE_OURS, room - count + 1))
+        return [value if value <= _HIGHEST else None for value in range(first, first + count)]
+
+    @contextlib.contextmanager
+    def inherited_as(self, value: int | None) -> Iterator[None]:
+        """Let what is started in the block inherit ``value``, or this process's own where it is None.
+
+        One block at a time: the value is the process's, not the thread's.
+        """
+        if self._fd < 0:
+            yield
+            return
+        with self._lock:
+            lent = value is not None and self._write(value)
+            try:
+                yield
+            finally:
+                if lent:
+                    self._write(self._own)
+
+    def _write(self, value: int) -> bool:
+        try:
+            os.pwrite(self._fd, b"%d" % value, 0)
+        except OSError:
+            return False
+        return True
+
+
+def oom_score_of(pid: int) -> int | None:
+    """Return the value of a process, None when it has gone. Anybody may read it."""
+    try:
+        with open(f"/proc/{pid}/oom_score_adj", "rb", buffering=0) as file:
+            return int(file.read(16))
+    except (OSError, ValueError):
+        return None
+
+
+#: The value belongs to the process, not to an object.
+OOM_SCORE = OomScore()

@@ -107,7 +107,7 @@ class WorkerSettings:
     shutdown_timeout: float = setting(30.0, "seconds from SIGTERM to exit", least=0)
     scratch_dir: Path | None = setting(None, "first choice for temporary files")
     ephemeral: bool = setting(False, "this worker's name never returns: hand unstarted work back on exit")
-    reverify_after: float = setting(600.0, "seconds that a verdict about a runtime version is trusted", least=0)
+    reverify_after: float = setting(600.0, "seconds for which the check of a runtime version is trusted", least=0)
     probe_timeout: float = setting(5.0, "seconds an interpreter may take to tell its version", above=0)
     verify_timeout: float = setting(10.0, "seconds one verification command may take", above=0)
     environment_timeout: float = setting(900.0, "seconds to create an environment", above=0)

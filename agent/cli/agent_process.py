@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agent.errors import AgentError
+from agent.process.cancellation import CancellationToken
 from agent.process.child_env import container_environment
 from agent.process.request import Ending, ProcessOutcome, ProcessRequest
-from agent.process.runner import run
-from agent.process.stop import StopRequest
+from agent.process.supervisor import run
 from agent.threads import ThreadGroup
 
 _DRAIN = 20.0
@@ -25,7 +25,7 @@ class AgentProcess:
         """Prepare; nothing is started yet."""
         self._config = config
         self._log_path = log_path
-        self._stop = StopRequest()
+        self._stop = CancellationToken()
         self._over = threading.Event()
         self._outcome: ProcessOutcome | None = None
         self._threads = ThreadGroup()
@@ -37,7 +37,7 @@ class AgentProcess:
         try:
             yield
         finally:
-            self._stop.ask(Ending.SHUTDOWN)
+            self._stop.cancel(Ending.SHUTDOWN)
             self._over.wait(_DRAIN + 10)
             self._threads.join(5)
             self._stop.close()

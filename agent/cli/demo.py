@@ -48,7 +48,7 @@ def demo(as_json: bool) -> int:
         jobs = _play(directory, spinner, quiet=as_json)
     if as_json:
         print_json([job.as_document() for job in jobs])
-    return _verdict(jobs, time.monotonic() - begin)
+    return _exit_code_of(jobs, time.monotonic() - begin)
 
 
 def _play(directory: Path, spinner: Status, *, quiet: bool) -> list[Job]:
@@ -145,7 +145,7 @@ def _wait_for_worker(database: Database, agent: AgentProcess) -> Worker:
     )
 
 
-def _verdict(jobs: list[Job], seconds: float) -> int:
+def _exit_code_of(jobs: list[Job], seconds: float) -> int:
     done = sum(1 for job in jobs if job.execution is not None and job.execution.status == "completed")
     screen = console(stderr=True)
     if not jobs:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from agent.cli.agent_process import AgentProcess
 from agent.cli.tables import console, make_table, short, show, status
-from agent.control.executions import Execution, cancel, find
+from agent.control.executions import ExecutionSummary, cancel, find
 from agent.control.fleet import Worker
 from agent.control.submission import Send, actions, find_action, submit
 from agent.db.pool import Database
@@ -30,7 +30,7 @@ class Job:
     version: str | None
     path: str | None
     action: str
-    execution: Execution | None = None
+    execution: ExecutionSummary | None = None
 
     def as_document(self) -> dict[str, Any]:
         """Return it as JSON is printed."""
@@ -112,7 +112,7 @@ def _table(jobs: list[Job]) -> Table:
     )
 
 
-def output_of(execution: Execution) -> str:
+def output_of(execution: ExecutionSummary) -> str:
     """Return in one line what the action said: who greets, else its first line, else its error."""
     result = execution.result if isinstance(execution.result, dict) else {}
     data = result.get("data")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from agent.runtimes.detect import detect_interpreters
-from agent.runtimes.report import detection_json, detection_report
+from agent.runtimes.detection import detect_interpreters
+from agent.runtimes.detection_report import detection_json, detection_report
 
 VARIABLE = "ATTUNE_WORKER_RUNTIMES"
 

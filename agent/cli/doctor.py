@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agent.doctor.container import check_container
 from agent.doctor.filesystems import check_filesystems, check_program
-from agent.doctor.finding import Finding, Verdict, fail, fine, warn
+from agent.doctor.finding import Finding, Severity, fail, fine, warn
 from agent.errors import AgentError, UsageError
 
 
@@ -28,12 +28,12 @@ def doctor(words: list[str]) -> int:
         print(json.dumps({"findings": [dataclasses.asdict(finding) for finding in findings]}, ensure_ascii=False))
     else:
         _print_table(findings)
-    return 1 if any(finding.verdict is Verdict.FAIL for finding in findings) else 0
+    return 1 if any(finding.verdict is Severity.FAIL for finding in findings) else 0
 
 
 def _examine() -> Iterator[Finding]:
     from agent.configuration import load_settings
-    from agent.execution.scratch import scratch_candidates
+    from agent.execution.inputs.scratch import scratch_candidates
 
     yield from check_container(os.environ)
     tree = os.environ.get("ATTUNE_LAUNCHER_TREE")
@@ -65,7 +65,7 @@ def _libraries() -> Finding:
         import regex
         import yaml
 
-        from agent.execution.crypto import decrypt, encrypt
+        from agent.execution.secrets.encryption import decrypt, encrypt
 
         secret = "attune"  # noqa: S105 - a text to encrypt, no secret
         key = "k" * 32
@@ -79,7 +79,7 @@ def _libraries() -> Finding:
 
 
 def _interpreters() -> Iterator[Finding]:
-    from agent.runtimes.detect import detect_interpreters
+    from agent.runtimes.detection import detect_interpreters
 
     found = detect_interpreters()
     if not found:
@@ -99,5 +99,5 @@ def _print_table(findings: list[Finding]) -> None:
     width = max(len(finding.check) for finding in findings)
     for finding in findings:
         print(f"{finding.verdict:<7}  {finding.check:<{width}}  {escape_control(finding.detail)}")
-        if finding.remedy and finding.verdict is not Verdict.OK:
+        if finding.remedy and finding.verdict is not Severity.OK:
             print(f"{'':<7}  {'':<{width}}  -> {escape_control(finding.remedy)}")

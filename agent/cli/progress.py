@@ -10,8 +10,8 @@ from typing import BinaryIO
 from rich.status import Status
 
 from agent.cli.tables import console, short
-from agent.control.executions import Execution
-from agent.control.output import LogReader
+from agent.control.execution_output import LogReader
+from agent.control.executions import ExecutionSummary
 from agent.db.pool import Database
 
 
@@ -49,7 +49,7 @@ class Watch:
         """Take the spinner away."""
         self._stop_spinner()
 
-    def update(self, execution: Execution) -> None:
+    def update(self, execution: ExecutionSummary) -> None:
         """Show what has been written since the last call, else what the execution is doing."""
         for stream, reader in self._readers.items():
             for chunk in reader.read_rest() if execution.ended else reader.read_live():

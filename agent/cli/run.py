@@ -11,8 +11,8 @@ from agent.cli.deployment import Deployment
 from agent.cli.edge import INTERRUPTED, complain
 from agent.cli.progress import Watch
 from agent.cli.tables import print_json, short
-from agent.control.executions import Execution, cancel, wait
-from agent.control.parameters import read_parameters
+from agent.control.executions import ExecutionSummary, cancel, wait
+from agent.control.parameter_values import read_parameters
 from agent.control.submission import Send, Submitted, find_action, submit
 from agent.db.pool import Database
 
@@ -69,7 +69,9 @@ def _print_submitted(submitted: Submitted, *, as_json: bool) -> None:
         click.echo(submitted.id)
 
 
-def _give_up(database: Database, send: Send, execution: Execution, timeout: float | None, *, as_json: bool) -> int:
+def _give_up(
+    database: Database, send: Send, execution: ExecutionSummary, timeout: float | None, *, as_json: bool
+) -> int:
     outcome = cancel(database, send, execution.id)
     if as_json:
         print_json({**execution.as_document(), "status": outcome})
@@ -78,7 +80,7 @@ def _give_up(database: Database, send: Send, execution: Execution, timeout: floa
     return 1
 
 
-def _report(execution: Execution, watch: Watch, *, as_json: bool) -> int:
+def _report(execution: ExecutionSummary, watch: Watch, *, as_json: bool) -> int:
     if as_json:
         print_json(execution.as_document())
         return 0 if execution.status == "completed" else 1
@@ -94,23 +96,23 @@ def _report(execution: Execution, watch: Watch, *, as_json: bool) -> int:
         return 0
     # What the action wrote to stderr is on the screen already; its last line need not come again.
     reason = _exit_code(execution) if watch.has_shown("stderr") else execution.error
-    line = f"execution {execution.id} on {execution.worker} {verdict(execution.status)}"
+    line = f"execution {execution.id} on {execution.worker} {ending(execution.status)}"
     complain("attune", f"{line}: {reason.strip()}" if reason else line)
     return 1
 
 
-def _exit_code(execution: Execution) -> str | None:
+def _exit_code(execution: ExecutionSummary) -> str | None:
     result = execution.result if isinstance(execution.result, dict) else {}
     code = result.get("exit_code")
     return f"exit code {code}" if isinstance(code, int) and code > 0 else execution.error
 
 
-def verdict(status: str) -> str:
+def ending(status: str) -> str:
     """Put a final status into a sentence."""
     return {"cancelled": "was cancelled", "abandoned": "was abandoned", "timeout": "timed out"}.get(status, status)
 
 
-def _print_result(execution: Execution) -> None:
+def _print_result(execution: ExecutionSummary) -> None:
     """The logs are on a volume that this machine doesn't see: what the row holds must do."""
     result = execution.result if isinstance(execution.result, dict) else {}
     if "data" in result:

@@ -11,7 +11,7 @@ from rich.text import Text
 from agent.cli.deployment import Deployment
 from agent.cli.settings_page import settings_page
 from agent.cli.tables import make_table, plain, print_json, show
-from agent.configuration.fields import Field, fields, value_of
+from agent.configuration.settings_table import Field, fields, value_of
 from agent.logs import MASK, mask_url
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
-from agent.configuration.fields import Field, fields
+from agent.configuration.settings_table import Field, fields
 
 _HEAD = """\
 # Settings

@@ -1,6 +1,6 @@
 """Files and environment become one typed tree of settings, in which every value knows where it came from."""
 
+from agent.configuration.environment import Variables
 from agent.configuration.loaded import Loaded, load_settings
-from agent.configuration.variables import Variables
 
 __all__ = ["Loaded", "Variables", "load_settings"]

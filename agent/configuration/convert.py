@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
-from agent.configuration.fields import Field
 from agent.configuration.node import Node, decoded
+from agent.configuration.settings_table import Field
 from agent.errors import ConfigurationError
 
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}

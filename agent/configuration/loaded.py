@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from agent.configuration.convert import convert
-from agent.configuration.fields import build, fields, sections
+from agent.configuration.environment import Variables, leaves, overrides_tree, settings_tree
 from agent.configuration.files import find_file, find_overlay, read_file
 from agent.configuration.known import is_unused, nearest
 from agent.configuration.node import Node, merged
+from agent.configuration.settings_table import build, fields, sections
 from agent.configuration.validation import validate
-from agent.configuration.variables import Variables, leaves, overrides_tree, settings_tree
 from agent.errors import ConfigurationError
 from agent.settings import Settings
 

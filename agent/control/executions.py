@@ -14,9 +14,9 @@ from typing import Any
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from agent.control.parameters import ParameterSchema
+from agent.control.parameter_values import ParameterSchema
 from agent.control.submission import Send
-from agent.db.failures import translated
+from agent.db.error_translation import translated
 from agent.db.pool import Connection, Database
 from agent.db.queries import load_queries
 from agent.errors import AgentError, DatabaseUnavailable
@@ -29,7 +29,7 @@ _PATIENCE, _RETRY = 60.0, 0.5
 
 
 @dataclass(frozen=True)
-class Execution:
+class ExecutionSummary:
     """A row of ``execution``; ``parameters`` has the values of secret parameters masked."""
 
     id: int
@@ -69,7 +69,7 @@ class Execution:
         return {**dataclasses.asdict(self), "seconds": self.seconds, "error": self.error}
 
 
-def find(database: Database, execution_id: int) -> Execution:
+def find(database: Database, execution_id: int) -> ExecutionSummary:
     """Return one execution.
 
     Raises:
@@ -81,7 +81,7 @@ def find(database: Database, execution_id: int) -> Execution:
 
 def recent(
     database: Database, *, limit: int = 20, status: str | None = None, action_ref: str | None = None
-) -> list[Execution]:
+) -> list[ExecutionSummary]:
     """Return the newest executions, newest first."""
     values = {"limit": limit, "status": status, "action_ref": action_ref}
     with database.connection() as connection:
@@ -94,9 +94,9 @@ def wait(
     execution_id: int,
     *,
     timeout: float | None = None,
-    on_change: Callable[[Execution], None] = lambda execution: None,
+    on_change: Callable[[ExecutionSummary], None] = lambda execution: None,
     pause: float = 1.0,
-) -> Execution:
+) -> ExecutionSummary:
     """Return the execution when it has ended, or as it is after ``timeout`` seconds.
 
     ``on_change`` is called at once and then at least every ``pause`` seconds: notifications alone are not
@@ -146,7 +146,7 @@ def cancel(database: Database, send: Send, execution_id: int) -> str:
 
 def _looks(
     database: Database, connection: Connection, execution_id: int, deadline: float | None, pause: float
-) -> Iterator[Execution]:
+) -> Iterator[ExecutionSummary]:
     """Yield the execution now, whenever it changes and every ``pause`` seconds, until it has ended or time is up."""
     with translated(database.address.label):
         connection.execute("LISTEN execution_status_changed")
@@ -163,7 +163,7 @@ def _queries() -> Any:
     return load_queries(__package__ or "")
 
 
-def _find(connection: Connection, execution_id: int) -> Execution:
+def _find(connection: Connection, execution_id: int) -> ExecutionSummary:
     cursor = connection.cursor(row_factory=dict_row)
     row = cursor.execute(_queries()["execution_state"], {"id": execution_id}).fetchone()
     if row is None:
@@ -171,12 +171,12 @@ def _find(connection: Connection, execution_id: int) -> Execution:
     return _execution(row)
 
 
-def _execution(row: dict[str, Any]) -> Execution:
+def _execution(row: dict[str, Any]) -> ExecutionSummary:
     secrets = ParameterSchema.of(row.pop("param_schema")).secrets
     config = row.pop("config")
     if isinstance(config, dict):
         config = {name: "[redacted]" if name in secrets else value for name, value in config.items()}
-    return Execution(parameters=config if isinstance(config, dict) else None, **row)
+    return ExecutionSummary(parameters=config if isinstance(config, dict) else None, **row)
 
 
 def _missing(execution_id: int) -> AgentError:

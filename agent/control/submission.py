@@ -11,9 +11,9 @@ from typing import Any
 from psycopg.rows import dict_row, tuple_row
 from psycopg.types.json import Jsonb
 
-from agent.control.parameters import ParameterSchema
+from agent.control.parameter_values import ParameterSchema
 from agent.control.placement import Candidate, Demand, choose
-from agent.control.sealing import Sealed, seal
+from agent.control.secret_parameters import EncryptedParameter, encrypt_secrets
 from agent.db.pool import Connection, Database
 from agent.db.queries import load_queries
 from agent.errors import AgentError, BrokerError, UsageError
@@ -25,7 +25,7 @@ Send = Callable[[Outgoing], None]
 
 
 @dataclass(frozen=True)
-class Action:
+class SubmittableAction:
     """What submitting needs to know of an action."""
 
     id: int
@@ -44,7 +44,7 @@ class Submitted:
     worker: str
 
 
-def find_action(database: Database, ref: str) -> Action:
+def find_action(database: Database, ref: str) -> SubmittableAction:
     """Look an action up.
 
     Raises:
@@ -58,7 +58,7 @@ def find_action(database: Database, ref: str) -> Action:
             raise _unknown_action(ref, known)
     if row["is_workflow"]:
         raise UsageError(f"{ref} is a workflow: only Attune's executor can run it")
-    return Action(row["id"], row["ref"], ParameterSchema.of(row["param_schema"]), _demand(row))
+    return SubmittableAction(row["id"], row["ref"], ParameterSchema.of(row["param_schema"]), _demand(row))
 
 
 def actions(database: Database, pack_ref: str) -> list[str]:
@@ -71,7 +71,7 @@ def actions(database: Database, pack_ref: str) -> list[str]:
 def submit(
     database: Database,
     send: Send,
-    action: Action,
+    action: SubmittableAction,
     parameters: Mapping[str, Any],
     *,
     encryption_key: str | None = None,
@@ -87,7 +87,7 @@ def submit(
     problems = action.schema.problems(parameters)
     if problems:
         raise UsageError(f"{action.ref}: " + "; ".join(problems))
-    public, secrets = seal(parameters, action.schema.document, encryption_key)
+    public, secrets = encrypt_secrets(parameters, action.schema.document, encryption_key)
     with database.connection() as connection:
         execution_id = _insert(connection, action, public, secrets)
         worker = _place(connection, action, turn=execution_id)
@@ -123,7 +123,9 @@ def _demand(row: Mapping[str, Any]) -> Demand:
     )
 
 
-def _insert(connection: Connection, action: Action, parameters: Mapping[str, Any], secrets: list[Sealed]) -> int:
+def _insert(
+    connection: Connection, action: SubmittableAction, parameters: Mapping[str, Any], secrets: list[EncryptedParameter]
+) -> int:
     queries = load_queries(__package__ or "")
     row = connection.execute(
         queries["insert_execution"],
@@ -139,7 +141,7 @@ def _insert(connection: Connection, action: Action, parameters: Mapping[str, Any
     return execution_id
 
 
-def _place(connection: Connection, action: Action, *, turn: int) -> Candidate:
+def _place(connection: Connection, action: SubmittableAction, *, turn: int) -> Candidate:
     """Choose a worker; raising undoes the transaction, so that no execution stays that nobody can run."""
     rows = connection.cursor(row_factory=dict_row).execute(load_queries(__package__ or "")["candidates"])
     candidates = [Candidate(**{**row, "capabilities": _object(row["capabilities"])}) for row in rows]

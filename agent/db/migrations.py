@@ -18,7 +18,7 @@ from typing import Literal
 import psycopg
 from psycopg import sql
 
-from agent.db.failures import is_away, reason, translated
+from agent.db.error_translation import is_away, reason, translated
 from agent.db.pool import Connection, Database
 from agent.errors import MigrationError
 

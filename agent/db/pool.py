@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 
 from agent.db.address import Address, address_of
-from agent.db.failures import is_away, translated
+from agent.db.error_translation import is_away, translated
 from agent.errors import DatabaseUnavailable
 from agent.settings import DatabaseSettings
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from agent.environments.request import EnvironmentRequest
+from agent.environments.model import EnvironmentRequest
 
 
 @dataclass(frozen=True)

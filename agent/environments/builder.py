@@ -11,7 +11,7 @@ from agent.environments.backend import Backend, BuildSite
 from agent.environments.fingerprint import Fingerprint, fingerprint_of
 from agent.environments.installers import installer_environment
 from agent.environments.marker import write_marker
-from agent.environments.request import EnvironmentRequest
+from agent.environments.model import EnvironmentRequest
 from agent.environments.steps import Step, run_step
 from agent.environments.sweep import remove_tree
 from agent.environments.template import Values, fill, fill_command

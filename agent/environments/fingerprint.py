@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from agent.environments.backend import Backend
-from agent.environments.machine import machine_of
-from agent.environments.request import EnvironmentRequest
+from agent.environments.elf import binary_format
+from agent.environments.model import EnvironmentRequest
 from agent.errors import EnvironmentFailed
 
 #: Files beside a manifest that decide what its installer installs.
@@ -73,7 +73,7 @@ def fingerprint_of(request: EnvironmentRequest, backend: Backend) -> Fingerprint
         "format": 1,
         "interpreter": os.path.realpath(request.interpreter) if request.interpreter else "",
         "version": request.interpreter_version or _size(request.interpreter),
-        **asdict(machine_of(request.interpreter)),
+        **asdict(binary_format(request.interpreter)),
         "environment": None if environment is None else _plain(asdict(environment)),
         "install": [] if dependencies is None else list(dependencies.install_command),
         "pack_dir": str(request.pack_dir),

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from agent.environments.fingerprint import Fingerprint
 from agent.environments.layout import Layout
-from agent.environments.request import EnvironmentRequest
+from agent.environments.model import EnvironmentRequest
 from agent.environments.store import EnvironmentRecord, EnvironmentRow, EnvironmentStore
 from agent.errors import DatabaseError, EnvironmentFailed
 from agent.threads import ThreadGroup

@@ -10,7 +10,7 @@ from agent.environments.builder import interpreter_in
 from agent.environments.fingerprint import Fingerprint
 from agent.environments.layout import Layout
 from agent.environments.marker import Marker, read_marker, touch_last_used
-from agent.environments.request import EnvironmentRequest
+from agent.environments.model import EnvironmentRequest
 
 log = logging.getLogger(__name__)
 

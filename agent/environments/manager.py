@@ -11,15 +11,15 @@ from pathlib import Path
 from agent.environments.backend import Backend
 from agent.environments.builder import Limits, build, interpreter_in, template_values
 from agent.environments.declared import Declared
-from agent.environments.failures import SharedFailures
+from agent.environments.failed_builds import SharedFailures
 from agent.environments.fingerprint import Fingerprint, fingerprint_of, manifest_of
 from agent.environments.layout import Layout
 from agent.environments.lease import recorded
 from agent.environments.lock import BuildLocks
 from agent.environments.lookup import find_build
 from agent.environments.marker import INSTALLED, MARKER
+from agent.environments.model import EnvironmentRequest, PreparedEnvironment
 from agent.environments.node_modules import NodeModules
-from agent.environments.request import EnvironmentRequest, PreparedEnvironment
 from agent.environments.store import EnvironmentStore
 from agent.environments.sweep import remove_pack, sweep
 from agent.environments.template import fill_env_vars

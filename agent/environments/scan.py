@@ -15,7 +15,7 @@ from typing import Literal
 
 from agent.environments.lease import Lease, enter
 from agent.environments.manager import EnvironmentManager
-from agent.environments.request import EnvironmentRequest
+from agent.environments.model import EnvironmentRequest
 from agent.environments.store import EnvironmentRow, EnvironmentStore
 from agent.errors import AgentError, DatabaseError, EnvironmentFailed
 

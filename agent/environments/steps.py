@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.environments.backend import Backend, BuildSite
-from agent.environments.request import EnvironmentRequest
+from agent.environments.model import EnvironmentRequest
 from agent.errors import EnvironmentFailed
+from agent.process.cancellation import CancellationToken
 from agent.process.command import CommandOutcome, run_command
 from agent.process.request import Ending
-from agent.process.stop import StopRequest
 from agent.threads import ThreadGroup
 
 #: Lines of an installer's output that an error carries.
@@ -77,12 +77,12 @@ def _lines(data: bytes) -> list[str]:
 
 
 @contextlib.contextmanager
-def _stopping(request: EnvironmentRequest) -> Iterator[StopRequest]:
+def _stopping(request: EnvironmentRequest) -> Iterator[CancellationToken]:
     """Lend the request's own way to stop, or one that asks ``cancelled`` a few times a second."""
     if request.stop is not None:
         yield request.stop
         return
-    stop, over = StopRequest(), threading.Event()
+    stop, over = CancellationToken(), threading.Event()
     watchers = ThreadGroup()
     watchers.start(f"watch-{request.dir_name}", _watch(request.cancelled, stop, over))
     try:
@@ -93,11 +93,11 @@ def _stopping(request: EnvironmentRequest) -> Iterator[StopRequest]:
         stop.close()
 
 
-def _watch(cancelled: Callable[[], bool], stop: StopRequest, over: threading.Event) -> Callable[[], None]:
+def _watch(cancelled: Callable[[], bool], stop: CancellationToken, over: threading.Event) -> Callable[[], None]:
     def watch() -> None:
         while not over.wait(_POLL_SECONDS):
             if cancelled():
-                stop.ask(Ending.CANCELLED)
+                stop.cancel(Ending.CANCELLED)
                 return
 
     return watch

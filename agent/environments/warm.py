@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.environments.marker import touch_last_used
-from agent.environments.request import EnvironmentRequest, PreparedEnvironment
+from agent.environments.model import EnvironmentRequest, PreparedEnvironment
 from agent.runtimes.model import ExecutionConfig
 
 _Stamp = tuple[int, int, int] | None

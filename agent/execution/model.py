@@ -80,6 +80,55 @@ class Execution:
     parent_action_ref: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """A row of ``key``; ``owner_pack`` and ``owner_action`` are ids, None where the scope has no such owner."""
+
+    owner_type: str
+    ref: str
+    name: str
+    encrypted: bool
+    encryption_key_hash: str | None
+    value: Any
+    owner_pack: int | None = None
+    owner_action: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CutOut:
+    """A row of ``execution_secret_value``: what was cut out of the parameters at ``json_path`` (RFC 6901)."""
+
+    json_path: str
+    encrypted_value: Any
+    encryption_key_hash: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An execution that is ours now, with what must be read fresh for each one.
+
+    ``stamp`` changes whenever the action's definition does, ``runtime_stamp`` whenever its runtime's or one of its
+    versions' does. ``keys`` are the stored secrets of its scopes, ``cut_out`` those taken out of its own parameters.
+    ``problem`` says why it can't be run at all.
+    """
+
+    execution: Execution
+    action_id: int | None
+    stamp: str
+    runtime_stamp: str
+    keys: tuple[StoredKey, ...]
+    cut_out: tuple[CutOut, ...]
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A claimed execution on its way to a slot; ``action`` is None when it doesn't exist."""
+
+    claim: Claim
+    action: Action | None
+
+
 #: A century, in seconds.
 _LONGEST_TIMEOUT = 3_155_760_000
 

@@ -10,18 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.environments.manager import EnvironmentManager
-from agent.environments.request import EnvironmentRequest, PreparedEnvironment
+from agent.environments.model import EnvironmentRequest, PreparedEnvironment
 from agent.errors import DatabaseError, InvalidExecution
-from agent.execution.entrypoint import Inline, Script, resolve_entrypoint
-from agent.execution.exchange import Claim
-from agent.execution.inline import plan_inline
-from agent.execution.model import Action, Execution, effective_timeout
-from agent.execution.parameters import merge_parameters, serialise
-from agent.execution.scratch import Scratch
-from agent.execution.secrets import ResolvedSecrets, resolve_secrets
-from agent.execution.tokens import execution_token
-from agent.execution.variables import Site, build_environment
-from agent.process.stop import StopRequest
+from agent.execution.inputs.entrypoint import Inline, Script, resolve_entrypoint
+from agent.execution.inputs.inline import plan_inline
+from agent.execution.inputs.parameters import merge_parameters, serialise
+from agent.execution.inputs.scratch import Scratch
+from agent.execution.inputs.variables import Site, build_environment
+from agent.execution.model import Action, Claim, Execution, effective_timeout
+from agent.execution.secrets.resolving import ResolvedSecrets, resolve_secrets
+from agent.execution.secrets.tokens import execution_token
+from agent.process.cancellation import CancellationToken
 from agent.runtimes.registry import RuntimeRegistry, UsableRuntime
 from agent.runtimes.selection import SelectedVersion, VersionSelector
 
@@ -85,7 +84,7 @@ class Preparer:
             log.warning("execution %d: %s", execution.id, warning)
         return secrets
 
-    def prepare(self, claim: Claim, action: Action, secrets: ResolvedSecrets, stop: StopRequest) -> Preparation:
+    def prepare(self, claim: Claim, action: Action, secrets: ResolvedSecrets, stop: CancellationToken) -> Preparation:
         """Prepare one execution.
 
         Raises:
@@ -138,7 +137,7 @@ class Preparer:
         return self._registry.resolve(action.runtime)
 
     def _environment(
-        self, action: Action, usable: UsableRuntime, selected: SelectedVersion, pack_dir: str, stop: StopRequest
+        self, action: Action, usable: UsableRuntime, selected: SelectedVersion, pack_dir: str, stop: CancellationToken
     ) -> PreparedEnvironment | None:
         config = selected.config
         if config.environment is None and not config.env_vars:

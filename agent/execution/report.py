@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class LogFile:
-    """One stream's complete log, at ``path``, to be filed as a new version of the artifact ``ref``."""
+    """One stream's complete log, at ``path``, to be recorded as a new version of the artifact ``ref``."""
 
     stream: str
     ref: str
@@ -54,3 +55,13 @@ class Report:
         data["logs"] = tuple(LogFile(**log) for log in data["logs"])
         data["secrets"] = tuple(SecretValue(**secret) for secret in data["secrets"])
         return cls(**data)
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A report that was written: the row's status before, when it was written, and the result as stored."""
+
+    report: Report
+    previous_status: str
+    updated: datetime
+    result: Mapping[str, Any]

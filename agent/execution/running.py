@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 
+from agent.process.cancellation import CancellationToken
 from agent.process.request import Ending
-from agent.process.stop import StopRequest
 
 
 class RunningExecutions:
@@ -15,7 +15,7 @@ class RunningExecutions:
     def __init__(self) -> None:
         """Start with none in hand."""
         self._lock = threading.Condition()
-        self._stops: dict[int, StopRequest] = {}
+        self._stops: dict[int, CancellationToken] = {}
 
     def add(self, ids: Iterable[int]) -> list[int]:
         """Note executions that are about to be claimed; return those that were not in hand already.
@@ -24,11 +24,11 @@ class RunningExecutions:
             OSError: no descriptor is left for one of them; none is noted then.
         """
         with self._lock:
-            new: dict[int, StopRequest] = {}
+            new: dict[int, CancellationToken] = {}
             try:
                 for id_ in ids:
                     if id_ not in self._stops and id_ not in new:
-                        new[id_] = StopRequest()
+                        new[id_] = CancellationToken()
             except OSError:
                 for stop in new.values():
                     stop.close()
@@ -36,7 +36,7 @@ class RunningExecutions:
             self._stops |= new
             return list(new)
 
-    def stop_of(self, execution_id: int) -> StopRequest:
+    def token_of(self, execution_id: int) -> CancellationToken:
         """Return the stop request of an execution in hand."""
         return self._stops[execution_id]
 
@@ -53,14 +53,14 @@ class RunningExecutions:
         """Ask for the end of one execution; False when it isn't in hand."""
         with self._lock:
             stop = self._stops.get(execution_id)
-        return stop is not None and (stop.ask(Ending.CANCELLED) or stop.cause is not None)
+        return stop is not None and (stop.cancel(Ending.CANCELLED) or stop.cause is not None)
 
     def stop_all(self, cause: Ending) -> int:
         """Ask for the end of all; return how many were in hand."""
         with self._lock:
             stops = list(self._stops.values())
         for stop in stops:
-            stop.ask(cause)
+            stop.cancel(cause)
         return len(stops)
 
     def wait_empty(self, timeout: float) -> bool:

@@ -24,13 +24,13 @@ def open_broker(settings: Settings, *, name: str) -> Broker:
     url = (queue.url or "").strip()
     scheme = url.partition("://")[0]
     if scheme in ("amqp", "amqps"):
-        from agent.mq.rabbit import RabbitBroker
-        from agent.mq.rabbit_address import rabbit_address
+        from agent.mq.rabbit.address import rabbit_address
+        from agent.mq.rabbit.broker import RabbitBroker
 
         address = rabbit_address(url, ca_file=queue.ca_file, connect_timeout=queue.connect_timeout)
         return RabbitBroker(address, name=name)
     if url == "database" or scheme in ("postgresql", "postgres"):
-        from agent.mq.database_queue import DatabaseBroker
+        from agent.mq.database.broker import DatabaseBroker
 
         where = settings.database if url == "database" else dataclasses.replace(settings.database, url=url)
         return DatabaseBroker(where, name=name)

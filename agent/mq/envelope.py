@@ -164,7 +164,7 @@ def to_json(value: object) -> str:
         raise MessageError(f"can't be written as JSON: {error}") from error
 
 
-def seal(
+def wrap(
     message_type: str,
     payload: str,
     *,

@@ -16,9 +16,9 @@ from agent.mq.envelope import (
     format_timestamp,
     parse_timestamp,
     quote,
-    seal,
     stable_id,
     to_json,
+    wrap,
 )
 
 
@@ -112,7 +112,7 @@ def status_changed(
     execution_id: int, action_ref: str, previous_status: str, new_status: str, *, changed_at: datetime
 ) -> Outgoing:
     """Tell that an execution has another status (lower case); the same values give the same bytes (E2)."""
-    return seal(
+    return wrap(
         "ExecutionStatusChanged",
         f'{{"execution_id":{execution_id:d},"action_ref":{quote(action_ref)},"previous_status":"{previous_status}",'
         f'"new_status":"{new_status}","changed_at":"{format_timestamp(changed_at)}"}}',
@@ -140,7 +140,7 @@ def execution_completed(
     Raises:
         MessageError: the result isn't JSON.
     """
-    return seal(
+    return wrap(
         "ExecutionCompleted",
         f'{{"execution_id":{execution_id:d},"action_id":{action_id:d},"action_ref":{quote(action_ref)},'
         f'"status":"{status.capitalize()}","result":{to_json(result)},'
@@ -173,7 +173,7 @@ def execution_requested(
         "enforcement_id": enforcement_id,
         "config": config,
     }
-    return seal(
+    return wrap(
         "ExecutionRequested",
         to_json(payload),
         exchange=topology.EXECUTIONS,
@@ -193,7 +193,7 @@ def dispatch(message: Dispatch, *, at: datetime, source: str = "executor") -> Ou
         "config": message.config,
         "scheduled_attempt_updated_at": None if scheduled is None else format_timestamp(scheduled),
     }
-    return seal(
+    return wrap(
         "ExecutionRequested",
         to_json(payload),
         exchange=topology.EXECUTIONS,
@@ -205,7 +205,7 @@ def dispatch(message: Dispatch, *, at: datetime, source: str = "executor") -> Ou
 
 def cancel_request(message: CancelRequest, *, at: datetime, source: str = "api-service") -> Outgoing:
     """Ask the worker that runs an execution to end it."""
-    return seal(
+    return wrap(
         "ExecutionCancelRequested",
         to_json({"execution_id": message.execution_id, "worker_id": message.worker_id}),
         exchange=topology.EXECUTIONS,
@@ -225,7 +225,7 @@ def pack_registered(
         "version": version,
         "runtime_names": list(runtime_names),
     }
-    return seal(
+    return wrap(
         "PackRegistered",
         to_json(payload),
         exchange=topology.EVENTS,
@@ -237,7 +237,7 @@ def pack_registered(
 
 def pack_deleted(pack_id: int, pack_ref: str, *, at: datetime) -> Outgoing:
     """Tell every worker that a pack was deleted."""
-    return seal(
+    return wrap(
         "PackDeleted",
         to_json({"pack_id": pack_id, "pack_ref": pack_ref}),
         exchange=topology.EVENTS,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from agent.packs.model import Pack
-from agent.packs.runners import NamedRuntime, find_runtime
+from agent.packs.runner_types import NamedRuntime, find_runtime
 from agent.runtimes.execution_config import ExecutionConfig
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from agent.packs.constraints import read_constraint, read_required_runtimes
-from agent.packs.fields import Fields
-from agent.packs.model import Action, Sensor, Trigger
-from agent.packs.parameters import read_schema
-from agent.packs.placement import read_placement, read_retention
+from agent.packs.mapping_reader import MappingReader
+from agent.packs.model import PackAction, Sensor, Trigger
+from agent.packs.parameter_schemas import read_schema
+from agent.packs.requirements import read_requirements, read_retention
 from agent.packs.scope import Scope
 
 # For people and for other services; nothing here reads them.
@@ -16,7 +16,7 @@ PARAMETER_FORMATS = ("json", "dotenv", "yaml")
 OUTPUT_FORMATS = ("text", "json", "yaml", "jsonl")
 
 
-def read_action(fields: Fields, scope: Scope) -> Action | str:
+def read_action(fields: MappingReader, scope: Scope) -> PackAction | str:
     """Read a file of ``actions/``; of a workflow, which this program doesn't register, only the ref."""
     ref = scope.component_ref(fields)
     if fields.has("workflow_file"):
@@ -25,7 +25,7 @@ def read_action(fields: Fields, scope: Scope) -> Action | str:
     runner = scope.runner(fields)
     entrypoint = scope.entrypoint(fields, runner, "actions")
     fields.ignore(*_FOR_PEOPLE, "enabled", "pack_ref", "reference_visibility", "reference_allowed_pack_refs")
-    action = Action(
+    action = PackAction(
         ref=ref,
         label=_label(fields, ref),
         runner_type=runner,
@@ -44,14 +44,14 @@ def read_action(fields: Fields, scope: Scope) -> Action | str:
         required_worker_runtimes=read_required_runtimes(fields),
         accesses_mcp=fields.flag("accesses_mcp"),
         permission_set_refs=fields.texts("default_execution_permission_set_refs"),
-        placement=read_placement(fields),
+        placement=read_requirements(fields),
         retention=read_retention(fields),
     )
     fields.finish()
     return action
 
 
-def read_sensor(fields: Fields, scope: Scope) -> Sensor:
+def read_sensor(fields: MappingReader, scope: Scope) -> Sensor:
     """Read a file of ``sensors/``; a sensor without ``runner_type`` is a program of its own."""
     ref = scope.component_ref(fields)
     runner = scope.runner(fields, default="native")
@@ -70,14 +70,14 @@ def read_sensor(fields: Fields, scope: Scope) -> Sensor:
         config=fields.mapping("config"),
         triggers=fields.texts("trigger_types", "triggers"),
         runtime_version_constraint=read_constraint(fields),
-        placement=read_placement(fields),
+        placement=read_requirements(fields),
         retention=read_retention(fields),
     )
     fields.finish()
     return sensor
 
 
-def read_trigger(fields: Fields, scope: Scope) -> Trigger:
+def read_trigger(fields: MappingReader, scope: Scope) -> Trigger:
     """Read a file of ``triggers/``."""
     ref = scope.component_ref(fields)
     fields.ignore(*_FOR_PEOPLE, "type", "pack_ref", "reference_visibility", "reference_allowed_pack_refs")
@@ -94,7 +94,7 @@ def read_trigger(fields: Fields, scope: Scope) -> Trigger:
     return trigger
 
 
-def _label(fields: Fields, ref: str) -> str:
+def _label(fields: MappingReader, ref: str) -> str:
     """Return the label; without one the name, without that the last part of the ref in words."""
     label = fields.text("label") or fields.text("name")
     return label or ref.rpartition(".")[2].replace("_", " ").capitalize()

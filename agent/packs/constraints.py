@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from agent.errors import VersionError
-from agent.packs.fields import Fields
+from agent.packs.mapping_reader import MappingReader
 from agent.versions import parse_constraint
 
 #: A constraint in another tool's dialect works with our programs alone.
@@ -15,7 +15,7 @@ _ONLY_OURS = (
 )
 
 
-def read_constraint(fields: Fields) -> str | None:
+def read_constraint(fields: MappingReader) -> str | None:
     """Read ``runtime_version``; None means any version."""
     constraint = fields.text("runtime_version", "runtime_version_constraint")
     if constraint is None or not constraint.strip():
@@ -28,7 +28,7 @@ def read_constraint(fields: Fields) -> str | None:
     return constraint.strip()
 
 
-def read_required_runtimes(fields: Fields) -> Mapping[str, str]:
+def read_required_runtimes(fields: MappingReader) -> Mapping[str, str]:
     """Read ``required_worker_runtimes``: a runtime's name or alias with a constraint, ``*`` for any version."""
     section = fields.section("required_worker_runtimes")
     required = {}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.db.pool import Database
-from agent.packs.files import staged
+from agent.packs.installed_files import staged
 from agent.packs.loader import Registration, register
 from agent.packs.model import Pack
 

@@ -12,11 +12,11 @@ from agent.db.pool import Connection, Database
 from agent.db.queries import load_queries
 from agent.errors import PackError
 from agent.packs.announcement import runtime_names
-from agent.packs.model import Action, Pack, Problem, Sensor
+from agent.packs.model import Pack, PackAction, Problem, Sensor
 from agent.packs.registered import RegisteredRuntime, runtimes_of
 from agent.packs.removal import Vanished, remove_vanished
 from agent.packs.rows import action_row, pack_row, runtime_row, sensor_row, trigger_row, version_row
-from agent.packs.runners import find_runtime
+from agent.packs.runner_types import find_runtime
 
 INSTALLED_BY = "attune pack register"
 """``pack.installation_method`` of the packs that this program installed, and whose parts it may therefore remove."""
@@ -121,7 +121,7 @@ class _Loader:
     def _choose_runtimes(self, runtimes: Sequence[RegisteredRuntime]) -> Mapping[str, RegisteredRuntime]:
         chosen: dict[str, RegisteredRuntime] = {}
         problems: list[Problem] = []
-        parts: Iterable[Action | Sensor] = (*self.pack.actions, *self.pack.sensors)
+        parts: Iterable[PackAction | Sensor] = (*self.pack.actions, *self.pack.sensors)
         for part in parts:
             runtime = find_runtime(part.runner_type, runtimes)
             if runtime is None:

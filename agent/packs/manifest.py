@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.packs.fields import Fields
+from agent.packs.mapping_reader import MappingReader
 from agent.packs.model import Manifest
 from agent.packs.references import wrong_pack_ref, wrong_pack_version
 
@@ -24,7 +24,7 @@ _FOR_OTHERS = (
 )
 
 
-def read_manifest(fields: Fields) -> Manifest:
+def read_manifest(fields: MappingReader) -> Manifest:
     """Read the keys of ``pack.yaml``; what is missing or wrong has been noted and has a harmless value."""
     ref = fields.required_text("ref")
     wrong = wrong_pack_ref(ref) if ref else None

@@ -29,7 +29,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Placement:
+class WorkerRequirements:
     """Which workers may run something: the JSON of the three placement columns."""
 
     selector: Mapping[str, Any] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class Retention:
 
 
 @dataclass(frozen=True)
-class Action:
+class PackAction:
     """One file of ``actions/``.
 
     ``runner_type`` is as written; the loader finds the runtime. ``source`` is the file that describes it.
@@ -72,7 +72,7 @@ class Action:
     required_worker_runtimes: Mapping[str, str] = field(default_factory=dict)
     accesses_mcp: bool = False
     permission_set_refs: tuple[str, ...] = ()
-    placement: Placement = field(default_factory=Placement)
+    placement: WorkerRequirements = field(default_factory=WorkerRequirements)
     retention: Retention = field(default_factory=Retention)
 
 
@@ -92,7 +92,7 @@ class Sensor:
     config: Mapping[str, Any] | None = None
     triggers: tuple[str, ...] = ()
     runtime_version_constraint: str | None = None
-    placement: Placement = field(default_factory=Placement)
+    placement: WorkerRequirements = field(default_factory=WorkerRequirements)
     retention: Retention = field(default_factory=Retention)
 
 
@@ -136,7 +136,7 @@ class Pack:
     directory: Path
     manifest: Manifest
     runtimes: tuple[RuntimeDefinition, ...] = ()
-    actions: tuple[Action, ...] = ()
+    actions: tuple[PackAction, ...] = ()
     sensors: tuple[Sensor, ...] = ()
     triggers: tuple[Trigger, ...] = ()
     unread: tuple[str, ...] = ()

@@ -11,10 +11,10 @@ from agent.errors import PackError
 from agent.packs.complaints import Complaints
 from agent.packs.components import read_action, read_sensor, read_trigger
 from agent.packs.document import read_document
-from agent.packs.fields import Fields
 from agent.packs.manifest import read_manifest
-from agent.packs.model import Action, Pack, Parsed, Problem
-from agent.packs.runners import NamedRuntime
+from agent.packs.mapping_reader import MappingReader
+from agent.packs.model import Pack, PackAction, Parsed, Problem
+from agent.packs.runner_types import NamedRuntime
 from agent.packs.runtime_files import read_runtime
 from agent.packs.scope import Scope
 
@@ -72,13 +72,13 @@ class _Reader:
             directory=self.directory,
             manifest=manifest,
             runtimes=runtimes,
-            actions=tuple(one for one in described if isinstance(one, Action)),
+            actions=tuple(one for one in described if isinstance(one, PackAction)),
             sensors=sensors,
             triggers=triggers,
             unread=tuple(one for one in described if isinstance(one, str)),
         )
 
-    def _unique(self, folder: str, read: Callable[[Fields], T | None]) -> tuple[T, ...]:
+    def _unique(self, folder: str, read: Callable[[MappingReader], T | None]) -> tuple[T, ...]:
         """Read all files of a folder; complain about a ref that two of them have."""
         found: list[T] = []
         places: dict[str, str] = {}
@@ -96,9 +96,9 @@ class _Reader:
                 found.append(value)
         return tuple(found)
 
-    def _fields(self, file: str) -> Fields | None:
+    def _fields(self, file: str) -> MappingReader | None:
         document = read_document(self.directory, file, self.complaints)
-        return Fields(document, document.root) if document.root else None
+        return MappingReader(document, document.root) if document.root else None
 
     def _files(self, folder: str) -> Iterator[str]:
         place = self.directory / folder

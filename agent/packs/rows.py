@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from agent.packs.model import Action, Manifest, Placement, Retention, Sensor, Trigger
+from agent.packs.model import Manifest, PackAction, Retention, Sensor, Trigger, WorkerRequirements
 from agent.runtimes.definition import RuntimeDefinition, VersionDefinition
 
 
@@ -67,7 +67,7 @@ def trigger_row(trigger: Trigger) -> dict[str, Any]:
     }
 
 
-def action_row(action: Action) -> dict[str, Any]:
+def action_row(action: PackAction) -> dict[str, Any]:
     """Return the parameters of ``upsert_action`` that the file knows."""
     return {
         "ref": action.ref,
@@ -106,7 +106,7 @@ def sensor_row(sensor: Sensor) -> dict[str, Any]:
     }
 
 
-def _placement(placement: Placement) -> dict[str, Any]:
+def _placement(placement: WorkerRequirements) -> dict[str, Any]:
     return {
         "worker_selector": Jsonb(placement.selector),
         "worker_tolerations": Jsonb(list(placement.tolerations)),

@@ -8,7 +8,7 @@ import yaml
 
 from agent.errors import PackError
 from agent.packs.document import Document
-from agent.packs.fields import Fields
+from agent.packs.mapping_reader import MappingReader
 from agent.packs.references import wrong_runtime_ref
 from agent.runtimes.definition import RuntimeDefinition, runtime_from_yaml
 
@@ -32,7 +32,7 @@ _PATH = re.compile(rf"({_KEY})(?:: ({_KEY}))? (?=must|is|has)")
 _STEP = re.compile(r"\w+")
 
 
-def read_runtime(fields: Fields, pack_ref: str) -> RuntimeDefinition | None:
+def read_runtime(fields: MappingReader, pack_ref: str) -> RuntimeDefinition | None:
     """Read a runtime; None when there are problems that leave nothing to go on with."""
     document = fields.document
     ref = fields.required_text("ref")
@@ -53,7 +53,7 @@ def read_runtime(fields: Fields, pack_ref: str) -> RuntimeDefinition | None:
     return definition
 
 
-def _check_versions(fields: Fields) -> None:
+def _check_versions(fields: MappingReader) -> None:
     """YAML reads an unquoted 3.10 as the number 3.1: such a version has lost its meaning already."""
     seen: dict[str, int] = {}
     for entry in fields.sections("versions"):

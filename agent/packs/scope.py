@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.packs.entrypoint import is_executable, is_path, wrong_file
-from agent.packs.fields import Fields
+from agent.packs.entry_file import is_executable, is_path, wrong_file
+from agent.packs.mapping_reader import MappingReader
 from agent.packs.references import wrong_component_ref
-from agent.packs.runners import NamedRuntime, find_runtime, is_known_language
+from agent.packs.runner_types import NamedRuntime, find_runtime, is_known_language
 from agent.runtimes.names import ALIASES, normalize_runtime_name
 
 
@@ -22,7 +22,7 @@ class Scope:
     ref: str
     runtimes: tuple[NamedRuntime, ...] = ()
 
-    def component_ref(self, fields: Fields) -> str:
+    def component_ref(self, fields: MappingReader) -> str:
         """Read ``ref`` of an action, sensor or trigger."""
         ref = fields.required_text("ref")
         wrong = wrong_component_ref(ref, self.ref) if ref else None
@@ -30,7 +30,7 @@ class Scope:
             fields.complain("ref", wrong)
         return ref
 
-    def runner(self, fields: Fields, *, default: str | None = None) -> str:
+    def runner(self, fields: MappingReader, *, default: str | None = None) -> str:
         """Read ``runner_type``: the name, alias or ref of a runtime that there is."""
         if default is not None and not fields.has("runner_type"):
             return default
@@ -39,7 +39,7 @@ class Scope:
             fields.complain("runner_type", f"there is no runtime {runner!r}{self._meant(runner)}")
         return runner
 
-    def entrypoint(self, fields: Fields, runner: str, folder: str) -> str:
+    def entrypoint(self, fields: MappingReader, runner: str, folder: str) -> str:
         """Read ``entry_point``: a file below ``folder``; for the shell also the script itself (E16)."""
         text = fields.text("entry_point", "entrypoint")
         if text is None:
@@ -58,7 +58,7 @@ class Scope:
             )
         return text
 
-    def _check_file(self, fields: Fields, text: str, runner: str, directory: Path) -> None:
+    def _check_file(self, fields: MappingReader, text: str, runner: str, directory: Path) -> None:
         wrong = wrong_file(text, directory, self.directory)
         if wrong:
             fields.complain("entry_point", wrong)

@@ -87,14 +87,14 @@ def ask(question: str, timeout: float) -> str | None:
             except OSError:
                 reason = reason or "no answer in time"
                 continue
-            answer = _exchange(asking, question) if _is_trusted(asking) else "the socket belongs to somebody else"
+            answer = _ask_on(asking, question) if _is_trusted(asking) else "the socket belongs to somebody else"
         if answer == "yes":
             return None
         reason = reason or answer
     return reason or "no agent runs in this container"
 
 
-def _exchange(asking: socket.socket, question: str) -> str:
+def _ask_on(asking: socket.socket, question: str) -> str:
     try:
         asking.sendall(f"{question}\n".encode())
         with asking.makefile("r", encoding="utf-8") as answer:

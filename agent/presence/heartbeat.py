@@ -1,4 +1,4 @@
-"""Beat at a fixed interval, say once when the database is away and once when it is back, and give up a lost seat."""
+"""Beat at a fixed interval, say once when the database is away and once when it is back, and notice a lost lock."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from agent.errors import DatabaseError
-from agent.presence.seat import Seat
+from agent.presence.registration import Registration
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ class Heartbeat:
 
     def __init__(
         self,
-        seat: Seat,
+        registration: Registration,
         *,
         interval: float,
         restore_active: Callable[[], bool],
@@ -32,7 +32,7 @@ class Heartbeat:
 
         ``before`` is called before each beat, ``on_lost`` once when another process took the worker's place.
         """
-        self._seat = seat
+        self._registration = registration
         self._interval = interval
         self._restore_active = restore_active
         self._before = before
@@ -46,7 +46,7 @@ class Heartbeat:
         while not self._stop.wait(min(self._interval, _RETRY_SECONDS) if away else self._interval):
             self._before()
             try:
-                if not self._seat.beat(restore_active=self._restore_active):
+                if not self._registration.beat(restore_active=self._restore_active):
                     log.error("another process has taken this worker's place: draining")
                     self._on_lost()
                     return

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from agent.process.cancellation import CancellationToken
 from agent.process.child_env import container_environment
 from agent.process.request import Ending, ProcessRequest
-from agent.process.runner import run
-from agent.process.stop import StopRequest
+from agent.process.supervisor import run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +56,7 @@ def run_command(
     cwd: str | Path | None = None,
     max_output: int = 65536,
     stdin: bytes = b"",
-    stop: StopRequest | None = None,
+    stop: CancellationToken | None = None,
     grace: float = 1.0,
 ) -> CommandOutcome:
     """Run ``argv`` in a process group of its own and wait for it.
@@ -76,7 +76,7 @@ def run_command(
         stderr=err.feed,
         grace=grace,
     )
-    own = stop if stop is not None else StopRequest()
+    own = stop if stop is not None else CancellationToken()
     try:
         outcome = run(request, own)
     finally:

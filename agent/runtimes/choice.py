@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from agent.errors import UnmetConstraint, VersionError
 from agent.runtimes.local import Local
-from agent.runtimes.verification import VersionVerdict
+from agent.runtimes.verification import VersionCheck
 from agent.versions import Constraint, Version, parse_constraint, parse_version, select_best_version
 
 
@@ -15,21 +15,21 @@ from agent.versions import Constraint, Version, parse_constraint, parse_version,
 class _Candidate:
     """A verified row; ``version`` is the text by which it is compared."""
 
-    verdict: VersionVerdict
+    check: VersionCheck
     version: str
 
     @property
     def is_default(self) -> bool:
-        return self.verdict.row.is_default
+        return self.check.row.is_default
 
     @property
     def available(self) -> bool:
-        return self.verdict.available
+        return self.check.available
 
 
 def choose_version(
-    verdicts: Sequence[VersionVerdict], constraint: str | None, *, base: Local | None, runtime: str
-) -> VersionVerdict | None:
+    checks: Sequence[VersionCheck], constraint: str | None, *, base: Local | None, runtime: str
+) -> VersionCheck | None:
     """Return the row to run, None for the base configuration.
 
     Without a constraint the default row is taken, else the highest; with one, the highest that meets it, else the base
@@ -39,32 +39,32 @@ def choose_version(
         UnmetConstraint: nothing here meets the constraint, or it is malformed (R4).
     """
     if constraint is None or not constraint.strip():
-        chosen = select_best_version([_Candidate(verdict, verdict.row.version) for verdict in verdicts], None)
-        return chosen.verdict if chosen else None
+        chosen = select_best_version([_Candidate(check, check.row.version) for check in checks], None)
+        return chosen.check if chosen else None
     try:
         wanted = parse_constraint(constraint)
     except VersionError as error:
         raise UnmetConstraint(f"the action's version constraint for {runtime} can't be read: {error}") from error
-    candidates = [_Candidate(verdict, _compared(verdict, wanted)) for verdict in verdicts]
+    candidates = [_Candidate(check, _compared(check, wanted)) for check in checks]
     chosen = select_best_version(candidates, constraint)
     if chosen is not None:
-        return chosen.verdict
+        return chosen.check
     if base is not None and _meets(base.version, wanted):
         return None
-    raise UnmetConstraint(_unmet(verdicts, wanted, base, runtime))
+    raise UnmetConstraint(_unmet(checks, wanted, base, runtime))
 
 
-def _compared(verdict: VersionVerdict, wanted: Constraint) -> str:
+def _compared(check: VersionCheck, wanted: Constraint) -> str:
     """The version by which a row is compared: the interpreter's own where it is known.
 
     A row of ``3.12`` also answers for itself as long as the constraint isn't more precise than it: ``=3.12`` keeps
     its meaning (R1), ``<3.12.5`` is about the interpreter.
     """
-    row = verdict.row.version
-    if verdict.actual is None:
+    row = check.row.version
+    if check.actual is None:
         return row
     precise_enough = wanted.precision <= len(row.split("."))
-    return row if precise_enough and not _meets(verdict.actual, wanted) else verdict.actual
+    return row if precise_enough and not _meets(check.actual, wanted) else check.actual
 
 
 def _meets(version: str | None, wanted: Constraint) -> bool:
@@ -79,9 +79,9 @@ def _parsed(version: str | None) -> Version | None:
         return None
 
 
-def _unmet(verdicts: Sequence[VersionVerdict], wanted: Constraint, base: Local | None, runtime: str) -> str:
-    here = [_found(verdict) for verdict in verdicts if verdict.available]
-    missing = [f"{verdict.row.version} ({verdict.reason})" for verdict in verdicts if not verdict.available]
+def _unmet(checks: Sequence[VersionCheck], wanted: Constraint, base: Local | None, runtime: str) -> str:
+    here = [_found(check) for check in checks if check.available]
+    missing = [f"{check.row.version} ({check.reason})" for check in checks if not check.available]
     if base is not None and base.interpreter:
         here.append(f"{base.version or 'an unknown version'} ({base.interpreter})")
     parts = [f"no version of {runtime} on this machine meets {wanted.text!r}"]
@@ -91,7 +91,7 @@ def _unmet(verdicts: Sequence[VersionVerdict], wanted: Constraint, base: Local |
     return "; ".join(parts)
 
 
-def _found(verdict: VersionVerdict) -> str:
-    version = verdict.actual or verdict.row.version
-    interpreter = verdict.local.interpreter if verdict.local else ""
+def _found(check: VersionCheck) -> str:
+    version = check.actual or check.row.version
+    interpreter = check.local.interpreter if check.local else ""
     return f"{version} ({interpreter})" if interpreter else version

@@ -16,11 +16,11 @@ from agent.runtimes.machine import Machine
 from agent.runtimes.model import RuntimeVersion
 from agent.runtimes.names import environment_name, language_of
 from agent.runtimes.registry import UsableRuntime
-from agent.runtimes.verification import VersionVerdict, verify_versions
+from agent.runtimes.verification import VersionCheck, verify_versions
 
 log = logging.getLogger(__name__)
 
-#: Verdicts older than this (seconds) are looked at again before an execution is failed for them.
+#: Checks older than this (seconds) are looked at again before an execution is failed for them.
 _RECHECK_BEFORE_FAILURE = 30.0
 #: Choices that are remembered; constraints come from actions, so there are few.
 _MOST_CHOICES = 4096
@@ -45,10 +45,10 @@ class SelectedVersion:
 
 @dataclass(frozen=True)
 class _Verified:
-    """The verdicts about one runtime's rows; they hold as long as the rows are the same."""
+    """The checks about one runtime's rows; they hold as long as the rows are the same."""
 
     runtime: UsableRuntime
-    verdicts: tuple[VersionVerdict, ...]
+    checks: tuple[VersionCheck, ...]
     at: float
 
 
@@ -68,15 +68,15 @@ class VersionSelector:
         machine: Machine,
         *,
         reverify_after: float = 600.0,
-        record: Callable[[Sequence[VersionVerdict]], None] | None = None,
+        record: Callable[[Sequence[VersionCheck]], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Trust nothing yet.
 
         Args:
             machine: this machine's environment and interpreters.
-            reverify_after: seconds that verdicts are trusted.
-            record: is told new verdicts, to write them to the database; its failure fails no execution.
+            reverify_after: seconds that checks are trusted.
+            record: is told new checks, to write them to the database; its failure fails no execution.
             clock: seconds from any origin.
         """
         self._machine = machine
@@ -91,7 +91,7 @@ class VersionSelector:
     def select(self, runtime: UsableRuntime, constraint: str | None = None) -> SelectedVersion:
         """Return what an action with this constraint runs with.
 
-        The first call that needs the versions of a runtime verifies them; others wait for its verdicts.
+        The first call that needs the versions of a runtime verifies them; others wait for its checks.
 
         Raises:
             UnmetConstraint: nothing on this machine meets the constraint; the message says what was found.
@@ -104,17 +104,17 @@ class VersionSelector:
         with self._turn(runtime.runtime.id):
             return self._choose(key, runtime, constraint, vanished=choice is not None and not choice.local.present)
 
-    def verify(self, runtimes: Iterable[UsableRuntime]) -> list[VersionVerdict]:
-        """Verify all versions of ``runtimes`` now, side by side, and remember the verdicts."""
+    def verify(self, runtimes: Iterable[UsableRuntime]) -> list[VersionCheck]:
+        """Verify all versions of ``runtimes`` now, side by side, and remember the checks."""
         wanted = [runtime for runtime in runtimes if runtime.versions]
-        verdicts = verify_versions([row for runtime in wanted for row in runtime.versions], self._machine)
+        checks = verify_versions([row for runtime in wanted for row in runtime.versions], self._machine)
         at = self._clock()
         with self._lock:
             for runtime in wanted:
-                own = tuple(verdict for verdict in verdicts if verdict.row.runtime == runtime.runtime.id)
+                own = tuple(check for check in checks if check.row.runtime == runtime.runtime.id)
                 self._verified[runtime.runtime.id] = _Verified(runtime, own, at)
-        self._tell(verdicts)
-        return verdicts
+        self._announce(checks)
+        return checks
 
     def _turn(self, runtime_id: int) -> threading.Lock:
         with self._lock:
@@ -123,16 +123,16 @@ class VersionSelector:
     def _choose(
         self, key: tuple[int, str], runtime: UsableRuntime, constraint: str | None, *, vanished: bool
     ) -> SelectedVersion:
-        verified = self._verdicts_on(runtime, older_than=0.0 if vanished else self._reverify_after)
+        verified = self._checks_of(runtime, older_than=0.0 if vanished else self._reverify_after)
         base = self._base(runtime)
         try:
-            local, selected = _selected(runtime, verified.verdicts, constraint, base)
+            local, selected = _selected(runtime, verified.checks, constraint, base)
         except UnmetConstraint:
-            again = self._verdicts_on(runtime, older_than=_RECHECK_BEFORE_FAILURE)
+            again = self._checks_of(runtime, older_than=_RECHECK_BEFORE_FAILURE)
             if again is verified:
                 raise
             verified = again
-            local, selected = _selected(runtime, verified.verdicts, constraint, base)
+            local, selected = _selected(runtime, verified.checks, constraint, base)
         until = verified.at + self._reverify_after
         with self._lock:
             if len(self._choices) >= _MOST_CHOICES:
@@ -148,40 +148,40 @@ class VersionSelector:
         detected, path = self._machine.detected.get(language), self._machine.search_path
         return localize(runtime.runtime.config, name=language, detected=detected, search_path=path)
 
-    def _verdicts_on(self, runtime: UsableRuntime, *, older_than: float) -> _Verified:
-        """The verdicts about ``runtime``, made anew when they are older, or about rows that have changed."""
+    def _checks_of(self, runtime: UsableRuntime, *, older_than: float) -> _Verified:
+        """The checks about ``runtime``, made anew when they are older, or about rows that have changed."""
         now = self._clock()
         known = self._verified.get(runtime.runtime.id)
         if known is not None and _same_rows(known.runtime, runtime) and now - known.at < older_than:
             return known
         started = time.monotonic()
-        verdicts = tuple(verify_versions(runtime.versions, self._machine))
-        verified = _Verified(runtime, verdicts, self._clock())
+        checks = tuple(verify_versions(runtime.versions, self._machine))
+        verified = _Verified(runtime, checks, self._clock())
         with self._lock:
             self._verified[runtime.runtime.id] = verified
-        if verdicts:
-            available = [verdict.row.version for verdict in verdicts if verdict.available]
+        if checks:
+            available = [check.row.version for check in checks if check.available]
             log.info(
                 "verified %d versions of %s in %.2f s, available: %s",
-                len(verdicts),
+                len(checks),
                 runtime.runtime.ref,
                 time.monotonic() - started,
                 ", ".join(available) or "none",
             )
-        self._tell(verdicts)
+        self._announce(checks)
         return verified
 
-    def _tell(self, verdicts: Sequence[VersionVerdict]) -> None:
-        if self._record is None or not verdicts:
+    def _announce(self, checks: Sequence[VersionCheck]) -> None:
+        if self._record is None or not checks:
             return
         try:
-            self._record(verdicts)
+            self._record(checks)
         except AgentError as error:
             log.warning("the availability of versions could not be written: %s", error)
 
 
 def _same_rows(one: UsableRuntime, other: UsableRuntime) -> bool:
-    """Whether verdicts about the rows of one hold for the other: what agents write into the rows doesn't count."""
+    """Whether checks about the rows of one hold for the other: what agents write into the rows doesn't count."""
     return one is other or [*map(_definition, one.versions)] == [*map(_definition, other.versions)]
 
 
@@ -190,9 +190,9 @@ def _definition(row: RuntimeVersion) -> RuntimeVersion:
 
 
 def _selected(
-    runtime: UsableRuntime, verdicts: Sequence[VersionVerdict], constraint: str | None, base: Local | None
+    runtime: UsableRuntime, checks: Sequence[VersionCheck], constraint: str | None, base: Local | None
 ) -> tuple[Local, SelectedVersion]:
-    chosen = choose_version(verdicts, constraint, base=base, runtime=runtime.runtime.name)
+    chosen = choose_version(checks, constraint, base=base, runtime=runtime.runtime.name)
     if chosen is not None and chosen.local is not None:
         row, local = chosen.row, chosen.local
         name = environment_name(runtime.name, row.version)

@@ -15,7 +15,7 @@ from agent.runtimes.advertised import advertised_versions
 from agent.runtimes.execution_config import ExecutionConfig
 from agent.runtimes.model import Runtime, RuntimeVersion
 from agent.runtimes.names import normalize_runtime_name
-from agent.runtimes.verification import VersionVerdict
+from agent.runtimes.verification import VersionCheck
 from agent.versions import matches_row
 
 
@@ -103,7 +103,7 @@ def insert_runtime(database: Database, runtime: NewRuntime) -> bool:
         return connection.execute(query, parameters).fetchone() is not None
 
 
-def record_verdicts(database: Database, verdicts: Iterable[VersionVerdict], *, worker_id: int | None) -> None:
+def record_checks(database: Database, checks: Iterable[VersionCheck], *, worker_id: int | None) -> None:
     """Write ``available`` and ``verified_at`` for all workers to see (R3).
 
     A version that was verified here is available. One that wasn't becomes unavailable only when no other live worker
@@ -113,9 +113,9 @@ def record_verdicts(database: Database, verdicts: Iterable[VersionVerdict], *, w
         DatabaseError: the database refused it.
     """
     queries = load_queries("agent.runtimes")
-    judged = list(verdicts)
-    here = [verdict.row for verdict in judged if verdict.available]
-    missing = [verdict.row for verdict in judged if not verdict.available]
+    judged = list(checks)
+    here = [check.row for check in judged if check.available]
+    missing = [check.row for check in judged if not check.available]
     with database.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
         if here:
             cursor.execute(queries["mark_available"], {"ids": sorted(row.id for row in here)})

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from agent.runtimes.check_runner import Answer, run_checks
 from agent.runtimes.checks import RUNTIME_PRIORITY, VERSION_PRIORITY, Check, Verification, read_verification
-from agent.runtimes.detect import parse_version_output
 from agent.runtimes.detected import DetectedInterpreter
+from agent.runtimes.detection import parse_version_output
 from agent.runtimes.local import Local, localize
 from agent.runtimes.machine import Machine
 from agent.runtimes.model import Runtime, RuntimeVersion
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RuntimeCheck:
     """Whether a runtime is available here, and why (not)."""
 
     available: bool
@@ -29,7 +29,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class VersionVerdict:
+class VersionCheck:
     """Whether a row of ``runtime_version`` can be run here, and why (not).
 
     ``local`` is how this machine runs it; ``actual`` what the interpreter itself says (``3.12.13`` for ``3.12``).
@@ -42,7 +42,7 @@ class VersionVerdict:
     actual: str | None = None
 
 
-def verify_runtimes(runtimes: Sequence[Runtime], machine: Machine) -> list[Verdict]:
+def verify_runtimes(runtimes: Sequence[Runtime], machine: Machine) -> list[RuntimeCheck]:
     """Decide by the rows' own metadata which runtimes this machine has; all are checked side by side.
 
     A runtime without metadata, or whose every check fails, isn't available. A row that some agent made for its own
@@ -50,17 +50,17 @@ def verify_runtimes(runtimes: Sequence[Runtime], machine: Machine) -> list[Verdi
     """
     read = [_read(runtime.ref, runtime.distributions, RUNTIME_PRIORITY) for runtime in runtimes]
     answers = run_checks([() if item.needs_no_check else item.checks for item in read], machine)
-    return [_verdict(*each, machine) for each in zip(runtimes, read, answers, strict=True)]
+    return [_runtime_check(*each, machine) for each in zip(runtimes, read, answers, strict=True)]
 
 
-def verify_versions(versions: Sequence[RuntimeVersion], machine: Machine) -> list[VersionVerdict]:
+def verify_versions(versions: Sequence[RuntimeVersion], machine: Machine) -> list[VersionCheck]:
     """Decide which of the version rows can be run here; all are checked side by side.
 
     Without commands the interpreter must answer to being asked for its version. Where they fail, a detected
     interpreter of that very version will do (R7).
     """
     answers = run_checks([_version_checks(row) for row in versions], machine)
-    return [_version_verdict(row, answer, machine) for row, answer in zip(versions, answers, strict=True)]
+    return [_version_check(row, answer, machine) for row, answer in zip(versions, answers, strict=True)]
 
 
 def _read(ref: str, distributions: Mapping[str, object], default_priority: int) -> Verification:
@@ -70,15 +70,15 @@ def _read(ref: str, distributions: Mapping[str, object], default_priority: int) 
     return verification
 
 
-def _verdict(runtime: Runtime, read: Verification, answer: Answer, machine: Machine) -> Verdict:
+def _runtime_check(runtime: Runtime, read: Verification, answer: Answer, machine: Machine) -> RuntimeCheck:
     if read.needs_no_check:
-        return Verdict(True, "always available" if read.always_available else "no check required")
+        return RuntimeCheck(True, "always available" if read.always_available else "no check required")
     if answer.check is not None:
-        return Verdict(True, answer.reason)
+        return RuntimeCheck(True, answer.reason)
     detected = machine.detected.get(language_of(runtime.name, runtime.ref))
     if runtime.auto_detected and detected is not None:
-        return Verdict(True, f"detected: {detected.path}")
-    return Verdict(False, answer.reason)
+        return RuntimeCheck(True, f"detected: {detected.path}")
+    return RuntimeCheck(False, answer.reason)
 
 
 def _name(row: RuntimeVersion) -> str:
@@ -94,20 +94,20 @@ def _version_checks(row: RuntimeVersion) -> tuple[Check, ...]:
     return (Check(binary, next(arguments, ("--version",))),)
 
 
-def _version_verdict(row: RuntimeVersion, answer: Answer, machine: Machine) -> VersionVerdict:
+def _version_check(row: RuntimeVersion, answer: Answer, machine: Machine) -> VersionCheck:
     binary = row.config.interpreter.binary
     if not binary and not _version_checks(row):
-        return VersionVerdict(row, True, "needs no interpreter", Local(row.config, ""))
+        return VersionCheck(row, True, "needs no interpreter", Local(row.config, ""))
     same = _same(row, machine.detected.get(_name(row)))
     if answer.check is None and same is None:
-        return VersionVerdict(row, False, answer.reason)
+        return VersionCheck(row, False, answer.reason)
     stand_in = same or _prover(row, answer.check, machine)
     local = localize(row.config, name=_name(row), detected=stand_in, search_path=machine.search_path)
     if local is None:
-        return VersionVerdict(row, False, f"{answer.reason}, but its interpreter {binary} isn't here")
+        return VersionCheck(row, False, f"{answer.reason}, but its interpreter {binary} isn't here")
     actual = _printed(row, answer) or (same.version if same else None)
     reason = answer.reason if answer.check or same is None else f"detected: {same.path} is {same.version}"
-    return VersionVerdict(row, True, reason, local, actual)
+    return VersionCheck(row, True, reason, local, actual)
 
 
 def _same(row: RuntimeVersion, detected: DetectedInterpreter | None) -> DetectedInterpreter | None:

@@ -10,13 +10,13 @@ from typing import Any
 from agent.errors import DatabaseError
 from agent.runtimes.advertised import detected_versions, merged_versions, verified_versions
 from agent.runtimes.capabilities import WorkerFacts, build_capabilities
-from agent.runtimes.verification import VersionVerdict
+from agent.runtimes.verification import VersionCheck
 
 log = logging.getLogger(__name__)
 
 
 class Advertiser:
-    """Builds the capabilities from facts, and writes them again when verdicts are in."""
+    """Builds the capabilities from facts, and writes them again when versions were checked."""
 
     def __init__(
         self,
@@ -30,9 +30,9 @@ class Advertiser:
         self._write = write
         self._allowed = allowed
 
-    def advertise(self, verdicts: Sequence[VersionVerdict]) -> None:
+    def advertise(self, checks: Sequence[VersionCheck]) -> None:
         """Tell the versions that were found available; what an agent detected is told beside them."""
-        rows = ((verdict.row.runtime_ref, verdict.row.version) for verdict in verdicts if verdict.available)
+        rows = ((check.row.runtime_ref, check.row.version) for check in checks if check.available)
         verified = verified_versions(rows, self._allowed)
         versions = merged_versions(detected_versions(self._facts.detected), verified)
         capabilities, _ = build_capabilities(replace(self._facts, runtime_versions=versions))

@@ -11,28 +11,28 @@ from functools import partial
 
 from agent.environments.manager import EnvironmentManager
 from agent.environments.store import EnvironmentStore
-from agent.execution.ledger import Ledger
-from agent.execution.logfiles import ArtifactFiles
+from agent.execution.action_runner import ActionRunner, RunnerSettings
+from agent.execution.inputs.scratch import Scratch, scratch_candidates
+from agent.execution.inputs.variables import Site, api_url
+from agent.execution.outcome.log_files import ArtifactFiles
 from agent.execution.preparation import Preparer, PreparerSettings
-from agent.execution.runner import ActionRunner, RunnerSettings
+from agent.execution.recording.coordinator import Coordinator
+from agent.execution.recording.spool import Spool
+from agent.execution.recording.store import ExecutionStore
 from agent.execution.running import RunningExecutions
-from agent.execution.scratch import Scratch, scratch_candidates
-from agent.execution.spool import Spool
-from agent.execution.store import ExecutionStore
-from agent.execution.tokens import weakness
-from agent.execution.variables import Site, api_url
+from agent.execution.secrets.tokens import weakness
 from agent.mq import topology
 from agent.mq.broker import Consumer, Publisher
 from agent.presence.heartbeat import Heartbeat
 from agent.runtimes.selection import VersionSelector
-from agent.runtimes.store import record_verdicts
+from agent.runtimes.store import record_checks
 from agent.worker.advertising import Advertiser
-from agent.worker.foundation import Foundation
-from agent.worker.handback import Handback
+from agent.worker.context import WorkerContext
 from agent.worker.handlers import Handlers
 from agent.worker.needs import EnvironmentNeeds
-from agent.worker.setup import Setup
+from agent.worker.provisioning import Provisioner
 from agent.worker.slots import Slots
+from agent.worker.unclaimed_dispatches import UnclaimedDispatches
 
 log = logging.getLogger(__name__)
 
@@ -42,19 +42,19 @@ class Parts:
     """The parts that the service starts and stops."""
 
     store: ExecutionStore
-    ledger: Ledger
+    coordinator: Coordinator
     slots: Slots
     running: RunningExecutions
     spool: Spool
     publisher: Publisher
     consumers: Mapping[str, Consumer]
     heartbeat: Heartbeat
-    setup: Setup
-    handback: Handback
+    provisioner: Provisioner
+    unclaimed: UnclaimedDispatches
 
 
 def assemble(
-    base: Foundation, worker_id: int, *, restore_active: Callable[[], bool], on_lost: Callable[[], None]
+    base: WorkerContext, worker_id: int, *, restore_active: Callable[[], bool], on_lost: Callable[[], None]
 ) -> Parts:
     """Make all parts for the worker with this id; nothing is started."""
     settings = base.loaded.settings
@@ -67,7 +67,7 @@ def assemble(
     files.make_root()  # the spool must be where the next life looks for it
     writable = Scratch([str(settings.artifacts_dir), *candidates], owner=owner).first_writable()
     spool = Spool(None if writable is None else writable / f".attune-spool-{owner}")
-    # The seat is ours, so no other process of this worker lives: what has its name is left over.
+    # The lock is ours, so no other process of this worker lives: what has its name is left over.
     scratch.sweep()
     running = RunningExecutions()
     store = ExecutionStore(base.database, worker_id=worker_id, files=files)
@@ -75,7 +75,7 @@ def assemble(
     versions = VersionSelector(
         base.machine,
         reverify_after=settings.worker.reverify_after,
-        record=partial(record_verdicts, base.database, worker_id=worker_id),
+        record=partial(record_checks, base.database, worker_id=worker_id),
     )
     environments = EnvironmentManager(
         runtime_envs_dir=settings.runtime_envs_dir,
@@ -89,20 +89,20 @@ def assemble(
         _preparer_settings(base), registry=base.registry, versions=versions, environments=environments, scratch=scratch
     )
     runner = ActionRunner(preparer, files, _runner_settings(base))
-    # The ledger assigns to the slots and the slots report to the ledger; consumers come last and are looked up late.
+    # Coordinator and slots know each other; consumers come last and are looked up late.
     consumers: dict[str, Consumer] = {}
-    ledger = Ledger(
+    coordinator = Coordinator(
         store,
         slots=settings.worker.max_concurrent_tasks,
         running=running,
         publisher=publisher,
-        settle=lambda deliveries: consumers["executions"].settle(deliveries),
+        acknowledge=lambda deliveries: consumers["executions"].settle(deliveries),
         assign=lambda assignment: slots.assign(assignment),
         spool=spool,
     )
-    slots = Slots(settings.worker.max_concurrent_tasks, runner=runner, running=running, report=ledger.report)
+    slots = Slots(settings.worker.max_concurrent_tasks, runner=runner, running=running, report=coordinator.report)
     stopping = threading.Event()
-    setup = Setup(
+    provisioner = Provisioner(
         base.registry,
         versions,
         environments,
@@ -113,10 +113,10 @@ def assemble(
             packs_base_dir=settings.packs_base_dir,
             cancelled=stopping.is_set,
         ),
-        Advertiser(base.facts, base.seat.set_capabilities, allowed=base.offered.allowed),
+        Advertiser(base.facts, base.registration.set_capabilities, allowed=base.offered.allowed),
         stopping,
     )
-    handlers = Handlers(ledger, running, setup.pack_event)
+    handlers = Handlers(coordinator, running, provisioner.pack_event)
     for name, subscription in (
         ("executions", topology.executions_subscription(worker_id, slots.count, handlers.dispatch)),
         ("packs", topology.packs_subscription(worker_id, handlers.pack_event)),
@@ -124,29 +124,29 @@ def assemble(
     ):
         consumers[name] = base.broker.consumer(subscription)
     heartbeat = Heartbeat(
-        base.seat,
+        base.registration,
         interval=settings.worker.heartbeat_interval,
         restore_active=restore_active,
         before=lambda: spool.note_unannounced(publisher.oldest),
         on_lost=on_lost,
     )
-    handback = Handback(
+    unclaimed = UnclaimedDispatches(
         ExecutionStore(base.database, worker_id=worker_id, files=files, statement_timeout=5.0),
         base.broker,
         publisher,
         worker_id=worker_id,
         ephemeral=settings.worker.ephemeral,
     )
-    return Parts(store, ledger, slots, running, spool, publisher, consumers, heartbeat, setup, handback)
+    return Parts(store, coordinator, slots, running, spool, publisher, consumers, heartbeat, provisioner, unclaimed)
 
 
-def _owner(base: Foundation, worker_id: int) -> str:
+def _owner(base: WorkerContext, worker_id: int) -> str:
     """Name this worker's files apart from those of workers of other deployments with the same id."""
     deployment = hashlib.sha256(f"{base.database.address.label} {base.database.address.schema}".encode())
     return f"{deployment.hexdigest()[:8]}-{worker_id}"
 
 
-def _preparer_settings(base: Foundation) -> PreparerSettings:
+def _preparer_settings(base: WorkerContext) -> PreparerSettings:
     settings = base.loaded.settings
     url = api_url(base.loaded.variables.api_url, settings.server.host, settings.server.port)
     return PreparerSettings(
@@ -160,7 +160,7 @@ def _preparer_settings(base: Foundation) -> PreparerSettings:
     )
 
 
-def _runner_settings(base: Foundation) -> RunnerSettings:
+def _runner_settings(base: WorkerContext) -> RunnerSettings:
     worker = base.loaded.settings.worker
     return RunnerSettings(
         max_stdout_bytes=worker.max_stdout_bytes,

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 
 from agent.errors import MessageError
-from agent.execution.ledger import Ledger
+from agent.execution.recording.coordinator import Coordinator
 from agent.execution.running import RunningExecutions
 from agent.mq.broker import Delivery
 from agent.mq.messages import (
@@ -25,21 +25,23 @@ PackEvent = PackRegistered | PackDeleted
 class Handlers:
     """One method per queue."""
 
-    def __init__(self, ledger: Ledger, running: RunningExecutions, on_pack_event: Callable[[PackEvent], None]) -> None:
-        """Pass dispatches to ``ledger``, cancellations to ``running`` and pack events to ``on_pack_event``."""
-        self._ledger = ledger
+    def __init__(
+        self, coordinator: Coordinator, running: RunningExecutions, on_pack_event: Callable[[PackEvent], None]
+    ) -> None:
+        """Pass dispatches to ``coordinator``, cancellations to ``running`` and pack events to ``on_pack_event``."""
+        self._coordinator = coordinator
         self._running = running
         self._on_pack_event = on_pack_event
 
     def dispatch(self, delivery: Delivery) -> None:
-        """An execution for this worker; the ledger acknowledges it."""
+        """An execution for this worker; the coordinator acknowledges it."""
         try:
             dispatch = decode_dispatch(delivery.body)
         except MessageError as error:
             log.error("refused a malformed dispatch: %s", error)
             delivery.reject(requeue=False)
             return
-        self._ledger.offer(dispatch.execution_id, delivery)
+        self._coordinator.dispatch(dispatch.execution_id, delivery)
 
     def cancel(self, delivery: Delivery) -> None:
         """A request to end an execution; always acknowledged."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from agent.db.pool import Database
 from agent.db.queries import load_queries
-from agent.environments.request import EnvironmentRequest
+from agent.environments.model import EnvironmentRequest
 from agent.errors import AgentError
 from agent.runtimes.registry import RuntimeRegistry
 from agent.runtimes.selection import VersionSelector
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class EnvironmentNeeds:
-    """Reads what packs need; used by the setup thread."""
+    """Reads what packs need; used by the provisioner thread."""
 
     def __init__(
         self,

@@ -6,12 +6,12 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from agent.db.failures import may_pass
+from agent.db.error_translation import may_pass
 from agent.errors import DatabaseError
-from agent.execution.announcements import announce_completion, announce_end
+from agent.execution.recording.announcements import announce_completion, announce_end
+from agent.execution.recording.spool import Spool
+from agent.execution.recording.store import ExecutionStore
 from agent.execution.report import Report
-from agent.execution.spool import Spool
-from agent.execution.store import ExecutionStore
 from agent.mq.broker import Publisher
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def reconcile(
 def _write(store: ExecutionStore, publisher: Publisher, reports: Sequence[Report]) -> None:
     for report in reports:
         # Written already, it may be that nobody was told.
-        for done in store.already_finished([report]) or store.exchange([], [report])[1]:
+        for done in store.already_finished([report]) or store.record([], [report])[1]:
             publisher.send(announce_end(done))
 
 

@@ -16,7 +16,7 @@ from agent.process.reaper import Reaper
 from agent.process.request import Ending
 from agent.threads import ThreadGroup
 from agent.worker.assembly import Parts, assemble
-from agent.worker.foundation import Foundation, lay_foundation
+from agent.worker.context import WorkerContext, open_context
 from agent.worker.reconciliation import reconcile
 from agent.worker.signals import StopSignals
 
@@ -65,13 +65,13 @@ class WorkerService:
         self._mode = mode
         self._signals = signals
         self._threads = ThreadGroup(on_death=self._thread_died)
-        self._base: Foundation | None = None
+        self._base: WorkerContext | None = None
         self._parts: Parts | None = None
         self._health = HealthSocket(is_live=self.is_live, is_ready=self.is_ready)
         self._reaper = Reaper()
         self._begun = False
         self._active = False
-        self._seat_taken = False
+        self._name_taken = False
         self._failed = threading.Event()
         self.exit_code = 0
 
@@ -80,33 +80,33 @@ class WorkerService:
         worker = self._loaded.settings.worker
         self._threads.start("reaper", self._reaper.run)
         self._threads.start("health", self._health.run)
-        base = self._base = lay_foundation(self._loaded, agent_mode=self._mode is StartupMode.AGENT)
-        seating = base.seat.take(patience=worker.shutdown_timeout, giving_up=self._signals.stop)
-        base.broker.declare(topology.worker_queues(seating.worker_id))
-        parts = assemble(base, seating.worker_id, restore_active=lambda: self._active, on_lost=self._seat_lost)
+        base = self._base = open_context(self._loaded, agent_mode=self._mode is StartupMode.AGENT)
+        registered = base.registration.register(patience=worker.shutdown_timeout, giving_up=self._signals.stop)
+        base.broker.declare(topology.worker_queues(registered.worker_id))
+        parts = assemble(base, registered.worker_id, restore_active=lambda: self._active, on_lost=self._name_lost)
         self._parts = parts
         self._threads.start("publisher", parts.publisher.run)
         reconcile(
             parts.store,
             parts.publisher,
             parts.spool,
-            previous_heartbeat=seating.previous_heartbeat,
+            previous_heartbeat=registered.previous_heartbeat,
             interval=worker.heartbeat_interval,
         )
         self._begun = True
         self._threads.start("heartbeat", parts.heartbeat.run)
-        self._threads.start("ledger", parts.ledger.run)
+        self._threads.start("coordinator", parts.coordinator.run)
         parts.slots.start(self._threads)
         for name, consumer in parts.consumers.items():
             self._threads.start(f"consumer-{name}", consumer.run)
         if not self._subscribed(parts):
             return
-        base.seat.set_status("active")
+        base.registration.set_status("active")
         self._active = True
-        self._threads.start("setup", parts.setup.run)
+        self._threads.start("provisioner", parts.provisioner.run)
         if self._mode is StartupMode.WORKER:
-            parts.setup.prepare_all()
-        log.info("worker %s (id %d) is active", worker.name, seating.worker_id)
+            parts.provisioner.prepare_all()
+        log.info("worker %s (id %d) is active", worker.name, registered.worker_id)
 
     def _subscribed(self, parts: Parts) -> bool:
         """Wait until the broker delivers to all consumers; False when the end was asked for before."""
@@ -153,21 +153,21 @@ class WorkerService:
             if parts is not None:
                 self._close(parts)
             left = self._threads.join(_JOIN_PATIENCE)
-            # Last: whoever takes the seat next must not meet a message that is still on its way.
-            base.seat.leave()
+            # Last: whoever takes the name next must not meet a message that is still on its way.
+            base.registration.release()
             base.database.close()
         if left:
             log.warning("threads that did not end: %s", ", ".join(left))
         if self._signals.hurry.is_set():
             self.exit_code = self.exit_code or Interrupted.exit_code
 
-    def _drain(self, base: Foundation, parts: Parts, finish_by: float) -> None:
+    def _drain(self, base: WorkerContext, parts: Parts, finish_by: float) -> None:
         self._active = False  # a heartbeat must not bring `active` back
         self._set_status(base, "busy")
         parts.consumers["executions"].stop()
         parts.consumers["packs"].stop()
-        parts.setup.stop()
-        parts.handback.give_back(parts.ledger.drain(_REPORT_RESERVE), seated=not self._seat_taken)
+        parts.provisioner.stop()
+        parts.unclaimed.hand_back(parts.coordinator.drain(_REPORT_RESERVE), registered=not self._name_taken)
         if len(parts.running):
             log.info("draining: %d executions are running", len(parts.running))
         while time.monotonic() < finish_by and not self._signals.hurry.is_set():
@@ -176,12 +176,12 @@ class WorkerService:
         if parts.running.stop_all(Ending.SHUTDOWN):
             parts.running.wait_empty(_KILL_RESERVE + 1.0)
         parts.slots.stop()
-        reported = parts.ledger.settled(_REPORT_RESERVE) and parts.publisher.flush(_REPORT_RESERVE)
+        reported = parts.coordinator.settled(_REPORT_RESERVE) and parts.publisher.flush(_REPORT_RESERVE)
         if not reported:
             log.warning("not everything could be reported: the next start under this name goes on with it")
             self.exit_code = self.exit_code or Interrupted.exit_code
         parts.spool.note_unannounced(parts.publisher.oldest)
-        parts.handback.delete_queues()
+        parts.unclaimed.delete_queues()
         parts.heartbeat.stop()  # a beat after the last write would outdate it
         self._set_status(base, "inactive", drained=reported)
 
@@ -189,20 +189,20 @@ class WorkerService:
         parts.heartbeat.stop()
         for consumer in parts.consumers.values():
             consumer.close()
-        parts.ledger.stop()
+        parts.coordinator.stop()
         parts.publisher.close()
-        parts.handback.close()
+        parts.unclaimed.close()
 
-    def _set_status(self, base: Foundation, status: str, *, drained: bool = False) -> None:
+    def _set_status(self, base: WorkerContext, status: str, *, drained: bool = False) -> None:
         """Write the status; a database that does not answer must not hold up the drain."""
         written = threading.Event()
 
         def write() -> None:
             try:
                 if drained:
-                    base.seat.set_drained()
+                    base.registration.set_drained()
                 else:
-                    base.seat.set_status(status)
+                    base.registration.set_status(status)
             except DatabaseError as error:
                 log.warning("can't set this worker's status to %s: %s", status, error)
             finally:
@@ -217,7 +217,7 @@ class WorkerService:
         self.exit_code = error.exit_code if isinstance(error, AgentError) else 70
         self._signals.stop.set()
 
-    def _seat_lost(self) -> None:
-        self._seat_taken = True
+    def _name_lost(self) -> None:
+        self._name_taken = True
         self.exit_code = 1
         self._signals.stop.set()

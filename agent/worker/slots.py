@@ -6,9 +6,9 @@ import logging
 import queue
 from collections.abc import Callable
 
-from agent.execution.ledger import Assignment
+from agent.execution.action_runner import ActionRunner
+from agent.execution.model import Assignment
 from agent.execution.report import Report
-from agent.execution.runner import ActionRunner
 from agent.execution.running import RunningExecutions
 from agent.threads import ThreadGroup
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class Slots:
-    """``assign`` never blocks: the ledger claims no more than there are free slots."""
+    """``assign`` never blocks: the coordinator claims no more than there are free slots."""
 
     def __init__(
         self, count: int, *, runner: ActionRunner, running: RunningExecutions, report: Callable[[Report], None]
@@ -46,5 +46,5 @@ class Slots:
         while (assignment := self._assignments.get()) is not None:
             execution_id = assignment.claim.execution.id
             # Handed over before it is forgotten: a drain that finds nothing running must find its report.
-            self._report(self._runner.run(assignment, self._running.stop_of(execution_id)))
+            self._report(self._runner.run(assignment, self._running.token_of(execution_id)))
             self._running.remove(execution_id)

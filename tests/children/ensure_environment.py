@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from agent.environments.manager import EnvironmentManager
-from agent.environments.request import EnvironmentRequest
+from agent.environments.model import EnvironmentRequest
 from agent.errors import EnvironmentFailed
 from agent.runtimes.model import ExecutionConfig
 

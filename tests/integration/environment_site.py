@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from agent.environments.manager import EnvironmentManager
-from agent.environments.request import EnvironmentRequest, PreparedEnvironment
+from agent.environments.model import EnvironmentRequest, PreparedEnvironment
 from agent.paths import shipped
 from agent.runtimes.model import ExecutionConfig
 from tests.services.availability import unavailable

@@ -14,8 +14,8 @@ from agent.db.pool import Database
 from agent.errors import BrokerError
 from agent.mq import topology
 from agent.mq.broker import Delivery, Outgoing, Subscription
-from agent.mq.database_consumer import SESSION_LOCK
-from agent.mq.database_queue import DatabaseBroker
+from agent.mq.database.broker import DatabaseBroker
+from agent.mq.database.consumer import SESSION_LOCK
 from agent.paths import shipped
 from agent.settings import DatabaseSettings
 from tests.services.brokers import Inbox, message, publishing, running, until

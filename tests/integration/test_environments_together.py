@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from agent.errors import EnvironmentFailed
+from agent.process.cancellation import CancellationToken
 from agent.process.request import Ending
-from agent.process.stop import StopRequest
 from tests.integration.environment_site import PYTHON, Site, counting_interpreter, quick_config, run_in
 
 MODULE = ("-m", "tests.children.ensure_environment")
@@ -147,13 +147,13 @@ def test_a_hanging_installer_is_killed_with_its_group(site: Site, tmp_path: Path
 def test_a_cancelled_execution_ends_its_build_and_the_next_one_builds(site: Site, tmp_path: Path, way: str) -> None:
     pids, quick = tmp_path / "pids", tmp_path / "quick"
     config = quick_config("sh", "-c", f'test -e "{quick}" || {{ echo $$ > "{pids}"; exec sleep 60; }}')
-    flag, stop = threading.Event(), StopRequest()
+    flag, stop = threading.Event(), CancellationToken()
     request = site.request("env_plain", config, **({"cancelled": flag.is_set} if way == "flag" else {"stop": stop}))
 
     def cancel() -> None:
         until(lambda: pids.exists() and pids.read_text().strip())
         flag.set()
-        stop.ask(Ending.CANCELLED)
+        stop.cancel(Ending.CANCELLED)
 
     with ThreadPoolExecutor(1) as pool:
         pool.submit(cancel)

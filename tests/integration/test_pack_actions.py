@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from agent.packs.model import Action
+from agent.packs.model import PackAction
 from agent.packs.parser import read_pack
 from tests.packs import SHIPPED
 from tests.services.availability import unavailable
@@ -49,7 +49,7 @@ class Outcome:
         return json.loads(self.stdout)
 
 
-def document(action: Action, parameters: Mapping[str, Any]) -> str:
+def document(action: PackAction, parameters: Mapping[str, Any]) -> str:
     """Write the parameters as a worker does: schema defaults applied, one document, one more line end."""
     schema = action.param_schema or {}
     values = {name: one["default"] for name, one in schema.items() if "default" in one} | dict(parameters)
@@ -65,7 +65,7 @@ def _dotenv(value: Any) -> str:
 
 
 def run(
-    action: Action,
+    action: PackAction,
     interpreter: tuple[str, ...] | None = None,
     environ: Mapping[str, str] | None = None,
     /,
@@ -96,7 +96,7 @@ def shell(request: pytest.FixtureRequest) -> tuple[str, ...]:
 @pytest.mark.parametrize("action", EXAMPLES.values(), ids=list(EXAMPLES))
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
 def test_each_example_greets_by_name_in_its_language_whatever_the_locale(
-    action: Action, locale: str, tmp_path: Path
+    action: PackAction, locale: str, tmp_path: Path
 ) -> None:
     interpreter = ("sh",) if action.runner_type == "shell" else None
     environ = {"LC_ALL": locale}
@@ -118,7 +118,7 @@ def test_shell_examples_run_in_every_posix_shell(shell: tuple[str, ...], ref: st
 
 
 @pytest.mark.parametrize("action", EXAMPLES.values(), ids=list(EXAMPLES))
-def test_each_example_has_a_default_name(action: Action) -> None:
+def test_each_example_has_a_default_name(action: PackAction) -> None:
     outcome = run(action, ("sh",) if action.runner_type == "shell" else None)
 
     assert outcome.json["greeting"] == "Hello, World!"

@@ -13,14 +13,14 @@ from psycopg.types.json import Jsonb
 
 from agent.db.pool import Database
 from agent.errors import UnmetConstraint
+from agent.runtimes.auto_runtimes import register_detected
 from agent.runtimes.detected import DetectedInterpreter
-from agent.runtimes.detector import RuntimeDetector, Tier
 from agent.runtimes.execution_config import ExecutionConfig
 from agent.runtimes.machine import Machine
-from agent.runtimes.registration import register_detected
+from agent.runtimes.offered import RuntimeDetector, Tier
 from agent.runtimes.registry import RuntimeRegistry
 from agent.runtimes.selection import VersionSelector
-from agent.runtimes.store import load_runtimes, record_verdicts
+from agent.runtimes.store import load_runtimes, record_checks
 from agent.runtimes.verification import verify_versions
 from tests.children.interpreters import prints, write_program
 
@@ -189,8 +189,8 @@ def machine(directory: Path, **versions: str) -> Machine:
 
 
 def test_versions_that_are_verified_here_become_available(database: Database, python_rows: int, tmp_path: Path) -> None:
-    verdicts = verify_versions(load_runtimes(database).versions, machine(tmp_path, _3_12="3.12.13"))
-    record_verdicts(database, verdicts, worker_id=None)
+    checks = verify_versions(load_runtimes(database).versions, machine(tmp_path, _3_12="3.12.13"))
+    record_checks(database, checks, worker_id=None)
     assert availability(database) == {"3.11": (False, True), "3.12": (True, True), "3.13": (False, True)}
 
 
@@ -203,7 +203,7 @@ def test_a_version_stays_available_while_another_live_worker_offers_it(
     with database.connection() as connection:
         connection.execute("UPDATE runtime_version SET available = TRUE")
     nothing_here = verify_versions(load_runtimes(database).versions, machine(tmp_path))
-    record_verdicts(database, nothing_here, worker_id=mine)
+    record_checks(database, nothing_here, worker_id=mine)
     assert availability(database) == {"3.11": (False, True), "3.12": (True, False), "3.13": (True, False)}
 
 
@@ -215,7 +215,7 @@ def test_a_worker_that_is_gone_keeps_nothing_available(
     add_worker(database, "odd", ["not", "an", "object"])
     with database.connection() as connection:
         connection.execute("UPDATE runtime_version SET available = TRUE")
-    record_verdicts(database, verify_versions(load_runtimes(database).versions, machine(tmp_path)), worker_id=None)
+    record_checks(database, verify_versions(load_runtimes(database).versions, machine(tmp_path)), worker_id=None)
     assert availability(database)["3.11"] == (False, True)
 
 
@@ -224,7 +224,7 @@ def test_an_execution_gets_the_version_that_this_machine_has(
 ) -> None:
     here = machine(tmp_path, _3_11="3.11.2", _3_12="3.12.13", _3_13="3.13.1")
     registry = RuntimeRegistry(lambda: load_runtimes(database), here)
-    selector = VersionSelector(here, record=lambda found: record_verdicts(database, found, worker_id=None))
+    selector = VersionSelector(here, record=lambda found: record_checks(database, found, worker_id=None))
     registry.refresh()
     chosen = selector.select(registry.resolve(python_rows), ">=3.12")
     assert (chosen.env_name, chosen.interpreter) == ("python-3.13", str(tmp_path / "python3.13"))
@@ -251,7 +251,7 @@ def test_a_pack_that_changes_its_versions_is_seen_after_a_refresh(
 def test_warm_selection_asks_no_database(database: Database, python_rows: int, tmp_path: Path) -> None:
     here = machine(tmp_path, _3_12="3.12.13")
     registry = RuntimeRegistry(lambda: load_runtimes(database), here)
-    selector = VersionSelector(here, record=lambda found: record_verdicts(database, found, worker_id=None))
+    selector = VersionSelector(here, record=lambda found: record_checks(database, found, worker_id=None))
     registry.refresh()
     selector.select(registry.resolve(python_rows), ">=3.12")
     database.close()

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.execution.dotenv import to_dotenv
-from agent.execution.inline import plan_inline
+from agent.execution.inputs.dotenv import to_dotenv
+from agent.execution.inputs.inline import plan_inline
 from agent.runtimes.model import InlineExecution
 from tests.services.availability import unavailable
 

@@ -42,7 +42,7 @@ class BrokerCase:
     def open(self, name: str = "tester") -> Broker:
         """Another handle on the same broker; the database looks after expired messages ten times a second."""
         if self.kind == "database":
-            from agent.mq.database_queue import DatabaseBroker
+            from agent.mq.database.broker import DatabaseBroker
 
             return DatabaseBroker(self.settings.database, name=name, poll_seconds=0.1)
         return open_broker(self.settings, name=name)

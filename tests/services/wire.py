@@ -16,7 +16,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from agent.mq import topology
 from agent.mq.broker import Queue
-from agent.mq.database_topology import SQL, declare
+from agent.mq.database.declaration import SQL, declare
 
 #: Sees what the worker publishes in the order of publication, which the executor's own queues can't tell.
 OBSERVER = Queue(

@@ -13,7 +13,7 @@ import yaml
 from agent.cli import operator
 from agent.cli.commands import COMMANDS
 from agent.cli.main import AGENT_HELP, WORKER_HELP
-from agent.configuration.fields import fields
+from agent.configuration.settings_table import fields
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"

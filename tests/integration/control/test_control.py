@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from psycopg.types.json import Jsonb
 
+from agent.control.execution_output import LogReader
 from agent.control.executions import cancel, find, recent, wait
 from agent.control.fleet import runtimes, versions, workers
-from agent.control.output import LogReader
 from agent.control.submission import actions, find_action, submit
 from agent.db.pool import Database
 from agent.errors import AgentError, BrokerUnavailable, ConfigurationError, UsageError
-from agent.execution.crypto import decrypt
+from agent.execution.secrets.encryption import decrypt
 from agent.mq.broker import Outgoing
 from agent.packs.loader import register
 from agent.packs.parser import read_pack

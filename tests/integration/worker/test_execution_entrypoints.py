@@ -240,7 +240,7 @@ def test_a_version_whose_row_is_changed_after_its_installation_is_found(deployme
     columns = {"runtime": fake, "runtime_version_constraint": ">=4"}
     assert refused(run(deployment, "x.fake", "", **columns), "not here: 4.0", "unmet_constraint")
     write_program(late.parent, late.name, 'case $1 in --version) echo "Fake 4.0.2";; *) echo 4.0.2;; esac')
-    # Verdicts are trusted for a while, but a row that was changed is verified at once.
+    # Checks are trusted for a while, but a row that was changed is verified at once.
     deployment.database.execute(
         "UPDATE runtime_version SET execution_config = jsonb_set(execution_config, '{interpreter,args}', '[\"-q\"]')"
         " WHERE version = '4.0'"

@@ -26,14 +26,14 @@ ANOTHER_KEY = "a key that this agent was never given"
 def encrypt(value: Any, key: str = ENCRYPTION_KEY) -> str:
     """Encrypt as the API does."""
     nonce = os.urandom(12)
-    sealed = AESGCM(hashlib.sha256(key.encode()).digest()).encrypt(nonce, json.dumps(value).encode(), None)
-    return base64.b64encode(nonce + sealed).decode()
+    encrypted = AESGCM(hashlib.sha256(key.encode()).digest()).encrypt(nonce, json.dumps(value).encode(), None)
+    return base64.b64encode(nonce + encrypted).decode()
 
 
 def decrypt(value: str, key: str = ENCRYPTION_KEY) -> Any:
     """Decrypt as the API does."""
-    sealed = base64.b64decode(value)
-    return json.loads(AESGCM(hashlib.sha256(key.encode()).digest()).decrypt(sealed[:12], sealed[12:], None))
+    encrypted = base64.b64decode(value)
+    return json.loads(AESGCM(hashlib.sha256(key.encode()).digest()).decrypt(encrypted[:12], encrypted[12:], None))
 
 
 class Keys:

@@ -112,7 +112,7 @@ def test_completions_that_wait_for_the_broker_survive_a_crash_and_a_start_in_vai
     assert statuses(jobs, running) == ["Completed"]
 
 
-def test_a_start_in_vain_does_not_hide_what_a_crash_has_left_untold(
+def test_a_start_in_vain_does_not_hide_what_a_crash_has_left_unannounced(
     fresh_deployment: Deployment, jobs: Jobs, network: Proxy
 ) -> None:
     fresh_deployment.agent.stop()

@@ -63,9 +63,7 @@ def test_the_completions_of_the_last_heartbeats_are_repeated_identically(
     assert len(jobs.completions(old)) == 1
 
 
-def test_a_verdict_that_a_monitor_has_announced_is_not_announced_again(
-    fresh_deployment: Deployment, jobs: Jobs
-) -> None:
+def test_an_end_that_a_monitor_has_announced_is_not_announced_again(fresh_deployment: Deployment, jobs: Jobs) -> None:
     fresh_deployment.start_agent(**ONLY_SHELL)
     lost = jobs.begin()
     fresh_deployment.agent.kill()
@@ -78,7 +76,7 @@ def test_a_verdict_that_a_monitor_has_announced_is_not_announced_again(
     assert fresh_deployment.execution(lost).result == {"abandoned_by": "execution_timeout_monitor"}
 
 
-def test_a_verdict_that_was_written_while_the_job_ran_stands(fresh_deployment: Deployment, jobs: Jobs) -> None:
+def test_an_end_that_was_written_while_the_job_ran_stands(fresh_deployment: Deployment, jobs: Jobs) -> None:
     fresh_deployment.start_agent(**ONLY_SHELL)
     running = jobs.begin()
     fresh_deployment.all(f"UPDATE execution SET status = 'abandoned', result = '{{}}' WHERE id = {running}")

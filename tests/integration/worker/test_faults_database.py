@@ -91,7 +91,7 @@ def test_results_that_wait_survive_the_end_of_the_agent(
 def test_a_result_that_ends_with_the_agent_is_kept_although_the_database_does_not_answer(
     fresh_deployment: Deployment, jobs: Jobs, network: Proxy
 ) -> None:
-    # The ledger waits for an answer that never comes, when the last result and the end of the agent come.
+    # The coordinator waits for an answer that never comes, when the last result and the end of the agent come.
     first, second = jobs.begin(), jobs.begin()
     network.hold_after(0)
     network.cut()
@@ -226,7 +226,7 @@ def test_sessions_that_an_operator_ends_are_opened_again(fresh_deployment: Deplo
         assert fresh_deployment.run(jobs.QUICK).status == "completed"
     jobs.release(running)
     jobs.assert_ran_once(running)
-    until(lambda: seat_holders(fresh_deployment) == 1, "the lock on the name")
+    until(lambda: lock_holders(fresh_deployment) == 1, "the lock on the name")
     assert fresh_deployment.agent.stop() == 0
 
 
@@ -236,7 +236,7 @@ def test_a_status_is_written_although_the_session_was_lost_unnoticed(fresh_deplo
     end_sessions(fresh_deployment)
     agent.process.terminate()
     until(lambda: status(fresh_deployment) == "busy", "the drain")
-    assert seat_holders(fresh_deployment) == 1
+    assert lock_holders(fresh_deployment) == 1
     jobs.release(running)
     assert agent.wait() == 0
     assert status(fresh_deployment) == "inactive"
@@ -325,7 +325,7 @@ def end_sessions(deployment: Deployment) -> None:
     )
 
 
-def seat_holders(deployment: Deployment) -> int:
+def lock_holders(deployment: Deployment) -> int:
     return len(
         deployment.all(
             "SELECT 1 FROM pg_locks l JOIN pg_stat_activity a USING (pid)"

@@ -111,10 +111,10 @@ def _children(agent: AgentProcess) -> list[str]:
     "part",
     [
         "agent.presence.heartbeat.Heartbeat.run",
-        "agent.execution.ledger.Ledger._take_in",
+        "agent.execution.coordinator.Coordinator._take_in",
         "agent.worker.slots.Slots._run",
         "agent.worker.handlers.Handlers.dispatch",
-        "agent.worker.setup.Setup.run",
+        "agent.worker.provisioning.Provisioner.run",
     ],
 )
 def test_a_thread_that_dies_of_a_bug_stops_the_service_which_says_so(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from agent.cli.settings_page import settings_page
-from agent.configuration.fields import fields
+from agent.configuration.settings_table import fields
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "settings.md"
 

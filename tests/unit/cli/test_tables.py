@@ -10,7 +10,7 @@ import pytest
 
 from agent.cli.settings import shown
 from agent.cli.tables import ago, plain, print_json, print_table, short
-from agent.configuration.fields import fields
+from agent.configuration.settings_table import fields
 from agent.control.fleet import VersionEntry
 
 

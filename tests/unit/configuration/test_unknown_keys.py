@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from agent.configuration import load_settings
-from agent.configuration.fields import fields
 from agent.configuration.known import UNUSED_KEYS
+from agent.configuration.settings_table import fields
 
 
 def warnings_of(tmp_path: Path, text: str) -> list[str]:

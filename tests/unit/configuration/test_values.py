@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.configuration import load_settings
-from agent.configuration.fields import fields, value_of
+from agent.configuration.settings_table import fields, value_of
 from agent.errors import ConfigurationError
 
 

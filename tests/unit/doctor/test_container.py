@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agent.doctor.container import check_container
-from agent.doctor.finding import Finding, Verdict
+from agent.doctor.finding import Finding, Severity
 
 
 def examine(root: Path, files: dict[str, str], **environ: str) -> dict[str, Finding]:
@@ -23,7 +23,7 @@ VERSION_2 = STATUS | {"sys/fs/cgroup/cgroup.controllers": "memory pids\n"}
 def test_a_container_without_limits_is_fine(tmp_path: Path) -> None:
     files = VERSION_2 | {"sys/fs/cgroup/memory.max": "max\n", "sys/fs/cgroup/pids.max": "max\n"}
     found = examine(tmp_path, files, HOME=str(tmp_path))
-    assert {finding.verdict for finding in found.values()} == {Verdict.OK}
+    assert {finding.verdict for finding in found.values()} == {Severity.OK}
     assert found["cgroup"].detail == "version 2"
     assert found["capabilities"].detail.startswith("none, no new privileges")
     assert found["seccomp"].detail == "filter"
@@ -36,9 +36,9 @@ def test_tight_limits_come_with_a_remedy(tmp_path: Path) -> None:
         "sys/fs/cgroup/memory.oom.group": "1\n",
     }
     found = examine(tmp_path, files, HOME="/nonexistent")
-    assert [name for name, item in found.items() if item.verdict is Verdict.WARN] == ["home", "memory", "oom", "pids"]
+    assert [name for name, item in found.items() if item.verdict is Severity.WARN] == ["home", "memory", "oom", "pids"]
     assert found["memory"].detail == "limit 64 MB"
-    assert all(item.remedy for item in found.values() if item.verdict is Verdict.WARN)
+    assert all(item.remedy for item in found.values() if item.verdict is Severity.WARN)
 
 
 def test_version_1_without_a_limit_is_no_limit(tmp_path: Path) -> None:
@@ -48,4 +48,4 @@ def test_version_1_without_a_limit_is_no_limit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("check", ["cgroup", "seccomp", "capabilities"])
 def test_without_proc_and_sys_it_says_that_it_does_not_know(tmp_path: Path, check: str) -> None:
-    assert examine(tmp_path, {})[check].verdict is Verdict.UNKNOWN
+    assert examine(tmp_path, {})[check].verdict is Severity.UNKNOWN

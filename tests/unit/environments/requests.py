@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from agent.environments.request import EnvironmentRequest
+from agent.environments.model import EnvironmentRequest
 from agent.runtimes.model import ExecutionConfig
 
 PYTHON: dict[str, Any] = {

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from agent.environments.declared import Declared
+from agent.environments.elf import binary_format
 from agent.environments.fingerprint import Fingerprint, fingerprint_of
-from agent.environments.machine import machine_of
 from agent.environments.node_modules import NodeModules
 from agent.environments.venv import Virtualenv
 from agent.errors import EnvironmentFailed
@@ -129,11 +129,11 @@ def test_the_machine_is_read_from_the_program_itself() -> None:
     import os
     import sys
 
-    machine = machine_of(os.path.realpath(sys.executable))
+    machine = binary_format(os.path.realpath(sys.executable))
     assert machine.architecture == os.uname().machine
     assert machine.libc == "musl" or machine.libc.startswith("glibc-2.")
 
 
 def test_a_script_is_described_by_the_shell_of_its_machine(tmp_path: Path) -> None:
     (tmp_path / "python3").write_text("#!/bin/sh\n")
-    assert machine_of(str(tmp_path / "python3")) == machine_of("/bin/sh")
+    assert binary_format(str(tmp_path / "python3")) == binary_format("/bin/sh")

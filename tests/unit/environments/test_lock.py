@@ -13,7 +13,7 @@ import pytest
 
 from agent.environments import lock as lock_module
 from agent.environments.lock import BuildLocks
-from agent.environments.request import never
+from agent.environments.model import never
 from agent.errors import EnvironmentFailed
 
 

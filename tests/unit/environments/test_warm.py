@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.environments.failures import SharedFailures
-from agent.environments.request import PreparedEnvironment
+from agent.environments.failed_builds import SharedFailures
+from agent.environments.model import PreparedEnvironment
 from agent.environments.warm import WarmEnvironments
 from agent.errors import EnvironmentFailed
 from agent.runtimes.model import ExecutionConfig

@@ -15,9 +15,9 @@ from agent.errors import PackError
 from agent.packs.complaints import Complaints
 from agent.packs.components import read_action, read_sensor, read_trigger
 from agent.packs.document import LARGEST_FILE, MOST_VALUES, parse_document, read_document
-from agent.packs.fields import Fields
 from agent.packs.manifest import read_manifest
-from agent.packs.model import Action, Placement, Problem, Retention
+from agent.packs.mapping_reader import MappingReader
+from agent.packs.model import PackAction, Problem, Retention, WorkerRequirements
 from agent.packs.parser import parse_pack, read_pack
 from agent.packs.runtime_files import read_runtime
 from agent.packs.scope import Scope
@@ -32,10 +32,10 @@ def problems_of(text: str) -> list[str]:
     return [str(problem) for problem in complaints.problems]
 
 
-def action_from(directory: Path, text: str) -> tuple[Action | str | None, list[str], list[str]]:
+def action_from(directory: Path, text: str) -> tuple[PackAction | str | None, list[str], list[str]]:
     complaints = Complaints()
     document = parse_document(text, "actions/a.yaml", complaints)
-    action = read_action(Fields(document, document.root), Scope(directory, "sample")) if document.root else None
+    action = read_action(MappingReader(document, document.root), Scope(directory, "sample")) if document.root else None
     return action, [str(one) for one in complaints.problems], [str(one) for one in complaints.warnings]
 
 
@@ -71,7 +71,7 @@ def test_every_key_of_an_action_reaches_its_value() -> None:
     pack = read_pack(COMPLETE)
     greet = pack.actions[0]
 
-    assert greet == Action(
+    assert greet == PackAction(
         ref="complete.greet",
         label="Greet",
         runner_type="lua",
@@ -93,7 +93,7 @@ def test_every_key_of_an_action_reaches_its_value() -> None:
         required_worker_runtimes={"python": ">=3.11", "git": "*"},
         accesses_mcp=True,
         permission_set_refs=("standard",),
-        placement=Placement(
+        placement=WorkerRequirements(
             selector={"zone": "north"},
             tolerations=({"key": "gpu", "operator": "exists", "effect": "no_schedule"},),
             affinity={
@@ -178,7 +178,7 @@ def test_names_aliases_and_refs_of_the_core_runtimes_are_known(tmp_path: Path, s
     document = parse_document(f"ref: sample.a\nrunner_type: {spelling}\nentry_point: a.py\n", "a.yaml", complaints)
     assert document.root is not None
 
-    read_action(Fields(document, document.root), Scope(tmp_path, "sample", runtimes))
+    read_action(MappingReader(document, document.root), Scope(tmp_path, "sample", runtimes))
 
     assert complaints.problems == ()
 
@@ -200,7 +200,7 @@ def test_parameters_may_be_called_type_and_properties(tmp_path: Path) -> None:
     action, problems, warnings = action_from(tmp_path, text)
 
     assert (problems, warnings) == ([], [])
-    assert isinstance(action, Action)
+    assert isinstance(action, PackAction)
     assert set(action.param_schema or {}) == {"type", "properties"}
 
 
@@ -299,7 +299,7 @@ def read_everything(text: str, directory: Path) -> None:
     complaints = Complaints()
     document = parse_document(text, "file.yaml", complaints)
     if document.root is not None:
-        fields = Fields(document, document.root)
+        fields = MappingReader(document, document.root)
         scope = Scope(directory, "sample")
         for read in (read_action, read_sensor, read_trigger):
             read(fields, scope)
@@ -327,6 +327,6 @@ def test_warns_of_a_constraint_that_only_our_programs_understand(tmp_path: Path,
     text = f"ref: sample.a\nrunner_type: shell\nentry_point: echo\nruntime_version: '{constraint}'\n"
     action, problems, warnings = action_from(tmp_path, text)
 
-    assert isinstance(action, Action) and action.runtime_version_constraint == constraint
+    assert isinstance(action, PackAction) and action.runtime_version_constraint == constraint
     assert not problems
     assert len(warnings) == 1 and "Attune's own executor fails the action" in warnings[0]

@@ -17,7 +17,7 @@ from agent.runtimes.model import RuntimeVersion
 from agent.runtimes.names import environment_name, normalize_runtime_name
 from agent.runtimes.registry import UsableRuntime
 from agent.runtimes.selection import VersionSelector
-from agent.runtimes.verification import VersionVerdict
+from agent.runtimes.verification import VersionCheck
 from tests.children.interpreters import prints, write_program
 from tests.unit.runtimes.rows import commands, runtime, version
 
@@ -28,7 +28,7 @@ class Bench:
     def __init__(self, directory: Path, base: str | None = None) -> None:
         self.directory = directory
         self.now = 1000.0
-        self.recorded: list[Sequence[VersionVerdict]] = []
+        self.recorded: list[Sequence[VersionCheck]] = []
         detected = []
         if base is not None:
             path = write_program(directory, "python3", prints(f"Python {base}"))
@@ -174,15 +174,15 @@ def test_versions_are_verified_once_for_all_constraints_and_told(bench: Bench) -
     for constraint in (None, ">=3.12", "3.12", ">=3.12"):
         bench.selector.select(usable, constraint)
     assert bench.asked == ["3.12"]
-    (verdicts,) = bench.recorded
-    assert {verdict.row.version: verdict.available for verdict in verdicts} == {
+    (checks,) = bench.recorded
+    assert {check.row.version: check.available for check in checks} == {
         "3.13": False,
         "3.12": True,
         "3.11": True,
     }
 
 
-def test_verdicts_are_trusted_for_the_configured_time(bench: Bench) -> None:
+def test_checks_are_trusted_for_the_configured_time(bench: Bench) -> None:
     bench.install("3.12", "3.12.13")
     usable = bench.usable(*ROWS)
     bench.selector.select(usable, "3.12")
@@ -203,7 +203,7 @@ def test_versions_are_verified_again_when_the_chosen_interpreter_has_vanished(be
     assert bench.selector.select(usable, ">=3.12").version == "3.12"
 
 
-def test_before_an_execution_is_failed_old_verdicts_are_looked_at_again(bench: Bench) -> None:
+def test_before_an_execution_is_failed_old_checks_are_looked_at_again(bench: Bench) -> None:
     usable = bench.usable(*ROWS)
     with pytest.raises(UnmetConstraint):
         bench.selector.select(usable, ">=3.12")
@@ -226,9 +226,9 @@ def test_rows_that_only_agents_wrote_into_are_not_verified_again(bench: Bench) -
 def test_all_can_be_verified_ahead_of_need(bench: Bench) -> None:
     bench.install("3.12", "3.12.13")
     usable = bench.usable(*ROWS)
-    verdicts = bench.selector.verify([usable])
-    assert len(verdicts) == 3
-    assert [verdict.row.version for verdict in verdicts if verdict.available] == ["3.12", "3.11"]
+    checks = bench.selector.verify([usable])
+    assert len(checks) == 3
+    assert [check.row.version for check in checks if check.available] == ["3.12", "3.11"]
     bench.selector.select(usable, "3.12")
     assert bench.asked == ["3.12"]
 
@@ -249,7 +249,7 @@ def test_executions_that_come_together_verify_once(bench: Bench) -> None:
 
 
 def test_a_database_that_is_away_fails_no_execution(tmp_path: Path) -> None:
-    def refuse(_: Sequence[VersionVerdict]) -> None:
+    def refuse(_: Sequence[VersionCheck]) -> None:
         raise DatabaseError("away")
 
     bench = Bench(tmp_path)

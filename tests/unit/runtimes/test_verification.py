@@ -12,7 +12,7 @@ import pytest
 from agent.runtimes.checks import RUNTIME_PRIORITY, VERSION_PRIORITY, Check, read_verification
 from agent.runtimes.detected import DetectedInterpreter
 from agent.runtimes.machine import Machine
-from agent.runtimes.verification import Verdict, VersionVerdict, verify_runtimes, verify_versions
+from agent.runtimes.verification import RuntimeCheck, VersionCheck, verify_runtimes, verify_versions
 from tests.children.interpreters import HANGS, complains, prints, write_program
 from tests.unit.runtimes.rows import commands, runtime, version
 
@@ -28,7 +28,7 @@ def machine(bin_dir: Path, *detected: DetectedInterpreter, timeout: float = 10.0
     return Machine.of(detected, env={"PATH": f"{bin_dir}:/usr/bin:/bin"}, timeout=timeout)
 
 
-def verdict(bin_dir: Path, distributions: dict[str, Any], **more: Any) -> Verdict:
+def check_runtime(bin_dir: Path, distributions: dict[str, Any], **more: Any) -> RuntimeCheck:
     (found,) = verify_runtimes([runtime("core.tool", "Tool", distributions=distributions)], machine(bin_dir, **more))
     return found
 
@@ -66,7 +66,7 @@ def test_the_default_priority_of_runtimes_is_last() -> None:
 def test_without_commands_there_is_nothing_to_check(distributions: dict[str, Any], bin_dir: Path) -> None:
     read = read_verification(distributions, default_priority=1)
     assert read.checks == () and read.warnings == () and not read.needs_no_check
-    assert not verdict(bin_dir, distributions).available
+    assert not check_runtime(bin_dir, distributions).available
 
 
 @pytest.mark.parametrize(
@@ -75,42 +75,42 @@ def test_without_commands_there_is_nothing_to_check(distributions: dict[str, Any
 def test_malformed_metadata_never_counts_as_success(verification: Any, bin_dir: Path) -> None:
     read = read_verification({"verification": verification}, default_priority=1)
     assert read.checks == () and len(read.warnings) == 1
-    assert not verdict(bin_dir, {"verification": verification}).available
+    assert not check_runtime(bin_dir, {"verification": verification}).available
 
 
 def test_always_available_and_no_check_required_run_nothing(bin_dir: Path) -> None:
     write_program(bin_dir, "tool", f"touch {bin_dir}/ran; exit 1")
-    assert verdict(bin_dir, commands({"binary": "tool"}, always_available=True)).available
-    assert verdict(bin_dir, commands({"binary": "tool"}, check_required=False)).available
+    assert check_runtime(bin_dir, commands({"binary": "tool"}, always_available=True)).available
+    assert check_runtime(bin_dir, commands({"binary": "tool"}, check_required=False)).available
     assert not (bin_dir / "ran").exists()
-    assert not verdict(bin_dir, commands({"binary": "tool"}, always_available="true")).available
+    assert not check_runtime(bin_dir, commands({"binary": "tool"}, always_available="true")).available
     assert (bin_dir / "ran").exists()
 
 
 def test_a_command_must_exit_as_stated_and_print_what_the_pattern_finds(bin_dir: Path) -> None:
     write_program(bin_dir, "tool", complains("Tool 3.1", 7))
-    assert verdict(bin_dir, commands({"binary": "tool", "exit_code": 7, "pattern": r"Tool 3\."})).available
-    assert not verdict(bin_dir, commands({"binary": "tool", "pattern": r"Tool 3\."})).available
-    wrong = verdict(bin_dir, commands({"binary": "tool", "exit_code": 7, "pattern": "^3"}))
+    assert check_runtime(bin_dir, commands({"binary": "tool", "exit_code": 7, "pattern": r"Tool 3\."})).available
+    assert not check_runtime(bin_dir, commands({"binary": "tool", "pattern": r"Tool 3\."})).available
+    wrong = check_runtime(bin_dir, commands({"binary": "tool", "exit_code": 7, "pattern": "^3"}))
     assert not wrong.available and "doesn't match" in wrong.reason
 
 
 def test_a_signal_counts_as_minus_one(bin_dir: Path) -> None:
     write_program(bin_dir, "tool", "kill -9 $$")
-    assert verdict(bin_dir, commands({"binary": "tool", "exit_code": -1})).available
-    assert not verdict(bin_dir, commands({"binary": "tool"})).available
+    assert check_runtime(bin_dir, commands({"binary": "tool", "exit_code": -1})).available
+    assert not check_runtime(bin_dir, commands({"binary": "tool"})).available
 
 
 def test_the_first_success_in_order_of_priority_decides(bin_dir: Path) -> None:
     for name, code in (("first", 1), ("second", 0), ("third", 0)):
         write_program(bin_dir, name, f"echo {name} >> {bin_dir}/order; exit {code}")
     entries = [{"binary": name, "priority": priority} for name, priority in (("third", 3), ("first", 1), ("second", 2))]
-    assert verdict(bin_dir, commands(*entries)).available
+    assert check_runtime(bin_dir, commands(*entries)).available
     assert (bin_dir / "order").read_text().split() == ["first", "second"]
 
 
 def test_a_program_that_is_not_there_is_a_failure_with_a_reason(bin_dir: Path) -> None:
-    missing = verdict(bin_dir, commands({"binary": "no-such-tool", "args": ["-v"]}, {"binary": "/no/such"}))
+    missing = check_runtime(bin_dir, commands({"binary": "no-such-tool", "args": ["-v"]}, {"binary": "/no/such"}))
     assert not missing.available
     assert missing.reason == "no-such-tool -v: not found on PATH; /no/such: no such program"
 
@@ -118,14 +118,14 @@ def test_a_program_that_is_not_there_is_a_failure_with_a_reason(bin_dir: Path) -
 def test_a_malformed_pattern_is_a_warning_and_a_failure(bin_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_program(bin_dir, "tool", "echo x")
     with caplog.at_level(logging.WARNING):
-        assert not verdict(bin_dir, commands({"binary": "tool", "pattern": "("})).available
+        assert not check_runtime(bin_dir, commands({"binary": "tool", "pattern": "("})).available
     assert "malformed" in caplog.text
 
 
 def test_a_pattern_that_would_search_for_ever_is_a_failure(bin_dir: Path) -> None:
     write_program(bin_dir, "tool", prints("a" * 3000 + "b"))
     begin = time.monotonic()
-    found = verdict(bin_dir, commands({"binary": "tool", "pattern": "(.*a){25}c"}))
+    found = check_runtime(bin_dir, commands({"binary": "tool", "pattern": "(.*a){25}c"}))
     assert not found.available and "its pattern" in found.reason
     assert time.monotonic() - begin < 3
 
@@ -160,7 +160,7 @@ def test_a_row_that_another_machine_made_is_met_by_the_interpreter_detected_here
     assert not verify_runtimes([ours], machine(bin_dir, ruby))[0].available
 
 
-def one(bin_dir: Path, row: Any, *detected: DetectedInterpreter) -> VersionVerdict:
+def one(bin_dir: Path, row: Any, *detected: DetectedInterpreter) -> VersionCheck:
     (found,) = verify_versions([row], machine(bin_dir, *detected))
     return found
 

@@ -23,7 +23,7 @@ PLAIN_TEXTS = [
 ]
 
 
-def sealed(index: int, plain: str) -> dict[str, str]:
+def encrypted(index: int, plain: str) -> dict[str, str]:
     """Encrypt one JSON text as the deployment stores it."""
     nonce = hashlib.sha256(str(index).encode()).digest()[:12]
     encrypted = AESGCM(hashlib.sha256(KEY.encode()).digest()).encrypt(nonce, plain.encode(), None)
@@ -43,7 +43,7 @@ def main() -> None:
     secrets = {
         "key": KEY,
         "key_hash": hashlib.sha256(KEY.encode()).hexdigest(),
-        "values": [sealed(index, plain) for index, plain in enumerate(PLAIN_TEXTS)],
+        "values": [encrypted(index, plain) for index, plain in enumerate(PLAIN_TEXTS)],
     }
     payload = (
         '{"sub":"17","login":"execution:901","iat":1775034902,"exp":1775035262,"token_type":"execution",'

@@ -1,0 +1,69 @@
+"""What somebody wants to run and what it runs with: the values that go into the manager and come out of it (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.process.cancellation import CancellationToken
+from agent.runtimes.model import EnvVar, ExecutionConfig
+
+
+def never() -> bool:
+    """Say that nobody asked for the end."""
+    return False
+
+
+@dataclass(frozen=True)
+class EnvironmentRequest:
+    """One pack and one runtime (or one version of it) on this machine.
+
+    ``dir_name`` is the environment's name below the pack (``python``, ``python-3.12``; R8). ``interpreter`` is the
+    path of this machine's own interpreter (R7). ``cancelled`` is asked while waiting; ``stop`` ends a running
+    installer at once (without it, ``cancelled`` is polled). Without ids nothing is written to the database.
+    """
+
+    pack_ref: str
+    pack_dir: Path
+    dir_name: str
+    config: ExecutionConfig
+    interpreter: str
+    interpreter_version: str | None = None
+    pack_id: int | None = None
+    runtime_id: int | None = None
+    runtime_ref: str = ""
+    runtime_version_id: int | None = None
+    version: str | None = None
+    cancelled: Callable[[], bool] = never
+    stop: CancellationToken | None = None
+
+    @property
+    def isolated(self) -> bool:
+        """Whether the runtime's definition asks for an environment at all."""
+        environment = self.config.environment
+        return environment is not None and environment.env_type != "none"
+
+    @property
+    def asked_to_end(self) -> bool:
+        """Whether the one who asked doesn't want it any more."""
+        return self.cancelled() or (self.stop is not None and self.stop.cause is not None)
+
+    def __str__(self) -> str:
+        return f"{self.pack_ref}/{self.dir_name}"
+
+
+@dataclass(frozen=True)
+class PreparedEnvironment:
+    """What an execution runs with.
+
+    ``env_dir`` is the directory that ``{env_dir}`` stands for; it stays the same for the whole execution, whatever is
+    rebuilt meanwhile. None means the machine's own interpreter. ``path`` is the stable name that points to it (R8).
+    ``env_vars`` have their templates filled in; ``prepend`` and ``append`` are still to be applied.
+    """
+
+    env_dir: Path | None
+    path: Path | None
+    interpreter: str
+    env_vars: Mapping[str, EnvVar]
+    warning: str | None = None

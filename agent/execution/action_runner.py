@@ -1,0 +1,211 @@
+"""Run one claimed execution: prepare, run, conclude, report. Whatever happens, a report comes out (E3)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import traceback
+from contextlib import suppress
+from dataclasses import dataclass
+
+from agent.errors import AgentError, EnvironmentFailed, InvalidExecution, SecretUnavailable, UnmetConstraint
+from agent.execution.model import Action, Assignment, Cause
+from agent.execution.outcome.log_files import ArtifactFiles, LogWriter
+from agent.execution.outcome.results import Conclusion, Run, cancelled_before_start, conclude, early_failure
+from agent.execution.preparation import Preparation, Preparer
+from agent.execution.report import LogFile, Report
+from agent.execution.secrets.masking import Masker, MaskingStream
+from agent.process.cancellation import CancellationToken
+from agent.process.capture import BoundedCapture
+from agent.process.job_mark import JobMark
+from agent.process.request import Ending, ProcessOutcome, ProcessRequest
+from agent.process.supervisor import run
+
+log = logging.getLogger(__name__)
+
+_CAUSES: dict[Ending, Cause] = {
+    Ending.EXIT: "exit",
+    Ending.SIGNAL: "signal",
+    Ending.TIMEOUT: "timeout",
+    Ending.CANCELLED: "cancelled",
+    Ending.SHUTDOWN: "shutdown",
+    Ending.SPAWN_FAILED: "spawn_failed",
+}
+
+_NO_SECRETS = Masker()
+
+#: Why an execution could not even be started; a more special error comes before its kind.
+_FAILURES: tuple[tuple[type[AgentError], Cause], ...] = (
+    (EnvironmentFailed, "environment_failed"),
+    (UnmetConstraint, "unmet_constraint"),
+    (SecretUnavailable, "secret_unavailable"),
+    (InvalidExecution, "invalid"),
+)
+
+
+@dataclass(frozen=True)
+class RunnerSettings:
+    """Limits in bytes; the retention of logs of actions that set none; the key of stored secrets."""
+
+    max_stdout_bytes: int
+    max_stderr_bytes: int
+    log_policy: str
+    log_limit: int
+    encryption_key: str | None
+
+
+class _Stream:
+    """One output stream on its way into memory and, masked, into its live log."""
+
+    def __init__(self, name: str, limit: int, masker: Masker, writer: LogWriter) -> None:
+        self.name = name
+        self.capture = BoundedCapture(name, limit)
+        self.writer = writer
+        self._masking = MaskingStream(masker) if masker else None
+
+    def feed(self, chunk: bytes) -> None:
+        kept = self.capture.feed(chunk)
+        self.writer.write(kept if self._masking is None else self._masked(kept, self._masking))
+
+    def _masked(self, kept: bytes, masking: MaskingStream) -> bytes:
+        """Mask what is kept; where the rest is dropped, half a secret right before the mark is hidden too."""
+        mark = self.capture.mark
+        if self.capture.truncated and kept.endswith(mark):
+            return masking.feed(kept.removesuffix(mark)) + masking.cut() + mark
+        return masking.feed(kept)
+
+    def finish(self) -> None:
+        if self._masking is not None:
+            self.writer.write(self._masking.finish())
+        self.writer.close()
+
+
+class ActionRunner:
+    """Shared by all slots; keeps nothing between executions."""
+
+    def __init__(self, preparer: Preparer, files: ArtifactFiles, settings: RunnerSettings) -> None:
+        """Prepare with ``preparer``, write logs through ``files``."""
+        self._preparer = preparer
+        self._files = files
+        self._settings = settings
+
+    def run(self, assignment: Assignment, stop: CancellationToken) -> Report:
+        """Run to the end; never raises."""
+        execution, action = assignment.claim.execution, assignment.action
+        streams: tuple[_Stream, ...] = ()
+        masker = _NO_SECRETS
+        try:
+            if stop.cause is not None:
+                conclusion = _not_started(stop.cause)
+            elif action is None:
+                conclusion = early_failure("invalid", f"action {execution.action_ref} does not exist")
+            elif assignment.claim.problem is not None:
+                conclusion = early_failure("invalid", assignment.claim.problem)
+            else:
+                secrets = self._preparer.secrets(assignment.claim, action)
+                masker = Masker(secrets.values) if secrets.values else _NO_SECRETS
+                preparation = self._preparer.prepare(assignment.claim, action, secrets, stop)
+                conclusion, streams = self._run(execution.id, action, preparation, masker, stop)
+        except Exception as error:  # noqa: BLE001 - the row must end, whatever went wrong
+            conclusion = self._failure(execution.id, error, stop, masker)
+        logs = self._logs(action, execution.id, streams) if action is not None else ()
+        if conclusion.result.get("data") is not None:
+            self._files.write_result(execution.id, conclusion.result["data"])
+        return Report(
+            execution.id,
+            assignment.claim.action_id,
+            execution.action_ref,
+            conclusion.status,
+            conclusion.result,
+            logs,
+            conclusion.secrets,
+            wants_stderr_log=any(s.name == "stderr" and s.capture.data().strip() for s in streams),
+        )
+
+    def _run(
+        self, execution_id: int, action: Action, preparation: Preparation, masker: Masker, stop: CancellationToken
+    ) -> tuple[Conclusion, tuple[_Stream, ...]]:
+        try:
+            limits = (("stdout", self._settings.max_stdout_bytes), ("stderr", self._settings.max_stderr_bytes))
+            out, err = streams = tuple(
+                _Stream(name, limit, masker, self._files.live_log(execution_id, name)) for name, limit in limits
+            )
+            try:
+                outcome = run(_request(preparation, execution_id, out, err), stop)
+            finally:
+                for stream in streams:
+                    stream.finish()
+        finally:
+            for path in preparation.temporary_files:
+                with suppress(OSError):
+                    os.unlink(path)
+        ended = _as_run(outcome, preparation.timeout, stop.close(), out.capture, err.capture)
+        return conclude(ended, action, masker, self._settings.encryption_key), streams
+
+    def _failure(self, execution_id: int, error: Exception, stop: CancellationToken, masker: Masker) -> Conclusion:
+        if stop.cause is not None:
+            return _not_started(stop.cause)
+        for kind, cause in _FAILURES:
+            if isinstance(error, kind):
+                remedy = f" ({error.hint})" if isinstance(error, AgentError) and error.hint else ""
+                return early_failure(cause, f"{error}{remedy}", masker)
+        trace = masker.mask_text("".join(traceback.format_exception(error)))
+        log.error("execution %d failed for a reason of the agent's own: %s", execution_id, trace)
+        return early_failure("invalid", f"internal error of the agent: {type(error).__name__}: {error}", masker)
+
+    def _logs(self, action: Action, execution_id: int, streams: tuple[_Stream, ...]) -> tuple[LogFile, ...]:
+        return tuple(
+            LogFile(
+                stream.name,
+                f"{action.ref}.{stream.name}.log",
+                stream.writer.path,
+                stream.writer.size_bytes,
+                action.log_retention_policy or self._settings.log_policy,
+                action.log_retention_limit or self._settings.log_limit,
+            )
+            for stream in streams
+            if stream.writer.complete
+        )
+
+
+def _not_started(cause: Ending) -> Conclusion:
+    if cause is Ending.CANCELLED:
+        return cancelled_before_start()
+    return early_failure("shutdown", "the worker shut down before the process was started")
+
+
+def _request(preparation: Preparation, execution_id: int, out: _Stream, err: _Stream) -> ProcessRequest:
+    return ProcessRequest(
+        argv=preparation.argv,
+        env=preparation.env,
+        cwd=preparation.cwd,
+        stdin=preparation.stdin,
+        timeout=preparation.timeout,
+        stdout=out.feed,
+        stderr=err.feed,
+        mark=JobMark(f"ATTUNE_EXEC_ID={execution_id}"),
+    )
+
+
+def _as_run(
+    outcome: ProcessOutcome,
+    timeout: float | None,
+    asked: Ending | None,
+    out: BoundedCapture,
+    err: BoundedCapture,
+) -> Run:
+    # A cancellation that came while the process ended by itself still decides: the row says `canceling` already.
+    by_itself = outcome.ending in (Ending.EXIT, Ending.SIGNAL)
+    ending = Ending.CANCELLED if by_itself and asked is Ending.CANCELLED else outcome.ending
+    return Run(
+        cause=_CAUSES[ending],
+        exit_code=outcome.exit_code,
+        duration_ms=int(outcome.seconds * 1000),
+        stdout=out.text(),
+        stderr=err.text(),
+        signal=outcome.signal,
+        stdout_dropped=out.dropped,
+        stderr_dropped=err.dropped,
+        timeout=timeout,
+        error=outcome.reason or None,
+    )

@@ -1,0 +1,1 @@
+"""What came out of an action: what it printed, its log files, its result."""

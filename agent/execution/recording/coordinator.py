@@ -1,0 +1,315 @@
+"""The thread that writes executions: it claims and finishes whatever is waiting in one transaction, then acknowledges
+and publishes. Its order is the promise: the row is committed first, everything else follows from it (E1, E2)."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from agent.db.error_translation import may_pass
+from agent.errors import DatabaseError
+from agent.execution.model import Assignment, Claim
+from agent.execution.recording.action_cache import ActionCache
+from agent.execution.recording.announcements import announce_claim, announce_end
+from agent.execution.recording.pending_reports import PendingReports
+from agent.execution.recording.refused_dispatches import RefusedDispatches
+from agent.execution.recording.spool import Spool
+from agent.execution.recording.store import ExecutionStore
+from agent.execution.report import Finished, Report
+from agent.execution.running import RunningExecutions
+from agent.mq.broker import MAX_BACKLOG, Delivery, Outgoing, Publisher
+
+log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = (0.1, 0.3, 1.0, 2.0)
+#: Seconds between two looks at a publisher that has too much to send, or at a process without a free descriptor.
+_PAUSE = 0.2
+#: Seconds for which claims wait to be acknowledged and announced: first the slots shall start their processes, and
+#: what ends sooner is announced with its end, which spares the broker and this machine a third of the work. Where
+#: something else comes to be written meanwhile, they wait until that is done.
+_SLOTS_FIRST = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class _Dispatch:
+    execution_id: int
+    delivery: Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class _Wake:
+    """Something other than a dispatch or a report happened: look at the flags."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Unannounced:
+    """Committed claims of which the broker doesn't know yet."""
+
+    deliveries: list[Delivery]
+    claims: list[Claim]
+
+
+class Coordinator:
+    """Owns the store. ``run`` is the body of its thread; everything else may be called from any thread."""
+
+    def __init__(
+        self,
+        store: ExecutionStore,
+        *,
+        slots: int,
+        running: RunningExecutions,
+        publisher: Publisher,
+        acknowledge: Callable[[Sequence[Delivery]], None],
+        assign: Callable[[Assignment], None],
+        spool: Spool,
+    ) -> None:
+        """Claim at most as many executions as ``slots`` are free; hand each claimed one to ``assign``."""
+        self._store = store
+        self._free = slots
+        self._running = running
+        self._publisher = publisher
+        self._acknowledge = acknowledge
+        self._assign = assign
+        self._pending = PendingReports(spool)
+        self._inbox: queue.SimpleQueue[_Dispatch | Report | _Wake] = queue.SimpleQueue()
+        self._dispatches: deque[_Dispatch] = deque()
+        self._claims: list[Claim] = []
+        self._unannounced = _Unannounced([], [])
+        self._actions = ActionCache(store)
+        self._refused_dispatches = RefusedDispatches(store, publisher)
+        self._uncertain_claims: set[int] = set()
+        self._draining = threading.Event()
+        self._ended = threading.Event()
+        self._returned: list[tuple[int, Delivery]] = []
+        self._returned_ready = threading.Event()
+        self._failures = 0
+        self._starved = False
+
+    def dispatch(self, execution_id: int, delivery: Delivery) -> None:
+        """Take a dispatch in; it is acknowledged once it is claimed, or known not to be ours."""
+        self._inbox.put(_Dispatch(execution_id, delivery))
+
+    def report(self, report: Report) -> None:
+        """Take the end of an execution in; its slot is free again."""
+        self._pending.expect(report)
+        self._inbox.put(report)
+
+    def drain(self, timeout: float) -> list[tuple[int, Delivery]]:
+        """Claim nothing more; return the dispatches in hand that were not claimed, for the caller to give back."""
+        self._draining.set()
+        self._inbox.put(_Wake())
+        self._returned_ready.wait(timeout)
+        return self._returned
+
+    def settled(self, timeout: float) -> bool:
+        """Wait until every report that was taken in is written; False when ``timeout`` seconds were not enough."""
+        return self._pending.settled(timeout)
+
+    def stop(self) -> None:
+        """End ``run`` soon; what is not written is in the spool when this returns.
+
+        ``run`` itself may wait for a database that does not answer, longer than this process lives.
+        """
+        self._ended.set()
+        self._inbox.put(_Wake())
+        self._pending.keep_all()
+
+    def run(self) -> None:
+        """Serve until ``stop``."""
+        try:
+            while not self._ended.is_set():
+                self._take_in()
+                if self._draining.is_set() and not self._returned_ready.is_set():
+                    self._return_dispatches()
+                self._work()
+            self._announce([])
+        finally:
+            self._store.close()
+
+    def _take_in(self) -> None:
+        """Wait for something to do, then take all that is waiting."""
+        try:
+            item = self._inbox.get(timeout=self._patience())
+            while True:
+                if isinstance(item, _Dispatch):
+                    self._take_dispatch(item)
+                elif isinstance(item, Report):
+                    self._pending.waiting.append(item)
+                    self._free += 1
+                item = self._inbox.get_nowait()
+        except queue.Empty:
+            return
+
+    def _take_dispatch(self, dispatch: _Dispatch) -> None:
+        """Keep a dispatch until a slot is free; return it at once where the others were returned already."""
+        if self._returned_ready.is_set():
+            dispatch.delivery.reject(requeue=True)
+        else:
+            self._dispatches.append(dispatch)
+
+    def _patience(self) -> float | None:
+        """Return the seconds to wait for something new, None for any time."""
+        patience = self._patience_for_work()
+        if self._unannounced.deliveries:
+            return _SLOTS_FIRST if patience is None else min(patience, _SLOTS_FIRST)
+        return patience
+
+    def _patience_for_work(self) -> float | None:
+        if self._failures:
+            return _RETRY_SECONDS[min(self._failures, len(_RETRY_SECONDS)) - 1]
+        if self._pending.waiting or self._claims or self._refused_dispatches.waiting:
+            return 0.0
+        if self._dispatches and self._free and not self._draining.is_set():
+            return _PAUSE if self._starved or self._broker_is_behind() else 0.0
+        return None
+
+    def _work(self) -> None:
+        try:
+            self._resolve_uncertain()
+            self._record()
+            self._assign_claims()
+            self._refused_dispatches.settle()
+            if self._failures:
+                log.info("the database is back: executions go on")
+            self._failures = 0
+        except DatabaseError as error:
+            self._announce([])
+            if not self._failures:
+                log.error("executions wait: %s", error)
+            self._failures += 1
+            if not may_pass(error):
+                self._store_one_by_one()
+            self._pending.keep_waiting()
+
+    def _record(self) -> None:
+        dispatches, new = ([], []) if self._draining.is_set() else self._next_dispatches()
+        reports = list(self._pending.waiting)
+        if not dispatches and not reports:
+            self._announce([])
+            return
+        try:
+            claims, finished = self._store.record(new, reports, again=self._uncertain_claims)
+        except DatabaseError:
+            # The server may have committed before the connection broke: both claims and ends are looked at again.
+            for execution_id in new:
+                self._running.remove(execution_id)
+            self._dispatches.extendleft(reversed(dispatches))
+            self._uncertain_claims.update(new)
+            self._pending.doubt(reports)
+            raise
+        self._uncertain_claims.difference_update(new)
+        self._pending.trust()
+        self._announce(finished)
+        self._pending.forget(reports, finished)
+        self._take_on(dispatches, new, claims)
+
+    def _resolve_uncertain(self) -> None:
+        """Settle the ends that were written although the connection broke before we heard of it."""
+        doubtful = self._pending.doubtful()
+        if doubtful:
+            finished = self._store.already_finished(doubtful)
+            self._announce(finished)
+            self._pending.forget(doubtful, finished, only_written=True)
+
+    def _next_dispatches(self) -> tuple[list[_Dispatch], list[int]]:
+        """Return as many dispatches as slots are free, and the ids among them that are not in hand already."""
+        if self._broker_is_behind():
+            return [], []  # what is claimed now could not be announced
+        dispatches = [self._dispatches.popleft() for _ in range(min(self._free, len(self._dispatches)))]
+        # A second delivery of what has ended here and is not written yet must not be taken for a claim in doubt.
+        ended = {report.execution_id for report in self._pending.waiting}
+        try:
+            new = self._running.add(id_ for dispatch in dispatches if (id_ := dispatch.execution_id) not in ended)
+        except OSError as error:
+            if not self._starved:
+                log.error("executions wait: %s (raise the limit of open files)", error)
+            self._starved = True
+            self._dispatches.extendleft(reversed(dispatches))
+            return [], []
+        self._starved = False
+        return dispatches, new
+
+    def _broker_is_behind(self) -> bool:
+        return self._publisher.backlog > MAX_BACKLOG // 2
+
+    def _take_on(self, dispatches: Sequence[_Dispatch], new: Sequence[int], claims: Sequence[Claim]) -> None:
+        if not dispatches:
+            return
+        self._free -= len(claims)
+        self._claims += claims
+        self._unannounced.deliveries.extend(dispatch.delivery for dispatch in dispatches)
+        if len(claims) < len(dispatches):
+            self._note_refused(
+                {dispatch.execution_id for dispatch in dispatches} - {claim.execution.id for claim in claims}, new
+            )
+        self._unannounced.claims.extend(claims)
+        self._assign_claims()
+
+    def _announce(self, finished: Sequence[Finished]) -> None:
+        """Announce ends, and before them what was claimed earlier: with one call, for each is a system call."""
+        unannounced = self._unannounced
+        if unannounced.claims or finished:
+            self._publisher.send([*map(announce_claim, unannounced.claims), *_ends(finished)])
+        if unannounced.deliveries:
+            self._acknowledge(unannounced.deliveries)
+        self._unannounced = _Unannounced([], [])
+
+    def _assign_claims(self) -> None:
+        if self._claims:
+            actions = self._actions.of(self._claims)
+            claims, self._claims = self._claims, []
+            for claim in claims:
+                self._assign(Assignment(claim, actions.get(claim.execution.id)))
+
+    def _note_refused(self, refused: set[int], added: Sequence[int]) -> None:
+        """Note dispatches that could not be claimed; they are acknowledged like the others and never run here."""
+        new = refused.intersection(added)
+        for execution_id in new:
+            self._running.remove(execution_id)
+        if refused - new:
+            log.info("ignored a second delivery of executions in hand: %s", sorted(refused - new))
+        self._refused_dispatches.add(new)
+
+    def _store_one_by_one(self) -> None:
+        """One report that the server refuses must not hold up the others, nor its own execution."""
+        try:
+            self._resolve_uncertain()  # some may have been written before another one was refused
+        except DatabaseError:
+            return
+        for report in list(self._pending.waiting):
+            try:
+                _, finished = self._store.record([], [report])
+            except DatabaseError as error:
+                if may_pass(error):
+                    return
+                log.error("the result of execution %d can't be stored: %s", report.execution_id, error)
+                bare = self._store_bare(report, error)
+                if bare is None:
+                    continue  # the server refuses everything: an operator has to look after it, the report waits
+                finished = bare
+            self._announce(finished)
+            self._pending.forget([report], finished)
+
+    def _store_bare(self, report: Report, error: DatabaseError) -> list[Finished] | None:
+        result = {"succeeded": False, "error": f"the result could not be stored: {error}", "cause": "invalid"}
+        bare = Report(report.execution_id, report.action_id, report.action_ref, "failed", result)
+        try:
+            return self._store.record([], [bare])[1]
+        except DatabaseError as second:
+            log.error("execution %d can't be ended: %s", report.execution_id, second)
+            if may_pass(second):  # it may have been written, and is to be recognised then
+                self._pending.replace(report, bare)
+            return None
+
+    def _return_dispatches(self) -> None:
+        self._returned = [(dispatch.execution_id, dispatch.delivery) for dispatch in self._dispatches]
+        self._dispatches.clear()
+        self._returned_ready.set()
+
+
+def _ends(finished: Sequence[Finished]) -> list[Outgoing]:
+    return [message for done in finished for message in announce_end(done)]

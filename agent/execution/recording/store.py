@@ -1,0 +1,175 @@
+"""Execution rows as the coordinator sees them: claim many, finish many, in one transaction on one connection."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import psycopg
+
+from agent.db.error_translation import OUTDATED, translated
+from agent.db.pool import Connection, Database
+from agent.db.queries import load_queries
+from agent.execution.model import Action, Claim
+from agent.execution.outcome.log_files import ArtifactFiles
+from agent.execution.recording.jsonb_loading import tolerate_unreadable
+from agent.execution.recording.jsonb_values import to_jsonb
+from agent.execution.recording.log_artifacts import LogArtifacts, Row, as_array
+from agent.execution.recording.statements import RecordingStatements
+from agent.execution.report import Finished, Report
+
+
+class ExecutionStore:
+    """Used by one thread; reconnects when its connection was lost."""
+
+    def __init__(
+        self, database: Database, *, worker_id: int, files: ArtifactFiles, statement_timeout: float = 60.0
+    ) -> None:
+        """Prepare; the connection is made at the first use. A statement that takes longer (seconds) is tried again."""
+        self._database = database
+        self._worker_id = worker_id
+        self._statement_timeout = statement_timeout
+        self._log_artifacts = LogArtifacts(files, self._run)
+        self._sql = load_queries("agent.execution.recording")
+        self._connection: Connection | None = None
+        self._statements: RecordingStatements
+
+    def record(
+        self, ids: Sequence[int], reports: Sequence[Report], *, again: Iterable[int] = ()
+    ) -> tuple[list[Claim], list[Finished]]:
+        """Claim executions and finish others in one transaction; where only some need files, those in a second one.
+
+        ``again`` are ids whose claim may have been committed although its answer was lost: those of them that are
+        ours and running are claimed, too.
+
+        Raises:
+            DatabaseUnavailable: nothing was written, or it can't be known; trying again is safe.
+            DatabaseError: the server refused it; nothing, or only the first of two transactions, was written.
+        """
+        with translated(self._database.address.label):
+            connection = self._connected()
+            try:
+                claims: list[Claim] = []
+                finished: list[Finished] = []
+                if not any(report.logs or report.secrets for report in reports):
+                    done = self._statements.run(ids, reports, again=again, paths={}, with_files=False)
+                    claims, finished = done.claims, done.finished
+                    written = {end.report.execution_id for end in finished}
+                    ids, again = (), ()
+                    reports = [report for report in reports if report.execution_id not in written]
+                    if not reports:
+                        return claims, finished
+                # Files, their sizes and the end of their execution belong together: who sees one sees all.
+                with connection.transaction():
+                    paths = self._log_artifacts.record_logs(connection, reports)
+                    self._store_secrets(connection, reports)
+                    done = self._statements.run(ids, reports, again=again, paths=paths, with_files=True)
+                    self._log_artifacts.measure(connection, done.allocated)
+                self._log_artifacts.committed()
+                return [*claims, *done.claims], [*finished, *done.finished]
+            except psycopg.Error as error:
+                self._drop_useless(error)
+                raise
+
+    def _store_secrets(self, connection: Connection, reports: Sequence[Report]) -> None:
+        for report in reports:
+            for secret in report.secrets:
+                self._run(
+                    connection,
+                    "store_result_secret",
+                    {
+                        "execution": report.execution_id,
+                        "json_path": secret.json_path,
+                        "source_ref": secret.source_ref,
+                        "value": json.dumps(secret.value),
+                        "hash": secret.key_hash,
+                    },
+                )
+
+    def load_actions(self, ids: Iterable[int]) -> dict[int, Action]:
+        """Read the definitions of actions. Raises DatabaseError."""
+        rows = self._query("load_actions", {"ids": as_array(ids)})
+        return {row[0]: Action(*row) for row in rows}
+
+    def already_finished(self, reports: Sequence[Report]) -> list[Finished]:
+        """Return those of ``reports`` that the database holds as they are. Raises DatabaseError."""
+        rows = {row[0]: row for row in self._query("recorded_ends", {"ids": as_array(r.execution_id for r in reports)})}
+        done = []
+        for report in reports:
+            row = rows.get(report.execution_id)
+            if row is not None and row[1] == report.status and _same_result(row[2], report):
+                done.append(Finished(report, "running", row[3], row[2]))
+        return done
+
+    def unclaimed(self, ids: Iterable[int]) -> list[Row]:
+        """Read id, status and worker of executions that could not be claimed. Raises DatabaseError."""
+        return self._query("unclaimed", {"ids": as_array(ids)})
+
+    def cancel_unstarted(self, execution_id: int, result: Mapping[str, Any]) -> Row | None:
+        """Turn a ``canceling`` row of ours that never ran into ``cancelled``.
+
+        Returns id, action, action's ref, result and time of the row, also where it says just that already; None when
+        it says something else. Raises DatabaseError.
+        """
+        values = {"id": execution_id, "worker": self._worker_id, "result": json.dumps(result)}
+        rows = self._query("cancel_unstarted", values) or self._query("cancelled_unstarted", values)
+        return rows[0] if rows else None
+
+    def orphaned(self) -> list[Row]:
+        """Read what an earlier life of this worker left running. Raises DatabaseError."""
+        return self._query("orphaned", {"worker": self._worker_id})
+
+    def recently_ended(self, since: datetime) -> list[Row]:
+        """Read what ended here after ``since``. Raises DatabaseError."""
+        return self._query("recently_ended", {"worker": self._worker_id, "since": since})
+
+    def hand_back(self) -> list[Row]:
+        """Return everything scheduled for this worker to the executor (E14). Raises DatabaseError."""
+        return self._query("hand_back", {"worker": self._worker_id})
+
+    def other_live_workers(self) -> int:
+        """Count the workers that could step in. Raises DatabaseError."""
+        return int(self._query("other_live_workers", {"worker": self._worker_id})[0][0])
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+
+    def _query(self, name: str, values: Mapping[str, Any]) -> list[Row]:
+        with translated(self._database.address.label):
+            try:
+                return self._run(self._connected(), name, values).fetchall()
+            except psycopg.Error as error:
+                self._drop_useless(error)
+                raise
+
+    def _run(self, connection: Connection, name: str, values: Mapping[str, Any]) -> psycopg.Cursor[Row]:
+        return connection.execute(self._sql[name].encode(), values, binary=True)
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            connection = self._database.connect(autocommit=True, statement_timeout=self._statement_timeout)
+            try:
+                tolerate_unreadable(connection)
+                self._statements = RecordingStatements(connection, self._worker_id)
+            except psycopg.Error:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+    def _drop_useless(self, error: psycopg.Error) -> None:
+        if self._connection is not None and (self._connection.broken or error.sqlstate in OUTDATED):
+            self._connection.close()
+            self._connection = None
+
+
+def _same_result(stored: Any, report: Report) -> bool:
+    """Compare all but the path of the log, which only the database's answer told."""
+    expected = to_jsonb(dict(report.result))[0]
+    return isinstance(stored, dict) and {k: v for k, v in stored.items() if k != "stderr_log"} == {
+        k: v for k, v in expected.items() if k != "stderr_log"
+    }

@@ -1,0 +1,1 @@
+"""The PostgreSQL database as the broker: queues are rows, and NOTIFY wakes their consumers."""

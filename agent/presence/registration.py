@@ -1,0 +1,213 @@
+"""The worker's place in the database: its row, and the session lock that keeps a second process out of it (E3).
+
+One connection serves the lock and the heartbeat, so that a beat that fails and a lock that is lost are one event.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from agent.db.error_translation import translated
+from agent.db.pool import Connection, Database
+from agent.db.queries import load_queries
+from agent.errors import ConfigurationError, DatabaseError, DatabaseUnavailable, WorkerNameTaken
+from agent.presence.identity import Identity
+
+log = logging.getLogger(__name__)
+
+#: Worker ids share the space of advisory locks with the ids of artifacts; the high bits keep them apart.
+_LOCK_SPACE = 0x4174776B << 32
+_RETRY_SECONDS = 0.25
+#: Seconds that a session gets to end after it was told to.
+_SESSION_END_SECONDS = 5.0
+#: A row that somebody else has locked must hold up neither a heartbeat nor a drain.
+_STATEMENT_SECONDS = 5.0
+_RELEASE_SECONDS = 2.0
+
+#: Process id and start of a session on the server: ids are given away again.
+_Session = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A worker's row as it was found: ``previous_heartbeat`` is that of an earlier life that may
+    have left something unreported, None after one that ended in order."""
+
+    worker_id: int
+    previous_heartbeat: datetime | None
+
+
+class Registration:
+    """Held from registration to exit. Only its holder consumes, reconciles and writes this worker's row."""
+
+    def __init__(self, database: Database, identity: Identity) -> None:
+        """Prepare; nothing is read or written yet."""
+        self._database = database
+        self._identity = identity
+        self._sql = load_queries("agent.presence")
+        self._lock = threading.RLock()
+        self._connection: Connection | None = None
+        #: The connection whose session holds the lock, and that session; one opened after a loss holds nothing.
+        self._holding: Connection | None = None
+        self._session: _Session | None = None
+        self._worker_id: int | None = None
+
+    @property
+    def worker_id(self) -> int:
+        """The id of the worker's row; only valid after ``register``."""
+        assert self._worker_id is not None, "the worker is not registered yet"
+        return self._worker_id
+
+    def register(self, *, patience: float, giving_up: threading.Event) -> Registered:
+        """Register as ``inactive`` and hold the lock for life.
+
+        Waits up to ``patience`` seconds for another process under this name to leave.
+
+        Raises:
+            WorkerNameTaken: it did not leave; the message names its host.
+            ConfigurationError: the name belongs to a sensor worker.
+            DatabaseUnavailable: the database can't be reached.
+        """
+        deadline = time.monotonic() + patience
+        row_id = self._row()
+        waiting = False
+        while not self._try_lock(row_id):
+            if not waiting:
+                waiting = True
+                log.warning("another process runs as %s (%s); waiting", self._identity.name, self._holder(row_id))
+            if time.monotonic() >= deadline or giving_up.wait(_RETRY_SECONDS):
+                raise WorkerNameTaken(
+                    f"another process runs as worker {self._identity.name}: {self._holder(row_id)}",
+                    hint="stop it, or give this one another name (--name, ATTUNE_WORKER_NAME)",
+                )
+        # Read what the earlier life left only now: until the lock was ours it was still alive.
+        found = self._find()
+        values = {"id": row_id, "host": self._identity.host, "port": self._identity.port}
+        self._execute("refresh_worker", values | {"capabilities": json.dumps(self._identity.capabilities)})
+        self._worker_id = row_id
+        return Registered(row_id, found[4] if found and not found[5] else None)
+
+    def beat(self, *, restore_active: Callable[[], bool]) -> bool:
+        """Write a heartbeat; take the lock back when its session was lost. False when another process has it now.
+
+        ``restore_active`` is asked when nothing can come between its answer and the write.
+
+        Raises:
+            DatabaseError: the database is away; a later beat tries again.
+        """
+        with self._lock:
+            if not self._held():
+                return False
+            self._execute("beat" if restore_active() else "beat_while_busy", {"id": self.worker_id})
+            return True
+
+    def set_status(self, status: str) -> bool:
+        """Write the status and a heartbeat, unless another process holds the name: False. Raises DatabaseError."""
+        return self._write("set_status", {"id": self.worker_id, "status": status})
+
+    def set_drained(self) -> bool:
+        """Write ``inactive`` and that nothing is left to be reported, as ``set_status``. Raises DatabaseError."""
+        return self._write("set_drained", {"id": self.worker_id})
+
+    def set_capabilities(self, capabilities: Mapping[str, Any]) -> bool:
+        """Replace what the worker advertises, unless another process holds the name: False. Raises DatabaseError."""
+        return self._write("set_capabilities", {"id": self.worker_id, "capabilities": json.dumps(capabilities)})
+
+    def release(self) -> None:
+        """Give the lock up; where a statement still waits for the database, its session ends with this process."""
+        if not self._lock.acquire(timeout=_RELEASE_SECONDS):
+            return
+        try:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+        finally:
+            self._lock.release()
+
+    def _row(self) -> int:
+        found = self._find()
+        while found is None:
+            values = {"name": self._identity.name, "worker_type": self._identity.worker_type}
+            self._execute(
+                "insert_worker",
+                values
+                | {"runtime": self._identity.runtime, "host": self._identity.host, "port": self._identity.port}
+                | {"capabilities": json.dumps(self._identity.capabilities)},
+            )
+            found = self._find()
+        if found[1] != "action":
+            raise ConfigurationError(
+                f"the name {self._identity.name} belongs to a {found[1]} worker",
+                hint="give this worker another name (--name, ATTUNE_WORKER_NAME)",
+            )
+        return int(found[0])
+
+    def _find(self) -> tuple[Any, ...] | None:
+        return self._execute("find_worker", {"name": self._identity.name})
+
+    def _write(self, name: str, values: Mapping[str, Any]) -> bool:
+        """Write this worker's row as its holder; a session that had died unnoticed gets a second try."""
+        with self._lock:
+            try:
+                if not self._held():
+                    return False
+                self._execute(name, values)
+            except DatabaseUnavailable:
+                if self._connection is not None and not self._connection.closed:
+                    raise
+                if not self._held():
+                    return False
+                self._execute(name, values)
+            return True
+
+    def _held(self) -> bool:
+        """Make sure that the session in use holds the lock; False when another process has it."""
+        with self._lock:
+            connection = self._connection
+            if connection is not None and connection is self._holding and not connection.closed:
+                return True
+            if self._try_lock(self.worker_id):
+                return True
+            row = self._execute("lock_holder", {"key": _LOCK_SPACE | self.worker_id})
+            if row is None or row[2:4] != self._session:
+                return False
+            # Our own earlier session: its connection broke without the server having noticed.
+            log.info("ending this worker's earlier session on the database, whose connection was lost")
+            self._execute("end_session", {"pid": row[2]})
+            deadline = time.monotonic() + _SESSION_END_SECONDS
+            while not (taken := self._try_lock(self.worker_id)) and time.monotonic() < deadline:
+                time.sleep(_RETRY_SECONDS / 5)
+            return taken
+
+    def _try_lock(self, worker_id: int) -> bool:
+        with self._lock:
+            row = self._execute("lock_worker", {"key": _LOCK_SPACE | worker_id})
+            if row is None or not row[0]:
+                return False
+            self._holding, self._session = self._connection, row[1:3]
+            return True
+
+    def _holder(self, worker_id: int) -> str:
+        with contextlib.suppress(DatabaseError):
+            row = self._execute("lock_holder", {"key": _LOCK_SPACE | worker_id})
+            found = self._find()
+            host = found[3] if found else None
+            if row is not None:
+                return f"{row[1]} on host {host or 'unknown'}, connected from {row[0]}"
+        return "its host is unknown"
+
+    def _execute(self, name: str, values: Mapping[str, Any]) -> tuple[Any, ...] | None:
+        """Run one statement on the registration's own connection and return its first row, if it has rows."""
+        with self._lock, translated(self._database.address.label):
+            if self._connection is None or self._connection.closed:
+                self._connection = self._database.connect(autocommit=True, statement_timeout=_STATEMENT_SECONDS)
+            cursor = self._connection.execute(self._sql[name].encode(), values)
+            return cursor.fetchone() if cursor.description else None

@@ -1,0 +1,46 @@
+"""Ask a running child to end, from any thread: the first cause wins and is what the outcome names."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from agent.process import syscalls
+from agent.process.request import Ending
+
+
+class CancellationToken:
+    """The one way to end one run early. Its descriptor becomes readable when ``cancel`` was called."""
+
+    def __init__(self) -> None:
+        """Open the descriptor that wakes the runner."""
+        self._lock = threading.Lock()
+        self._fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._cause: Ending | None = None
+        self._closed = False
+
+    def cancel(self, cause: Ending) -> bool:
+        """Ask for the end because of ``cause``; False when the run is over or somebody asked before."""
+        with self._lock:
+            if self._closed or self._cause is not None:
+                return False
+            self._cause = cause
+            os.eventfd_write(self._fd, 1)
+            return True
+
+    @property
+    def cause(self) -> Ending | None:
+        """What was asked for, if anything was."""
+        return self._cause
+
+    def fileno(self) -> int:
+        """The descriptor to poll."""
+        return self._fd
+
+    def close(self) -> Ending | None:
+        """Refuse further requests and return the cause that was accepted before, if any."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                syscalls.close(self._fd)
+            return self._cause

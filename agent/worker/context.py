@@ -1,0 +1,96 @@
+"""What a worker stands on before it has a row: connections, this machine's interpreters, the runtimes it offers."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from agent import __version__
+from agent.configuration import Loaded
+from agent.db.pool import Database
+from agent.errors import DatabaseError, DatabaseUnavailable
+from agent.mq.broker import Broker
+from agent.mq.connect import open_broker
+from agent.presence.identity import Identity
+from agent.presence.registration import Registration
+from agent.runtimes.advertised import detected_versions
+from agent.runtimes.auto_runtimes import register_detected
+from agent.runtimes.capabilities import WorkerFacts, build_capabilities
+from agent.runtimes.detected import DetectedInterpreter
+from agent.runtimes.detection import detect_interpreters
+from agent.runtimes.machine import Machine
+from agent.runtimes.offered import OfferedRuntimes, RuntimeDetector
+from agent.runtimes.registry import RuntimeRegistry
+from agent.runtimes.store import load_runtimes
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class WorkerContext:
+    """Made once per process, before registration."""
+
+    loaded: Loaded
+    database: Database
+    broker: Broker
+    machine: Machine
+    registry: RuntimeRegistry
+    offered: OfferedRuntimes
+    facts: WorkerFacts
+    registration: Registration
+
+
+def open_context(loaded: Loaded, *, agent_mode: bool) -> WorkerContext:
+    """Detect, connect, register what was detected, and decide what is offered.
+
+    Raises:
+        ConfigurationError: no broker is configured, or a URL is malformed.
+        DatabaseUnavailable: the database can't be reached.
+    """
+    settings = loaded.settings
+    name = settings.worker.name or "worker"
+    program = "attune-agent" if agent_mode else "attune-worker"
+    broker = open_broker(settings, name=f"{program} {name}")
+    database = Database(settings.database, application_name=f"{program} {name}")
+    detector = RuntimeDetector(
+        "worker", override=loaded.variables.worker_runtimes, capabilities=settings.worker.capabilities
+    )
+    detected = detect_interpreters(timeout=settings.worker.probe_timeout, families=detector.families())
+    for item in detected:
+        if item.problem is not None:
+            log.warning("%s (%s): %s", item.name, item.path, item.problem)
+    machine = Machine.of(detected, timeout=settings.worker.verify_timeout)
+    if agent_mode:
+        _register(database, detected, loaded)
+        offered = detector.from_detection(detected)
+    else:
+        offered = detector.from_database(lambda: load_runtimes(database).runtimes, machine)
+    registry = RuntimeRegistry(lambda: load_runtimes(database), machine, allowed=offered.allowed)
+    registry.refresh()
+    facts = WorkerFacts(
+        worker_version=__version__,
+        max_concurrent_executions=settings.worker.max_concurrent_tasks,
+        runtimes=offered.runtimes,
+        agent_mode=agent_mode,
+        agent_binary_name=program if agent_mode else None,
+        agent_binary_version=__version__ if agent_mode else None,
+        labels=settings.worker.labels,
+        taints=settings.worker.taints,
+        detected=detected if agent_mode else (),
+        runtime_versions=detected_versions(detected) if agent_mode else {},
+        extra=settings.worker.capabilities,
+    )
+    capabilities, warnings = build_capabilities(facts)
+    for warning in warnings:
+        log.warning("%s", warning)
+    registration = Registration(database, Identity.of(settings.worker, capabilities))
+    return WorkerContext(loaded, database, broker, machine, registry, offered, facts, registration)
+
+
+def _register(database: Database, detected: list[DetectedInterpreter], loaded: Loaded) -> None:
+    try:
+        register_detected(database, detected, packs_base_dir=loaded.settings.packs_base_dir)
+    except DatabaseUnavailable:
+        raise
+    except DatabaseError as error:
+        log.warning("detected interpreters could not be registered: %s", error)

@@ -1,0 +1,74 @@
+"""The thread that prepares ahead of need: versions and environments at a full worker's start and after pack events."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+
+from agent.environments.manager import EnvironmentManager
+from agent.environments.scan import scan
+from agent.errors import AgentError
+from agent.mq.messages import PackDeleted, PackRegistered
+from agent.runtimes.registry import RuntimeRegistry
+from agent.runtimes.selection import VersionSelector
+from agent.worker.advertising import Advertiser
+from agent.worker.needs import EnvironmentNeeds
+
+log = logging.getLogger(__name__)
+
+
+class Provisioner:
+    """Its work is a convenience: a failure is logged, and the execution that needs the thing tries again."""
+
+    def __init__(
+        self,
+        registry: RuntimeRegistry,
+        versions: VersionSelector,
+        environments: EnvironmentManager,
+        needs: EnvironmentNeeds,
+        advertiser: Advertiser,
+        stopping: threading.Event,
+    ) -> None:
+        """Prepare nothing yet; ``stopping`` ends a build that is under way."""
+        self._registry = registry
+        self._versions = versions
+        self._environments = environments
+        self._needs = needs
+        self._advertiser = advertiser
+        self._stopping = stopping
+        self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+
+    def prepare_all(self) -> None:
+        """Verify every version and set up the environments of every pack."""
+        self._tasks.put(lambda: self._prepare(None))
+
+    def pack_event(self, event: PackRegistered | PackDeleted) -> None:
+        """Prepare a pack that was registered, or remove the environments of one that was deleted."""
+        if isinstance(event, PackDeleted):
+            self._tasks.put(lambda: self._environments.remove(event.pack_ref))
+        else:
+            self._tasks.put(lambda: self._prepare(event.pack_ref))
+
+    def stop(self) -> None:
+        """End ``run`` after what it is doing; a build is cut short."""
+        self._stopping.set()
+        self._tasks.put(None)
+
+    def run(self) -> None:
+        """Do one task after the other until ``stop``."""
+        while (task := self._tasks.get()) is not None and not self._stopping.is_set():
+            try:
+                task()
+            except (AgentError, OSError) as error:
+                log.warning("could not prepare ahead of need: %s", error)
+            except Exception:
+                log.exception("could not prepare ahead of need")
+
+    def _prepare(self, pack_ref: str | None) -> None:
+        self._registry.refresh()
+        self._advertiser.advertise(self._versions.verify(self._registry.usable))
+        summary = scan(self._environments, self._needs.of(pack_ref), pause=self._stopping.wait)
+        if summary.created or summary.errors:
+            log.info("set up %d environments, %d failed", len(summary.created), len(summary.errors))

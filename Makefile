@@ -4,10 +4,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-export PYTHON
+# In how many processes the tests run. One test: .venv/bin/python -m pytest tests/...; see CONTRIBUTING.md.
+WORKERS ?= 2
+PARALLEL := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+
+export PYTHON WORKERS
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test lint format bench docs run-agent run-agent-release clean
+.PHONY: help install install-dev demo test unit quick lint format bench docs run-agent run-agent-release clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,11 +23,18 @@ install-dev: $(VENV)/.installed-dev
 demo: install ## Run one action in every language of this machine: embedded PostgreSQL, one agent, nothing left behind
 	@$(BIN)/attune demo
 
-# A complaint about style must not hide what the tests say: both run, either fails.
+# A complaint about style must not hide what the tests say: all run, any may fail.
 test: install-dev ## Run all tests and checks; installs what they need where it can
 	@scripts/services.sh
 	@status=0; $(MAKE) --no-print-directory lint || status=1; \
-	$(BIN)/python -m pytest $(ARGS) || status=1; exit $$status
+	$(BIN)/python scripts/unit.py --others || status=1; \
+	$(BIN)/python -m pytest $(PARALLEL) --durations=25 $(ARGS) || status=1; exit $$status
+
+unit: install-dev ## Run the unit tests on each Python from 3.11 on: no service, no network, under a minute
+	@$(BIN)/python scripts/unit.py $(ARGS)
+
+quick: $(VENV)/.installed-dev ## Run the unit tests on one Python: the loop while you write
+	@ATTUNE_TEST_EXAMPLES=quick $(BIN)/python -m pytest tests/unit -q -x $(ARGS)
 
 lint: install-dev ## Check style, types and layers
 	$(BIN)/ruff check .

@@ -8,8 +8,10 @@ import signal
 
 import psycopg
 import pytest
+from hypothesis import settings
 
 pytest_plugins = [
+    "tests.services.schedule",
     "tests.services.postgres",
     "tests.services.rabbitmq",
     "tests.services.brokers",
@@ -30,6 +32,9 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def pytest_configure() -> None:
     """Let commands that tests interrupt be interruptible: a shell starts what runs in its background deaf to SIGINT."""
+    settings.register_profile("full", deadline=None)  # no example is wrong for being slow on a machine in use
+    settings.register_profile("quick", deadline=None, max_examples=15)
+    settings.load_profile(os.environ.get("ATTUNE_TEST_EXAMPLES", "full"))
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

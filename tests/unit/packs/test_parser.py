@@ -310,13 +310,12 @@ def read_everything(text: str, directory: Path) -> None:
         assert "\n" not in str(problem)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(DOCUMENTS)
 def test_no_value_in_any_place_breaks_the_parser(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
     read_everything(yaml.dump(value, allow_unicode=True), tmp_path_factory.getbasetemp())
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.text(alphabet=st.sampled_from("ab:- \n[]{}&*!<>|\"'#%@,?~0.\t\\"), max_size=60))
 def test_no_text_breaks_the_parser(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     read_everything(text, tmp_path_factory.getbasetemp())

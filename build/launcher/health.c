@@ -35,12 +35,12 @@ static socklen_t address(struct sockaddr_un *name, int number) {
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
 }
 
-/* Only an agent of this PID namespace, run by us or by root, is believed; root believes anybody in it. */
+/* Only an agent of this PID namespace, run by us or by root, is believed. */
 static bool peer_is_trusted(int fd) {
     struct ucred peer;
     socklen_t size = sizeof peer;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.pid == 0) return false;
-    return peer.uid == geteuid() || peer.uid == 0 || geteuid() == 0;
+    return peer.uid == geteuid() || peer.uid == 0;
 }
 
 static bool ready_for(int fd, short event, long long deadline) {

@@ -30,7 +30,7 @@ static bool same_content(int one, int other) {
 /* Is DIR/attune-agent this very program, with the mode that it should have? */
 static bool program_is_current(int place, int source, uid_t owner) {
     struct stat mine, there;
-    int fd = openat(place, PROGRAM, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = openat(place, PROGRAM, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC); /* a FIFO must not hold us up */
     if (fd < 0) return false;
     bool current = fstat(source, &mine) == 0 && fstat(fd, &there) == 0 && S_ISREG(there.st_mode) &&
                    mine.st_size == there.st_size && (there.st_mode & 07777) == 0555 &&
@@ -77,7 +77,7 @@ static bool install_program(int place, int source, char *why) {
 
 static int open_source(const struct self *self) {
     int source = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-    if (source < 0) source = open(self->path, O_RDONLY | O_CLOEXEC);
+    if (source < 0) source = open(self->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (source < 0)
         fail(EXIT_DAMAGED, "can't read its own file %s (%s), so it can't be copied; give it mode 0555", self->path,
              strerror(errno));

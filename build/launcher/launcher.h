@@ -80,7 +80,11 @@ enum lock_result lock_directory(int fd, int operation, int milliseconds);
 /* tree.c */
 enum tree_state check_tree(int place, const char *name, uid_t owner, bool digests, char *why);
 bool may_execute(int tree, char *why);
+
+/* trust.c */
 bool owner_is_trusted(uid_t owner, uid_t own_file);
+bool path_is_safe(const char *path, uid_t owner, char *why);
+void require_own_rights(void);
 
 /* unpack.c */
 bool replace_tree(int place, uid_t owner, char *why);
@@ -98,7 +102,7 @@ struct place {
 };
 enum { MAX_PLACES = 16 };
 size_t list_places(const struct self *self, struct place places[MAX_PLACES]);
-int open_place(const struct place *place, bool create, uid_t owner, char *why);
+int open_place(struct place *place, bool create, uid_t owner, char *why);
 bool may_unpack(int place, char *why);
 bool make_directories(const char *path, mode_t mode);
 

@@ -32,12 +32,22 @@ static enum tree_state start_from(const struct place *place, int fd, char **argv
     return TREE_REFUSED;
 }
 
+/* Whether an unpacked tree lies where it can't be used: then the operator should know. */
+static bool holds_tree(const struct place *place) {
+    char path[PATH_MAX + NAME_SIZE];
+    snprintf(path, sizeof path, "%s/%s", place->path, tree_name);
+    return access(path, F_OK) == 0;
+}
+
 /* First pass: a tree that is there already. Nothing is written. */
 static void start_from_unpacked(char **argv, char **envp) {
     char why[WHY_SIZE];
     for (size_t i = 0; i < place_count; i++) {
         int fd = open_place(&places[i], false, self.owner, why);
-        if (fd < 0) continue;
+        if (fd < 0) {
+            if (holds_tree(&places[i])) say("does not use the unpacked files in %s: %s", places[i].path, why);
+            continue;
+        }
         enum tree_state state = start_from(&places[i], fd, argv, envp, why);
         if (state == TREE_DAMAGED || state == TREE_REFUSED)
             say("does not use the unpacked files in %s: %s", places[i].path, why);
@@ -62,6 +72,7 @@ static void start_from_fresh(char **argv, char **envp) {
 }
 
 int main(int argc, char **argv, char **envp) {
+    require_own_rights();
     if (argc == 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)) return printf("attune-agent %s\n", tree_version) > 0 ? 0 : 1;
     if (argc >= 2 && strcmp(argv[1], "health") == 0) return health_command(argc - 2, argv + 2);
     find_self(&self);

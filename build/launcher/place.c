@@ -64,37 +64,54 @@ bool make_directories(const char *path, mode_t mode) {
     return mkdir(path, mode) == 0 || errno == EEXIST;
 }
 
-/* Where others may write and no sticky bit keeps them from renaming what isn't theirs, nothing of ours is safe. */
-static bool parent_is_safe(const struct place *place, char *why) {
-    char parent[PATH_MAX];
-    struct stat status;
+/* Let the place's path hold no link, so that what is judged is what will be used; the directory itself need not exist. */
+static bool resolve(struct place *place, char *why) {
+    char parent[PATH_MAX], name[NAME_MAX + 1], real[PATH_MAX];
+    if (!place->private) {
+        if (realpath(place->path, real) == NULL) return explain(why, "%s", errno == ENOENT ? "absent" : strerror(errno)), false;
+        strcpy(place->path, real);
+        return true;
+    }
     strcpy(parent, place->path);
-    *strrchr(parent, '/') = '\0';
-    if (stat(parent[0] == '\0' ? "/" : parent, &status) != 0) return true; /* it will be made by us */
-    if ((status.st_mode & 0002) != 0 && (status.st_mode & S_ISVTX) == 0)
-        return explain(why, "%s is writable by everybody and has no sticky bit", parent), false;
-    return true;
+    char *slash = strrchr(parent, '/');
+    snprintf(name, sizeof name, "%s", slash + 1);
+    *slash = '\0';
+    if (realpath(parent[0] == '\0' ? "/" : parent, real) == NULL)
+        return explain(why, "%s", errno == ENOENT ? "absent" : strerror(errno)), false;
+    int length = snprintf(place->path, PATH_MAX, "%s/%s", strcmp(real, "/") == 0 ? "" : real, name);
+    return length < PATH_MAX - NAME_SIZE || (explain(why, "its path is too long"), false);
 }
 
-/* Make the private directory below a base that exists; only the user's cache directory is made from scratch. */
-static bool make_private(const struct place *place) {
+/* Where somebody else may rename or remove what isn't theirs, nothing of ours is safe, however its own mode may be. */
+static bool parent_is_safe(const struct place *place, uid_t owner, char *why) {
     char parent[PATH_MAX];
+    strcpy(parent, place->path);
+    *strrchr(parent, '/') = '\0';
+    return path_is_safe(parent, owner, why);
+}
+
+/* The user's cache directory may have to be made from scratch. */
+static void make_cache(const struct place *place, uid_t owner) {
+    char parent[PATH_MAX], why[WHY_SIZE], real[PATH_MAX];
     strcpy(parent, place->path);
     *strrchr(parent, '/') = '\0';
     size_t length = strlen(parent);
-    if (length > 7 && strcmp(parent + length - 7, "/.cache") == 0) {
-        if (mkdir(parent, 0700) != 0 && errno != EEXIST) return false;
-    }
-    return mkdir(place->path, 0700) == 0 || errno == EEXIST;
+    if (length <= 7 || strcmp(parent + length - 7, "/.cache") != 0) return;
+    parent[length - 7] = '\0';
+    if (realpath(parent, real) == NULL || !path_is_safe(real, owner, why)) return;
+    snprintf(parent, sizeof parent, "%s/.cache", real);
+    (void)mkdir(parent, 0700);
 }
 
-/* Open a place, making a private one if `create`. Returns -1 and a reason when it is missing or can't be trusted. */
-int open_place(const struct place *place, bool create, uid_t owner, char *why) {
+/* Open a place, making a private one if `create`, and resolve its path. Returns -1 and a reason when it is missing or can't be trusted. */
+int open_place(struct place *place, bool create, uid_t owner, char *why) {
     struct stat status;
+    if (create && place->private) make_cache(place, owner);
+    if (!resolve(place, why)) return -1;
     if (strpbrk(place->path, ":;") != NULL) return explain(why, "a library path can't hold a colon or semicolon"), -1;
-    if (place->private && !parent_is_safe(place, why)) return -1;
-    if (create && place->private && !make_private(place)) return explain(why, "%s", errno == ENOENT ? "absent" : strerror(errno)), -1;
-    int fd = open(place->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (place->private ? O_NOFOLLOW : 0));
+    if (place->private ? !parent_is_safe(place, owner, why) : !path_is_safe(place->path, owner, why)) return -1;
+    if (create && place->private && mkdir(place->path, 0700) != 0 && errno != EEXIST) return explain(why, "%s", strerror(errno)), -1;
+    int fd = open(place->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) return explain(why, "%s", errno == ENOENT ? "absent" : strerror(errno)), -1;
     if (place->private && fstat(fd, &status) == 0 &&
         (status.st_uid != geteuid() || (status.st_mode & 0022) != 0 || !owner_is_trusted(status.st_uid, owner))) {

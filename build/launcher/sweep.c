@@ -2,6 +2,7 @@
 #include "launcher.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,12 +27,13 @@ void temporary_name(char name[NAME_SIZE]) {
 
 static bool is_dot(const char *name) { return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0')); }
 
-/* Remove a directory and all below it; never follows a link. What can't be removed stays. */
+/* Remove a directory and all below it, or what lies there in its place; never follows a link. What can't be removed stays. */
 void remove_directory(int place, const char *name) {
     int fd = openat(place, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *directory = fd < 0 ? NULL : fdopendir(fd);
     if (directory == NULL) {
         if (fd >= 0) close(fd);
+        else if (errno == ENOTDIR || errno == ELOOP) unlinkat(place, name, 0);
         return;
     }
     struct dirent *entry;
@@ -74,7 +76,7 @@ void sweep(int place, bool old_versions) {
         const char *name = entry->d_name;
         if (strncmp(name, TEMPORARY, sizeof TEMPORARY - 1) == 0) {
             struct stat status;
-            if (fstatat(place, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(status.st_mode))
+            if (fstatat(place, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(status.st_mode))
                 unlinkat(place, name, 0); /* a copy of the program: whoever made it is gone, or starts anew */
             else
                 remove_unused(place, name, true);

@@ -8,14 +8,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Ours, root's, or of the one who owns the program that is being started: others might have planted it. */
-bool owner_is_trusted(uid_t owner, uid_t own_file) { return owner == geteuid() || owner == 0 || owner == own_file; }
+/* Open a file of a tree, or -1: never anything but a regular file, and never waiting, as a FIFO would have us do. */
+static int open_regular(int tree, const char *path) {
+    struct stat status;
+    int fd = openat(tree, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 || (fstat(fd, &status) == 0 && S_ISREG(status.st_mode))) return fd;
+    close(fd);
+    errno = EINVAL;
+    return -1;
+}
 
 static bool same_digest(int tree, const struct file *file, char *why) {
     static uint8_t block[256 * 1024];
     struct blake2b state;
     uint8_t digest[DIGEST_SIZE];
-    int fd = openat(tree, file->path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = open_regular(tree, file->path);
     if (fd < 0) return explain(why, "%s: %s", file->path, strerror(errno)), false;
     blake2b_start(&state);
     ssize_t got;
@@ -84,7 +91,7 @@ enum tree_state check_tree(int place, const char *name, uid_t owner, bool digest
 
 /* Map the tree's loader for execution, as the kernel will: mount options and security modules both have their say. */
 bool may_execute(int tree, char *why) {
-    int fd = openat(tree, tree_loader, O_RDONLY | O_CLOEXEC);
+    int fd = open_regular(tree, tree_loader);
     if (fd < 0) return explain(why, "%s: %s", tree_loader, strerror(errno)), false;
     void *page = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
     int error = errno;

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,7 +15,9 @@ from tests.services.room import Room
 
 
 def install(program: Path, directory: Path, *words: str) -> str:
-    done = subprocess.run([program, "install", directory, *words], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [program, "install", directory, *words], capture_output=True, text=True, timeout=60, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
@@ -190,8 +193,31 @@ def test_a_volume_of_the_same_group_can_be_used_by_changing_users(
     assert room.run("/attune-agent", "install", "/opt").returncode == 0
     room.user = 10002
     assert room.run("/other-agent", "install", "/opt").returncode == 0
+    room.read_only = True  # as workers mount it: whoever owns the directory can't exchange what is in it
     assert room.run("/opt/attune-agent", "--version").stdout == "attune-agent 9.9.9\n"
     assert room.run("/opt/attune-agent", "--help").stderr == ""
+
+
+def test_a_fifo_in_the_place_of_the_program_does_not_hold_it_up(agent_file: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "attune-agent")
+    assert "installed in" in install(agent_file, tmp_path)
+    assert (tmp_path / "attune-agent").read_bytes() == agent_file.read_bytes()
+
+
+def test_fifos_in_the_place_of_unpacked_files_are_replaced(agent_file: Path, tmp_path: Path) -> None:
+    install(agent_file, tmp_path)
+    (tree,) = tmp_path.glob(".attune-agent-*")
+    shutil.rmtree(tree)
+    os.mkfifo(tree, 0o755)
+    done = subprocess.run([agent_file, "install", tmp_path], capture_output=True, text=True, timeout=30, check=True)
+    assert "is not a directory" in done.stderr
+    victim = next((tree / "_internal").glob("libpython*"))
+    victim.unlink()
+    os.mkfifo(victim, 0o555)
+    done = subprocess.run([agent_file, "install", tmp_path], capture_output=True, text=True, timeout=30, check=True)
+    assert "is of another kind" in done.stderr
+    assert trees(tmp_path) == [tree.name]
+    assert subprocess.run([tmp_path / "attune-agent", "--help"], capture_output=True, check=True).stderr == b""
 
 
 @pytest.mark.parametrize("words", [[], ["--verify"], ["a", "b"], ["a", "--force"]])

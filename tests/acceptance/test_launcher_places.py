@@ -152,6 +152,85 @@ def test_a_tree_beside_the_file_that_a_stranger_owns_is_named_and_not_used(room:
     assert tree_in(room.root / "tmp" / f"attune-agent-{USER}").is_dir()
 
 
+def test_root_runs_nothing_below_a_directory_of_another_user(room: Room) -> None:
+    room.user = 0
+    theirs = room.root / "home" / "them"
+    (theirs / "tmp").mkdir(parents=True)
+    os.chown(theirs, 999, 999)
+    room.read_only = False
+    (room.root / "a").chmod(0o777)  # nothing is unpacked beside the file
+    done = room.run(*HELP, env={"TMPDIR": "/home/them/tmp"})
+    assert (done.returncode, done.stdout[: len(USAGE)]) == (0, USAGE)
+    assert list((theirs / "tmp").iterdir()) == []
+    assert tree_in(room.root / "tmp" / "attune-agent-0").is_dir()
+    done = room.run(*HELP, env={"ATTUNE_LAUNCHER_DIR": "/home/them/tmp"})
+    assert done.returncode == 120
+    assert "/home/them belongs to user 999, who could exchange what is in it" in done.stderr
+
+
+def test_a_link_to_a_directory_of_another_user_changes_nothing(room: Room) -> None:
+    room.user = 0
+    theirs = room.root / "home" / "them"
+    theirs.mkdir(parents=True)
+    os.chown(theirs, 999, 999)
+    (room.root / "link").symlink_to("/home/them")
+    done = room.run(*HELP, env={"ATTUNE_LAUNCHER_DIR": "/link"})
+    assert (done.returncode, "/home/them belongs to user 999" in done.stderr) == (120, True)
+
+
+@pytest.mark.parametrize(("owner", "mode"), [((999, 0), 0o755), ((0, 999), 0o775), ((0, 0), 0o777)])
+def test_unpacked_files_that_somebody_else_could_exchange_are_named_and_not_used(
+    room: Room, owner: tuple[int, int], mode: int
+) -> None:
+    room.user = 0
+    assert room.run(*HELP).returncode == 0
+    os.chown(room.root / "a", *owner)
+    (room.root / "a").chmod(mode)
+    for user in (0, USER):
+        room.user = user
+        done = room.run(*HELP)
+        assert (done.returncode, done.stdout[: len(USAGE)]) == (0, USAGE)
+        assert "does not use the unpacked files in /a: /a " in done.stderr
+        assert tree_in(room.root / "tmp" / f"attune-agent-{user}").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("owner", "mode", "read_only"),
+    [
+        pytest.param((65532, 0), 0o775, False, id="volume of Compose"),
+        pytest.param((65532, 0), 0o775, True, id="volume of Compose, read-only"),
+        pytest.param((0, 65532), 0o2777, True, id="emptyDir"),
+        pytest.param((0, 0), 0o755, False, id="layer of the image"),
+    ],
+)
+@pytest.mark.parametrize("user", [0, USER])
+def test_what_containers_mount_starts_from_where_it_was_installed(
+    room: Room, owner: tuple[int, int], mode: int, read_only: bool, user: int
+) -> None:
+    volume = room.root / "opt"
+    volume.mkdir()
+    os.chown(volume, *owner)
+    volume.chmod(mode)
+    room.user = 65532 if mode != 0o755 else 0
+    assert room.run("/a/attune-agent", "install", "/opt").returncode == 0
+    room.user = user
+    if read_only:
+        room.mounts = ["mount --bind $ROOT/opt $ROOT/opt", "mount -o remount,bind,ro $ROOT/opt"]
+    done = room.run("/opt/attune-agent", "--help")
+    assert (done.returncode, done.stdout[: len(USAGE)], done.stderr) == (0, USAGE, "")
+    assert list((room.root / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("bit", [0o4000, 0o2000])
+def test_a_copy_that_gives_the_rights_of_another_user_is_refused(room: Room, bit: int) -> None:
+    (room.root / "a" / "attune-agent").chmod(0o555 | bit)
+    room.group = USER
+    for words in (HELP, ("/a/attune-agent", "install", "/tmp/x"), ("/a/attune-agent", "health")):
+        done = room.run(*words)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "refuses to start with the rights of another user" in done.stderr
+
+
 def test_a_tree_that_others_may_change_is_not_used(room: Room) -> None:
     room.user = 0
     assert room.run(*HELP).returncode == 0

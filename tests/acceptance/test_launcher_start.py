@@ -2,10 +2,12 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.services.availability import unavailable
 from tests.services.room import Room
 
 USAGE = "usage: attune-agent"
@@ -147,3 +149,30 @@ def test_a_child_sees_the_environment_that_the_agent_was_given(agent_file: Path,
     assert dict(word.decode().split("=", 1) for word in seen) == environment
     assert ".attune-agent" not in (tmp_path / "environment.fd").read_text()
     assert done.stderr == ""
+
+
+def test_health_does_not_believe_another_user(agent_file: Path) -> None:
+    if os.geteuid() != 0:
+        unavailable("another user", "run as root")
+    # A mount namespace of its own: the names of the sockets hold its number.
+    script = """
+import os, socket, subprocess, sys
+from agent.presence import health_socket
+ready, report = os.pipe()
+if (child := os.fork()) == 0:
+    os.setresuid(999, 999, 999)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(next(health_socket._addresses()))
+    listener.listen()
+    os.write(report, b"x")
+    while True:
+        listener.accept()[0].sendall(b"yes\\n")
+os.read(ready, 1)
+done = subprocess.run([sys.argv[1], "health"], capture_output=True, text=True)
+os.kill(child, 9)
+print(done.returncode, done.stderr)
+"""
+    done = subprocess.run(
+        ["unshare", "--mount", sys.executable, "-c", script, agent_file], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("1 attune-agent: the socket belongs to somebody else"), done.stderr

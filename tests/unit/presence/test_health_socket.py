@@ -1,10 +1,12 @@
 """The health socket says yes, or why not, and always in time."""
 
+import os
+import signal
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -40,6 +42,7 @@ def listening() -> int:
     count = 0
     for address in health_socket._addresses():
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+            asking.settimeout(0)
             count += asking.connect_ex(address) == 0
     return count
 
@@ -76,6 +79,51 @@ def test_an_agent_that_hangs_is_a_reason_in_time() -> None:
         started = time.monotonic()
         assert ask("live", 0.05) == "no answer in time"
         assert time.monotonic() - started < 1
+
+
+@contextmanager
+def stranger(address: str, *, backlog: int = 1) -> Iterator[None]:
+    """Another user holds ``address`` and says yes to everything."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can be somebody else")
+    ready, report = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setresuid(999, 999, 999)
+            listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            listener.bind(address)
+            listener.listen(backlog)
+            os.write(report, b"x")
+            while backlog:
+                listener.accept()[0].sendall(b"yes\n")
+            signal.pause()
+        finally:
+            os._exit(1)
+    os.close(report)
+    try:
+        assert os.read(ready, 1) == b"x"
+        yield
+    finally:
+        os.close(ready)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_another_user_is_not_believed_not_even_by_root() -> None:
+    with stranger(next(health_socket._addresses())):
+        assert ask("ready", 1) == "the socket belongs to somebody else"
+
+
+def test_another_user_that_takes_nobody_does_not_keep_the_answer_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = health_socket._addresses()
+    with answering(), stranger(theirs, backlog=0), ExitStack() as waiting:
+        for _ in range(3):
+            one = waiting.enter_context(socket.socket(socket.AF_UNIX))
+            one.settimeout(0)
+            one.connect_ex(theirs)
+        monkeypatch.setattr(health_socket, "_addresses", lambda: iter((theirs, ours)))
+        assert ask("ready", 2) is None
 
 
 def test_who_asks_and_leaves_does_not_stop_the_agent() -> None:

@@ -91,8 +91,14 @@ class WorkerSettings:
     port: int | None = setting(None, "port shown in the worker row", above=0)
     capabilities: Mapping[str, Any] = setting({}, "extra capabilities; its list `runtimes` is a filter")
     labels: Mapping[str, str] = setting({}, "labels that worker selectors match")
+    labels_file: Path | None = setting(
+        None, 'file with further labels, a line `key="value"` each, as Kubernetes\' downward API writes it'
+    )
+    origin: Mapping[str, str] = setting({}, "where this worker runs (pod, namespace, node …), shown in its row's meta")
     taints: tuple[Mapping[str, Any], ...] = setting((), "taints that executions must tolerate")
-    max_concurrent_tasks: int = setting(10, "executions that run at the same time", above=0)
+    max_concurrent_tasks: int | Literal["auto"] = setting(
+        10, "executions that run at the same time; auto: as many as this container's limits carry", above=0
+    )
     heartbeat_interval: float = setting(30.0, "seconds between heartbeats", above=0)
     task_timeout: float = setting(300.0, "seconds an execution may take when nothing else says; 0 = no limit", least=0)
     max_stdout_bytes: int = setting(10 * 1024 * 1024, "limit of captured stdout", least=0)
@@ -104,7 +110,9 @@ class WorkerSettings:
         "days", "unit of the log retention of actions that set none"
     )
     execution_log_retention_limit: int = setting(7, "amount of that unit", above=0)
-    shutdown_timeout: float = setting(30.0, "seconds from SIGTERM to exit", least=0)
+    shutdown_timeout: float = setting(
+        30.0, "seconds from SIGTERM to exit; default ATTUNE_STOP_GRACE_PERIOD less five, else 30", least=0
+    )
     scratch_dir: Path | None = setting(None, "first choice for temporary files")
     ephemeral: bool = setting(False, "this worker's name never returns: hand unstarted work back on exit")
     reverify_after: float = setting(600.0, "seconds for which the check of a runtime version is trusted", least=0)

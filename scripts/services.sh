@@ -24,6 +24,13 @@ gcc gcc
 docker-compose docker-compose
 /usr/sbin/debootstrap debootstrap
 /usr/bin/busybox busybox-static
+etcd etcd-server
+containerd containerd
+/usr/sbin/runc:/usr/bin/runc runc
+/usr/lib/cni/bridge containernetworking-plugins
+/usr/sbin/ip:/usr/bin/ip iproute2
+openssl openssl
+qemu-aarch64-static qemu-user-static
 TABLE
 }
 

@@ -27,7 +27,8 @@ In variables, a list is JSON or comma-separated, a map is JSON, and a single ent
 (`ATTUNE__WORKER__LABELS__ZONE=a`; names become lower case). `attune settings` prints each value and where it came from.
 
 Variables with a single underscore: `ATTUNE_CONFIG`, `ATTUNE_WORKER_NAME`, `ATTUNE_WORKER_TYPE` (defaults of the keys of
-those names), `ATTUNE_API_URL` (where actions reach the API; default made of `server`), `ATTUNE_WORKER_RUNTIMES`
+those names), `ATTUNE_STOP_GRACE_PERIOD` (seconds until the container is killed: `worker.shutdown_timeout` is five less
+where it is not set), `ATTUNE_API_URL` (where actions reach the API; default made of `server`), `ATTUNE_WORKER_RUNTIMES`
 (the runtimes that this worker offers, comma-separated; empty means none) and `ATTUNE_SENSOR_RUNTIMES`.
 """
 
@@ -74,7 +75,7 @@ def _type(field: Field) -> str:
 def _kind(kind: Any) -> str:
     origin = get_origin(kind)
     if origin in (Union, types.UnionType):
-        return _kind(next(part for part in get_args(kind) if part is not type(None)))
+        return " or ".join(_kind(part) for part in get_args(kind) if part is not type(None))
     if origin is Literal:
         return ", ".join(f"`{choice}`" for choice in get_args(kind))
     if origin is tuple:

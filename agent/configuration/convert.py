@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -39,9 +39,10 @@ def convert(node: Node, field: Field) -> Any:
 
 def _convert(node: Node, kind: Any, key: str) -> Any:
     if get_origin(kind) in (Union, types.UnionType):
-        if node.is_unset or node.text == "":
+        if type(None) in get_args(kind) and (node.is_unset or node.text == ""):
             return None
-        kind = next(part for part in get_args(kind) if part is not type(None))
+        kinds = [part for part in get_args(kind) if part is not type(None)]
+        return _first_that_fits(node, kinds, key)
     origin = get_origin(kind)
     if origin is Literal:
         return _choice(node, get_args(kind))
@@ -50,6 +51,16 @@ def _convert(node: Node, kind: Any, key: str) -> Any:
     if origin is not None and issubclass(origin, Mapping):
         return _mapping(node, get_args(kind)[1], key)
     return _SCALARS[kind](node)
+
+
+def _first_that_fits(node: Node, kinds: Sequence[Any], key: str) -> Any:
+    expected = []
+    for kind in kinds:
+        try:
+            return _convert(node, kind, key)
+        except _WrongKind as error:
+            expected.append(str(error))
+    raise _WrongKind(" or ".join(expected))
 
 
 def _text(node: Node) -> str:
@@ -104,7 +115,7 @@ _SCALARS: dict[Any, Callable[[Node], Any]] = {
 def _choice(node: Node, choices: tuple[str, ...]) -> str:
     text = (node.text or "").strip().lower()
     if text not in choices:
-        raise _WrongKind("one of " + ", ".join(choices))
+        raise _WrongKind("one of " + ", ".join(choices) if len(choices) > 1 else choices[0])
     return text
 
 

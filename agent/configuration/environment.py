@@ -20,6 +20,7 @@ class Variables:
     worker_runtimes: str | None = None
     sensor_runtimes: str | None = None
     api_url: str | None = None
+    stop_grace_period: str | None = None
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Variables:
@@ -30,6 +31,7 @@ class Variables:
             worker_runtimes=environ.get("ATTUNE_WORKER_RUNTIMES"),
             sensor_runtimes=environ.get("ATTUNE_SENSOR_RUNTIMES"),
             api_url=environ.get("ATTUNE_API_URL", "").strip() or None,
+            stop_grace_period=environ.get("ATTUNE_STOP_GRACE_PERIOD", "").strip() or None,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from agent.errors import ConfigurationError
 from agent.settings import Settings
 
 DEFAULT = "default"
+#: Seconds between the end of a drain and the moment when the container is killed.
+_GRACE_RESERVE = 5.0
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ def load_settings(
     values, sources, warnings = _typed(root)
     variables = Variables.of(environ)
     warnings += _identify(values, sources, variables)
+    warnings += _drain_within_grace(values, sources, variables)
     settings = build(values)
     validate(settings, sources)
     warnings += _transports(settings, variables)
@@ -122,6 +126,22 @@ def _identify(values: dict[str, Any], sources: dict[str, str], variables: Variab
         return [f"ATTUNE_WORKER_TYPE: {variables.worker_type!r} is ignored; it may be local, remote or container"]
     values["worker.worker_type"] = variables.worker_type.lower()
     sources["worker.worker_type"] = "ATTUNE_WORKER_TYPE"
+    return []
+
+
+def _drain_within_grace(values: dict[str, Any], sources: dict[str, str], variables: Variables) -> list[str]:
+    """Be done before the container is killed, where the configuration doesn't say when."""
+    given = variables.stop_grace_period
+    if given is None or "worker.shutdown_timeout" in values:
+        return []
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = math.nan
+    if not (math.isfinite(seconds) and seconds > 0):
+        return [f"ATTUNE_STOP_GRACE_PERIOD: {given!r} is ignored; it must be a number of seconds"]
+    values["worker.shutdown_timeout"] = max(0.0, seconds - _GRACE_RESERVE)
+    sources["worker.shutdown_timeout"] = "ATTUNE_STOP_GRACE_PERIOD"
     return []
 
 

@@ -19,6 +19,7 @@ class Identity:
     host: str | None
     port: int | None
     capabilities: Mapping[str, Any]
+    origin: Mapping[str, str]
 
     @classmethod
     def of(cls, settings: WorkerSettings, capabilities: Mapping[str, Any]) -> Identity:
@@ -30,4 +31,5 @@ class Identity:
             host=settings.host,
             port=settings.port,
             capabilities=capabilities,
+            origin=settings.origin,
         )

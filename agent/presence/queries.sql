@@ -13,10 +13,12 @@ VALUES (%(name)s, %(worker_type)s::worker_type_enum, 'action', %(runtime)s, %(ho
 ON CONFLICT (name) DO NOTHING;
 
 -- name: refresh_worker
--- Type, role, runtime, meta and cordon stay as they are: they are the operator's. So does the heartbeat of the earlier
+-- Type, role, runtime and cordon stay as they are: they are the operator's, and so is the rest of meta. So does the heartbeat of the earlier
 -- life until what that one left is reconciled: a start that fails before must not make it look recent.
 UPDATE worker
-   SET status = 'inactive', host = %(host)s, port = %(port)s, capabilities = %(capabilities)s::jsonb, updated = now()
+   SET status = 'inactive', host = %(host)s, port = %(port)s, capabilities = %(capabilities)s::jsonb, updated = now(),
+       meta = CASE WHEN %(origin)s::jsonb = '{}' THEN meta
+                   ELSE coalesce(meta, '{}') || jsonb_build_object('origin', %(origin)s::jsonb) END
  WHERE id = %(id)s;
 
 -- name: lock_worker

@@ -91,6 +91,7 @@ class Registration:
         # Read what the earlier life left only now: until the lock was ours it was still alive.
         found = self._find()
         values = {"id": row_id, "host": self._identity.host, "port": self._identity.port}
+        values["origin"] = json.dumps(dict(self._identity.origin))
         self._execute("refresh_worker", values | {"capabilities": json.dumps(self._identity.capabilities)})
         self._worker_id = row_id
         return Registered(row_id, found[4] if found and not found[5] else None)

@@ -16,6 +16,8 @@ class WorkerFacts:
     """Everything that goes into ``worker.capabilities``.
 
     ``detected`` is for agents only: a full worker passes none, and ``runtime_versions`` once they are verified.
+    ``limits`` are those of the container. ``ephemeral_interval`` is the heartbeat's, in seconds, of a worker whose name
+    never returns: others clean up after it when it is gone.
     ``extra`` are the keys of ``worker.capabilities`` in the configuration: they win over the keys made here.
     """
 
@@ -29,6 +31,8 @@ class WorkerFacts:
     taints: Sequence[Any] = ()
     detected: Sequence[DetectedInterpreter] = ()
     runtime_versions: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    limits: Mapping[str, float | int] = field(default_factory=dict)
+    ephemeral_interval: float | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -56,6 +60,10 @@ def build_capabilities(facts: WorkerFacts) -> tuple[dict[str, Any], list[str]]:
         ]
     if facts.runtime_versions:
         capabilities["runtime_versions"] = {name: list(found) for name, found in facts.runtime_versions.items()}
+    if facts.limits:
+        capabilities["limits"] = dict(facts.limits)
+    if facts.ephemeral_interval is not None:
+        capabilities |= {"ephemeral": True, "heartbeat_interval": facts.ephemeral_interval}
     capabilities |= {key: value for key, value in facts.extra.items() if key != "runtimes"}
     return capabilities, warnings
 

@@ -93,14 +93,14 @@ def assemble(
     consumers: dict[str, Consumer] = {}
     coordinator = Coordinator(
         store,
-        slots=settings.worker.max_concurrent_tasks,
+        slots=base.slots,
         running=running,
         publisher=publisher,
         acknowledge=lambda deliveries: consumers["executions"].settle(deliveries),
         assign=lambda assignment: slots.assign(assignment),
         spool=spool,
     )
-    slots = Slots(settings.worker.max_concurrent_tasks, runner=runner, running=running, report=coordinator.report)
+    slots = Slots(base.slots, runner=runner, running=running, report=coordinator.report)
     stopping = threading.Event()
     provisioner = Provisioner(
         base.registry,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from agent import __version__
 from agent.configuration import Loaded
@@ -12,6 +15,8 @@ from agent.errors import DatabaseError, DatabaseUnavailable
 from agent.mq.broker import Broker
 from agent.mq.connect import open_broker
 from agent.presence.identity import Identity
+from agent.presence.labels import read_labels
+from agent.presence.limits import Limits, read_limits, slots_for
 from agent.presence.registration import Registration
 from agent.runtimes.advertised import detected_versions
 from agent.runtimes.auto_runtimes import register_detected
@@ -22,6 +27,7 @@ from agent.runtimes.machine import Machine
 from agent.runtimes.offered import OfferedRuntimes, RuntimeDetector
 from agent.runtimes.registry import RuntimeRegistry
 from agent.runtimes.store import load_runtimes
+from agent.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +44,7 @@ class WorkerContext:
     offered: OfferedRuntimes
     facts: WorkerFacts
     registration: Registration
+    slots: int
 
 
 def open_context(loaded: Loaded, *, agent_mode: bool) -> WorkerContext:
@@ -67,24 +74,46 @@ def open_context(loaded: Loaded, *, agent_mode: bool) -> WorkerContext:
         offered = detector.from_database(lambda: load_runtimes(database).runtimes, machine)
     registry = RuntimeRegistry(lambda: load_runtimes(database), machine, allowed=offered.allowed)
     registry.refresh()
+    limits = read_limits()
+    slots = _slots(settings.worker.max_concurrent_tasks, limits)
     facts = WorkerFacts(
         worker_version=__version__,
-        max_concurrent_executions=settings.worker.max_concurrent_tasks,
+        max_concurrent_executions=slots,
         runtimes=offered.runtimes,
         agent_mode=agent_mode,
         agent_binary_name=program if agent_mode else None,
         agent_binary_version=__version__ if agent_mode else None,
-        labels=settings.worker.labels,
+        labels=_labels(settings.worker),
         taints=settings.worker.taints,
         detected=detected if agent_mode else (),
         runtime_versions=detected_versions(detected) if agent_mode else {},
+        limits=limits.as_capability(),
+        ephemeral_interval=settings.worker.heartbeat_interval if settings.worker.ephemeral else None,
         extra=settings.worker.capabilities,
     )
     capabilities, warnings = build_capabilities(facts)
     for warning in warnings:
         log.warning("%s", warning)
     registration = Registration(database, Identity.of(settings.worker, capabilities))
-    return WorkerContext(loaded, database, broker, machine, registry, offered, facts, registration)
+    return WorkerContext(loaded, database, broker, machine, registry, offered, facts, registration, slots)
+
+
+def _slots(configured: int | Literal["auto"], limits: Limits) -> int:
+    if configured != "auto":
+        return configured
+    slots = slots_for(limits, len(os.sched_getaffinity(0)))
+    log.info("running up to %d executions at the same time: %s", slots, limits)
+    return slots
+
+
+def _labels(worker: WorkerSettings) -> Mapping[str, str]:
+    """What the platform says about this worker, and over it what the configuration says."""
+    if worker.labels_file is None:
+        return worker.labels
+    labels, warnings = read_labels(worker.labels_file)
+    for warning in warnings:
+        log.warning("%s", warning)
+    return {**labels, **worker.labels}
 
 
 def _register(database: Database, detected: list[DetectedInterpreter], loaded: Loaded) -> None:

@@ -161,13 +161,7 @@ class Deployment(Catalog):
         """Send a scheduled execution to its worker, or to another one."""
         row = self.execution(execution_id)
         to = worker or row.worker or self.agent.worker_id
-        payload = {
-            "execution_id": execution_id,
-            "worker_id": to,
-            "action_ref": row.action_ref,
-            "config": row.config,
-            "scheduled_attempt_updated_at": rfc3339(row.updated),
-        }
+        payload = dispatch_payload(execution_id, to, row.action_ref, row.config, row.updated)
         self.publish(topology.dispatch_key(to), "ExecutionRequested", payload, source="executor")
 
     def start(self, action_ref: str, config: Any = None, **columns: Any) -> int:
@@ -189,18 +183,9 @@ class Deployment(Catalog):
         self.publish(topology.cancel_key(worker), "ExecutionCancelRequested", payload, source="api-service")
 
     def publish(self, routing_key: str, kind: str, payload: object, *, source: str) -> None:
-        """Publish one message to the exchange of executions, in the envelope that the Rust services write."""
-        message_id = str(uuid.uuid4())
-        envelope = {
-            "message_id": message_id,
-            "correlation_id": message_id,
-            "message_type": kind,
-            "version": "1.0",
-            "timestamp": rfc3339(datetime.now(UTC)),
-            "headers": {"retry_count": 0, "source_service": source},
-            "payload": payload,
-        }
-        self.publish_raw(routing_key, json.dumps(envelope).encode(), message_id)
+        """Publish one message to the exchange of executions."""
+        body, message_id = envelope(kind, payload, source=source)
+        self.publish_raw(routing_key, body, message_id)
 
     def publish_raw(self, routing_key: str, body: bytes, message_id: str = "") -> None:
         """Publish any bytes to the exchange of executions."""
@@ -244,6 +229,32 @@ class Deployment(Catalog):
     def in_queue(self, queue: str, execution_id: int) -> list[Message]:
         """Return the messages about an execution that lay in one of the executor's queues when last collected."""
         return [m for m in self.received if m.queue == queue and m.payload.get("execution_id") == execution_id]
+
+
+def dispatch_payload(execution_id: int, worker: int, action_ref: str, config: Any, updated: datetime) -> dict[str, Any]:
+    """Return what the executor tells the worker that it has chosen."""
+    return {
+        "execution_id": execution_id,
+        "worker_id": worker,
+        "action_ref": action_ref,
+        "config": config,
+        "scheduled_attempt_updated_at": rfc3339(updated),
+    }
+
+
+def envelope(kind: str, payload: object, *, source: str) -> tuple[bytes, str]:
+    """Return a message in the envelope that the Rust services write, and its id."""
+    message_id = str(uuid.uuid4())
+    document = {
+        "message_id": message_id,
+        "correlation_id": message_id,
+        "message_type": kind,
+        "version": "1.0",
+        "timestamp": rfc3339(datetime.now(UTC)),
+        "headers": {"retry_count": 0, "source_service": source},
+        "payload": payload,
+    }
+    return json.dumps(document).encode(), message_id
 
 
 def rfc3339(moment: datetime) -> str:

@@ -27,10 +27,10 @@ Fault = Literal["lose request", "lose answer"]
 class Proxy:
     """Forwards connections to a server until it is told otherwise. All methods may be called from any thread."""
 
-    def __init__(self, connect: Callable[[], socket.socket]) -> None:
-        """Listen on a free port; ``connect`` opens a connection to the server."""
+    def __init__(self, connect: Callable[[], socket.socket], *, address: str = "127.0.0.1") -> None:
+        """Listen on a free port of ``address``; ``connect`` opens a connection to the server."""
         self._connect = connect
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self._listener = socket.create_server((address, 0), backlog=64)
         self.port = int(self._listener.getsockname()[1])
         self._lock = threading.Condition()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
@@ -198,7 +198,7 @@ def _shut(*sockets: socket.socket) -> None:
 
 
 @contextmanager
-def database_proxy(url: str) -> Iterator[tuple[Proxy, str]]:
+def database_proxy(url: str, *, address: str = "127.0.0.1") -> Iterator[tuple[Proxy, str]]:
     """Put a proxy in front of a PostgreSQL server; give it and the URL that leads through it."""
     given = conninfo_to_dict(url)
     host, port = str(given.get("host") or "localhost"), int(str(given.get("port") or 5432))
@@ -210,25 +210,25 @@ def database_proxy(url: str) -> Iterator[tuple[Proxy, str]]:
         server.connect(f"{host}/.s.PGSQL.{port}")
         return server
 
-    proxy = Proxy(connect)
+    proxy = Proxy(connect, address=address)
     try:
         user, password = (
             quote(str(given.get(key) or default)) for key, default in (("user", "postgres"), ("password", ""))
         )
-        yield proxy, f"postgresql://{user}:{password}@127.0.0.1:{proxy.port}/{given['dbname']}?sslmode=disable"
+        yield proxy, f"postgresql://{user}:{password}@{address}:{proxy.port}/{given['dbname']}?sslmode=disable"
     finally:
         proxy.close()
 
 
 @contextmanager
-def broker_proxy(url: str) -> Iterator[tuple[Proxy, str]]:
+def broker_proxy(url: str, *, address: str = "127.0.0.1") -> Iterator[tuple[Proxy, str]]:
     """Put a proxy in front of a RabbitMQ server; give it and the URL that leads through it."""
     parts = urlsplit(url)
     place = (parts.hostname or "localhost", parts.port or 5672)
-    proxy = Proxy(lambda: socket.create_connection(place, _PATIENCE))
+    proxy = Proxy(lambda: socket.create_connection(place, _PATIENCE), address=address)
     try:
         credentials, at, _ = parts.netloc.rpartition("@")
-        yield proxy, parts._replace(netloc=f"{credentials}{at}127.0.0.1:{proxy.port}").geturl()
+        yield proxy, parts._replace(netloc=f"{credentials}{at}{address}:{proxy.port}").geturl()
     finally:
         proxy.close()
 

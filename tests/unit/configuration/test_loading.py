@@ -155,3 +155,21 @@ def test_an_unknown_worker_type_in_the_variable_is_ignored_with_a_warning() -> N
 def test_an_empty_override_of_runtimes_differs_from_none() -> None:
     assert load_settings({}).variables.worker_runtimes is None
     assert load_settings({"ATTUNE_WORKER_RUNTIMES": ""}).variables.worker_runtimes == ""
+
+
+def test_a_worker_drains_in_five_seconds_less_than_it_has_until_the_kill() -> None:
+    loaded = load_settings({"ATTUNE_STOP_GRACE_PERIOD": "45"})
+    assert loaded.settings.worker.shutdown_timeout == 40
+    assert loaded.sources["worker.shutdown_timeout"] == "ATTUNE_STOP_GRACE_PERIOD"
+
+
+def test_a_drain_that_is_configured_counts_whatever_the_grace_period_is() -> None:
+    loaded = load_settings({"ATTUNE_STOP_GRACE_PERIOD": "45", "ATTUNE__WORKER__SHUTDOWN_TIMEOUT": "7"})
+    assert loaded.settings.worker.shutdown_timeout == 7
+
+
+@pytest.mark.parametrize("period", ["40s", "-1", "nan", "0"])
+def test_a_grace_period_that_is_no_number_of_seconds_is_ignored_with_a_warning(period: str) -> None:
+    loaded = load_settings({"ATTUNE_STOP_GRACE_PERIOD": period})
+    assert loaded.settings.worker.shutdown_timeout == 30
+    assert "ATTUNE_STOP_GRACE_PERIOD" in loaded.warnings[0]

@@ -51,6 +51,7 @@ def test_words_for_no_are_false(text: str) -> None:
     [
         ("worker.max_concurrent_tasks", " 12 ", 12),
         ("worker.max_concurrent_tasks", "012", 12),
+        ("worker.max_concurrent_tasks", "auto", "auto"),
         ("worker.heartbeat_interval", "2.5", 2.5),
         ("worker.heartbeat_interval", "10", 10.0),
         ("worker.port", "", None),
@@ -98,11 +99,11 @@ def test_the_list_of_runtimes_accepts_commas_and_json(text: str) -> None:
 @pytest.mark.parametrize(
     ("key", "text", "expected"),
     [
-        ("worker.max_concurrent_tasks", "many", "must be a whole number, not 'many'"),
-        ("worker.max_concurrent_tasks", "1.5", "must be a whole number"),
-        ("worker.max_concurrent_tasks", "", "must be a whole number"),
+        ("worker.max_concurrent_tasks", "many", "must be a whole number or auto, not 'many'"),
+        ("worker.max_concurrent_tasks", "1.5", "must be a whole number or auto"),
+        ("worker.max_concurrent_tasks", "", "must be a whole number or auto"),
         ("worker.max_concurrent_tasks", "0", "must be greater than 0"),
-        ("worker.max_concurrent_tasks", "٣", "must be a whole number"),
+        ("worker.max_concurrent_tasks", "٣", "must be a whole number or auto"),
         ("worker.task_timeout", "-1", "must be at least 0"),
         ("worker.shutdown_timeout", "1e10", "must be at most 315576000"),
         ("database.connect_timeout", "1e300", "must be at most 315576000"),

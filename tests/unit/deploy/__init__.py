@@ -1,0 +1,1 @@
+"""Files of deploy/ that need no program to be looked into."""

@@ -17,7 +17,7 @@ DEFAULT_FILE = Path("/opt/attune/config/config.yaml")
 
 
 def find_file(named: Path | None, environ: Mapping[str, str]) -> Path | None:
-    """Return the file to read, or None when there is none (decision C1).
+    """Return the file to read, or None when there is none (promise: later sources win).
 
     Raises:
         ConfigurationError: a file was named, by option or ``ATTUNE_CONFIG``, and doesn't exist.

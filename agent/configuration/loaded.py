@@ -1,4 +1,7 @@
-"""Assemble the settings of a process: defaults, file, overlay, environment, command line - later wins (decision C1)."""
+"""Assemble the settings of a process: defaults, file, overlay, environment, command line.
+
+Promise: later sources win.
+"""
 
 from __future__ import annotations
 
@@ -146,7 +149,7 @@ def _drain_within_grace(values: dict[str, Any], sources: dict[str, str], variabl
 
 
 def _transports(settings: Settings, variables: Variables) -> list[str]:
-    """With an API in reach, ``auto`` leaves it open whether directories are shared: say what is assumed (E18)."""
+    """With an API in reach, ``auto`` leaves it open whether directories are shared: say what is assumed."""
     if variables.api_url is None:
         return []
     places = (

@@ -1,7 +1,7 @@
 """Apply the SQL files of ``migrations/`` once, in the order of their names, each in a transaction of its own.
 
-A database whose tables another implementation's migrations made is left alone (C7): only the tables of the
-PostgreSQL broker may be added to it, and only on request.
+A database whose tables another implementation's migrations made is left alone: only the tables of the PostgreSQL
+broker may be added to it, and only on request (promise: what others made stays).
 """
 
 from __future__ import annotations

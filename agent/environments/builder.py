@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds that creating and installing may take (R9)."""
+    """Seconds that creating and installing may take (promise: every tool has a time limit)."""
 
     create: float
     install: float

@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 
 from agent.environments.backend import BuildSite
 
-#: How older definitions hide that an installer failed (R10: a failed install is a failure).
+#: How older definitions hide that an installer failed (promise: a failed installation is a failure).
 _HIDES_FAILURE = re.compile(r"(\s*2>\s*/dev/null)?\s*\|\|\s*(true|:)\s*$")
 
 
@@ -23,7 +23,10 @@ class Declared:
         return ()
 
     def create_command(self, site: BuildSite) -> Sequence[str]:
-        """Return the declared command, run by this machine's own interpreter where it names the runtime's (R7)."""
+        """Return the declared command, run by this machine's own interpreter where it names the runtime's.
+
+        Promise: the machine's own interpreter.
+        """
         environment = site.request.config.environment
         command = () if environment is None else environment.create_command
         if command and self._is_interpreter(command[0], site):

@@ -1,7 +1,7 @@
 """What an environment was built from, as one digest: equal digests reuse it, another digest builds another one.
 
 Part of it are the interpreter (real path and version), the C library, the architecture, the recipe, where the pack
-lies (a manifest may name files beside it), the manifest, its lock files, and local files that the manifest names (R10).
+lies (a manifest may name files beside it), the manifest, its lock files, and local files that the manifest names.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Where environments lie, and how one replaces another.
 
-``<runtime_envs_dir>/<pack_ref>/<name>`` (R8) is a symbolic link to a *build*, ``.<name>.<fingerprint>-<random>`` beside
-it. A build is made in place, because a virtual environment bakes its absolute path into scripts and configuration and
-doesn't survive a rename; its marker is written last, and a directory without a marker is used by nobody. Replacing is
-one atomic rename of the link. Executions are given the build, not the link, so one that runs goes on with what it
-began with, also while it imports modules late. Every attempt has a directory of its own: an installer that outlived a
-killed agent can't write into its successor.
+``<runtime_envs_dir>/<pack_ref>/<name>`` (promise: environments have stable names) is a symbolic link to a *build*,
+``.<name>.<fingerprint>-<random>`` beside it. A build is made in place, because a virtual environment bakes its absolute
+path into scripts and configuration and doesn't survive a rename; its marker is written last, and a directory without a
+marker is used by nobody (promise: no half-built environment). Replacing is one atomic rename of the link. Executions
+are given the build, not the link, so one that runs goes on with what it began with, also while it imports modules late.
+Every attempt has a directory of its own: an installer that outlived a killed agent can't write into its successor.
 
 To Attune's other workers the link is an existing environment. A directory that one of them built there is moved aside
 when ours is complete: it says nothing about what it was built from.

@@ -1,10 +1,12 @@
-"""One builder per environment, across threads, processes and containers that share the volume (R10).
+"""One builder per environment, across threads, processes and containers that share the volume.
 
 Three layers, each for what the one before can't do. Threads: a lock in memory, because on network file systems
 flock(2) is emulated by locks that belong to the whole process. Processes and containers: flock(2) on a file beside the
 environment; it ends with its holder, however that dies. File systems without it: a file that only one can create
 (O_EXCL), naming its owner; it is taken over when the owner is known to be dead, or when it is older than any build may
 take.
+
+Promise: no half-built environment.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class EnvironmentManager:
         """Return the environment of ``request``, built now if there is none that fits.
 
         A pack without dependencies gets the machine's own interpreter and a warning when its environment can't be
-        made (R11).
+        made (promise: a failed installation is a failure).
 
         Raises:
             EnvironmentFailed: it can't be made and the pack has dependencies, or the wait for it was cancelled.

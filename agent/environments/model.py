@@ -19,8 +19,8 @@ def never() -> bool:
 class EnvironmentRequest:
     """One pack and one runtime (or one version of it) on this machine.
 
-    ``dir_name`` is the environment's name below the pack (``python``, ``python-3.12``; R8). ``interpreter`` is the
-    path of this machine's own interpreter (R7). ``cancelled`` is asked while waiting; ``stop`` ends a running
+    ``dir_name`` is the environment's name below the pack (``python``, ``python-3.12``). ``interpreter`` is the
+    path of this machine's own interpreter. ``cancelled`` is asked while waiting; ``stop`` ends a running
     installer at once (without it, ``cancelled`` is polled). Without ids nothing is written to the database.
     """
 
@@ -58,7 +58,7 @@ class PreparedEnvironment:
     """What an execution runs with.
 
     ``env_dir`` is the directory that ``{env_dir}`` stands for; it stays the same for the whole execution, whatever is
-    rebuilt meanwhile. None means the machine's own interpreter. ``path`` is the stable name that points to it (R8).
+    rebuilt meanwhile. None means the machine's own interpreter. ``path`` is the stable name that points to it.
     ``env_vars`` have their templates filled in; ``prepend`` and ``append`` are still to be applied.
     """
 

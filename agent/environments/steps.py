@@ -1,4 +1,7 @@
-"""Run one command of a build; its failure is an error that tells step, command, outcome and last lines (R11)."""
+"""Run one command of a build; its failure is an error that tells step, command, outcome and last lines.
+
+Promise: a failed installation is a failure.
+"""
 
 from __future__ import annotations
 

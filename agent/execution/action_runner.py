@@ -1,4 +1,7 @@
-"""Run one claimed execution: prepare, run, conclude, report. Whatever happens, a report comes out (E3)."""
+"""Run one claimed execution: prepare, run, conclude, report. Whatever happens, a report comes out.
+
+Promise: every execution ends.
+"""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-#: Why an execution did not complete (E4); stored in ``result.cause``.
+#: Why an execution did not complete (promise: the cause is recorded); stored in ``result.cause``.
 Cause = Literal[
     "exit",
     "signal",
@@ -134,7 +134,7 @@ _LONGEST_TIMEOUT = 3_155_760_000
 
 
 def effective_timeout(execution: Execution, action: Action, default: float) -> float | None:
-    """Return the seconds this execution may take, or None for no limit (E6).
+    """Return the seconds this execution may take, or None for no limit (promise: every execution has limits).
 
     The workflow task's limit wins over the action's, which wins over ``default``; only positive numbers count, and a
     ``default`` of 0 means no limit. One that nobody lives to see (JSON knows no largest number) is none either.

@@ -111,7 +111,10 @@ def decode_pack_event(body: bytes) -> PackRegistered | PackDeleted | None:
 def status_changed(
     execution_id: int, action_ref: str, previous_status: str, new_status: str, *, changed_at: datetime
 ) -> Outgoing:
-    """Tell that an execution has another status (lower case); the same values give the same bytes (E2)."""
+    """Tell that an execution has another status (lower case); the same values give the same bytes.
+
+    Promise: commit before publish.
+    """
     return wrap(
         "ExecutionStatusChanged",
         f'{{"execution_id":{execution_id:d},"action_ref":{quote(action_ref)},"previous_status":"{previous_status}",'
@@ -133,12 +136,14 @@ def execution_completed(
     *,
     completed_at: datetime,
 ) -> Outgoing:
-    """Tell that an execution has ended: ``status`` and ``result`` as the committed row says (E2).
+    """Tell that an execution has ended: ``status`` and ``result`` as the committed row says.
 
     ``status`` is the row's lower-case name, capitalised on the wire. The same values give the same bytes.
 
     Raises:
         MessageError: the result isn't JSON.
+
+    Promise: commit before publish.
     """
     return wrap(
         "ExecutionCompleted",
@@ -164,7 +169,10 @@ def execution_requested(
     config: Mapping[str, Any] | None = None,
     source: str = "worker",
 ) -> Outgoing:
-    """Ask the scheduler to find a worker for an execution: a new one, or one that is handed back (E14)."""
+    """Ask the scheduler to find a worker for an execution: a new one, or one that is handed back.
+
+    Promise: unstarted work is handed back.
+    """
     payload = {
         "execution_id": execution_id,
         "action_id": action_id,

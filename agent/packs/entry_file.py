@@ -1,4 +1,4 @@
-"""Which file an entry point means, and whether it may be used (E16)."""
+"""Which file an entry point means, and whether it may be used (promise: entry points stay in the pack)."""
 
 from __future__ import annotations
 

@@ -26,8 +26,10 @@ def remove_vanished(connection: Connection, pack: Pack, pack_id: int, *, ours: b
 
     Never touched: what was made without a file (ad hoc), workflows, ``auto.*`` runtimes. Kept with a reason: an action
     that a rule runs, that owns secrets or that has an execution under way; a sensor that owns secrets; a trigger that
-    a rule listens to; a runtime that an action or a sensor of any pack uses (C7). Of a pack that another program
+    a rule listens to; a runtime that an action or a sensor of any pack uses. Of a pack that another program
     installed (``ours`` is false) everything is kept: this directory may not be all of it.
+
+    Promise: what others made stays.
     """
     vanished: list[Vanished] = []
     for kind, refs in (

@@ -12,7 +12,7 @@ EXPRESSION_OPERATORS = ("in", "not_in", "exists", "does_not_exist")
 
 
 def read_requirements(fields: MappingReader) -> WorkerRequirements:
-    """Read ``worker_selector``, ``worker_tolerations`` and ``worker_affinity`` (execution specification, 7.4)."""
+    """Read ``worker_selector``, ``worker_tolerations`` and ``worker_affinity``, in the executor's form."""
     _labels(fields, "worker_selector")
     for toleration in fields.sections("worker_tolerations"):
         toleration.required_text("key")

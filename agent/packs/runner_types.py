@@ -29,7 +29,7 @@ def find_runtime(runner_type: str, runtimes: Iterable[R]) -> R | None:
     """Return the runtime that ``runner_type`` means, None when there is none.
 
     The reference's order - the fixed names, then a ref, then a name - and after it aliases, so that ``golang`` is
-    found as well. ``auto.*`` rows come last: a pack's own definition wins over one that an agent added (R7).
+    found as well. ``auto.*`` rows come last: a pack's own definition wins over one that an agent added.
     """
     ordered = sorted(runtimes, key=lambda runtime: (runtime.ref.startswith("auto."), runtime.ref))
     wanted = runner_type.strip().lower()

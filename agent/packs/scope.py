@@ -40,7 +40,10 @@ class Scope:
         return runner
 
     def entrypoint(self, fields: MappingReader, runner: str, folder: str) -> str:
-        """Read ``entry_point``: a file below ``folder``; for the shell also the script itself (E16)."""
+        """Read ``entry_point``: a file below ``folder``; for the shell also the script itself.
+
+        Promise: entry points stay in the pack.
+        """
         text = fields.text("entry_point", "entrypoint")
         if text is None:
             if not fields.has("entry_point", "entrypoint"):

@@ -53,7 +53,8 @@ UPDATE worker
 UPDATE worker SET capabilities = %(capabilities)s::jsonb, updated = now() WHERE id = %(id)s;
 
 -- name: beat
--- After an outage the executor has marked this worker inactive: a beat brings it back (E12).
+-- After an outage the executor has marked this worker inactive: a beat brings it back
+-- (promise: a heartbeat restores active).
 UPDATE worker SET last_heartbeat = now(), updated = now(), status = 'active' WHERE id = %(id)s;
 
 -- name: beat_while_busy

@@ -1,6 +1,8 @@
-"""The worker's place in the database: its row, and the session lock that keeps a second process out of it (E3).
+"""The worker's place in the database: its row, and the session lock that keeps a second process out of it.
 
 One connection serves the lock and the heartbeat, so that a beat that fails and a lock that is lost are one event.
+
+Promise: one process for each name.
 """
 
 from __future__ import annotations

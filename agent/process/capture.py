@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-#: Room that is kept free below a limit for the mark itself (execution specification, 5.2).
+#: Room that is kept free below a limit for the mark itself (promise: logs are complete).
 RESERVE_BYTES = 128
 
 

@@ -19,7 +19,10 @@ _SETTINGS = "ATTUNE__"
 
 
 def container_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the container's environment without the agent's settings and without traces of the frozen program (E8)."""
+    """Return the container's environment without the agent's settings and without traces of the frozen program.
+
+    Promise: settings stay with the agent.
+    """
     current = os.environ if environ is None else environ
     saved = {name.removeprefix(SAVED_PREFIX): value for name, value in current.items() if name.startswith(SAVED_PREFIX)}
     added = current.get(ADDED, "").split(",")

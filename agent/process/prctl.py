@@ -14,10 +14,16 @@ def _set(option: int, value: int) -> bool:
 
 
 def hide_memory() -> bool:
-    """Make this process not dumpable: a job with the same UID can't read its memory or environment from /proc (E8)."""
+    """Make this process not dumpable: a job with the same UID can't read its memory or environment from /proc.
+
+    Promise: settings stay with the agent.
+    """
     return _set(_PR_SET_DUMPABLE, 0)
 
 
 def become_subreaper() -> bool:
-    """Inherit the orphans of our descendants, so that jobs can't leave processes behind unseen (E7)."""
+    """Inherit the orphans of our descendants, so that jobs can't leave processes behind unseen.
+
+    Promise: no process is left.
+    """
     return _set(_PR_SET_CHILD_SUBREAPER, 1)

@@ -22,7 +22,8 @@ from agent.process.spawn import spawn
 
 log = logging.getLogger(__name__)
 
-#: Seconds that output is still read after the child has exited: a process that it left behind may hold the pipe (E7).
+#: Seconds that output is still read after the child has exited: a process that it left behind may hold the pipe
+#: (promise: no process is left).
 DRAIN_SECONDS = 2.0
 CUT_SHORT_DRAIN_SECONDS = 0.2
 _CHUNK = 65536

@@ -1,4 +1,7 @@
-"""Add a row for each detected interpreter that the database has no runtime for (R7)."""
+"""Add a row for each detected interpreter that the database has no runtime for.
+
+Promise: the machine's own interpreter.
+"""
 
 from __future__ import annotations
 

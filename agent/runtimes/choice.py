@@ -36,7 +36,7 @@ def choose_version(
     interpreter if its own version does. ``runtime`` is its name for the message.
 
     Raises:
-        UnmetConstraint: nothing here meets the constraint, or it is malformed (R4).
+        UnmetConstraint: nothing here meets the constraint, or it is malformed (promise: no other version runs).
     """
     if constraint is None or not constraint.strip():
         chosen = select_best_version([_Candidate(check, check.row.version) for check in checks], None)
@@ -58,7 +58,7 @@ def _compared(check: VersionCheck, wanted: Constraint) -> str:
     """The version by which a row is compared: the interpreter's own where it is known.
 
     A row of ``3.12`` also answers for itself as long as the constraint isn't more precise than it: ``=3.12`` keeps
-    its meaning (R1), ``<3.12.5`` is about the interpreter.
+    its meaning (promise: constraints keep their meaning), ``<3.12.5`` is about the interpreter.
     """
     row = check.row.version
     if check.actual is None:

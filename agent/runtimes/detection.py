@@ -31,7 +31,9 @@ def detect_interpreters(
     """Find this machine's interpreters and ask each for its version.
 
     ``env`` is the environment to search and to ask in, by default the container's own; ``timeout`` is the seconds that
-    one may take. An interpreter that doesn't answer is reported without a version and with its ``problem`` (R9).
+    one may take. An interpreter that doesn't answer is reported without a version and with its ``problem``.
+
+    Promise: every tool has a time limit.
     """
     environment = container_environment() if env is None else env
     found = find_interpreters(environment.get("PATH"), families)

@@ -56,7 +56,7 @@ class EnvVar:
 
 @dataclass(frozen=True)
 class ExecutionConfig:
-    """``execution_config`` of a runtime or of one of its versions (runtimes specification, 7.1)."""
+    """``execution_config`` of a runtime or of one of its versions in the database."""
 
     interpreter: Interpreter = field(default_factory=Interpreter)
     inline_execution: InlineExecution = field(default_factory=InlineExecution)

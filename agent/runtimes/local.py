@@ -1,4 +1,7 @@
-"""A row's execution configuration on this machine: rows are shared by machines, interpreters are not (R7)."""
+"""A row's execution configuration on this machine: rows are shared by machines, interpreters are not.
+
+Promise: the machine's own interpreter.
+"""
 
 from __future__ import annotations
 

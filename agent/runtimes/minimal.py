@@ -42,7 +42,10 @@ def detection_config(detected: DetectedInterpreter, template: str | None = None)
 
 
 def native_runtime() -> Runtime:
-    """Return the runtime that runs files themselves, for a database that has no row for it (R6)."""
+    """Return the runtime that runs files themselves, for a database that has no row for it.
+
+    Promise: native is always there.
+    """
     return Runtime(id=0, ref="core.native", name="Native", aliases=default_aliases("native"))
 
 

@@ -45,9 +45,11 @@ def language_of(name: str, ref: str) -> str:
 
 
 def environment_name(name: str, version: str | None = None) -> str:
-    """Return the directory of a runtime's environments below their pack (R8): ``node``, ``node-20``.
+    """Return the directory of a runtime's environments below their pack: ``node``, ``node-20``.
 
     Names and versions come from packs: what could leave the directory, or surprise a shell, becomes ``_``.
+
+    Promise: environments have stable names.
     """
     text = normalize_runtime_name(name) + (f"-{version.strip()}" if version else "")
     return _UNSAFE.sub("_", text)
@@ -70,7 +72,10 @@ def display_name(name: str) -> str:
 
 
 def parse_names(csv: str) -> tuple[str, ...]:
-    """Read a comma-separated list as canonical names, in order, without blanks and duplicates (R5)."""
+    """Read a comma-separated list as canonical names, in order, without blanks and duplicates.
+
+    Promise: the operator's list wins.
+    """
     return unique_names(csv.split(","))
 
 

@@ -36,7 +36,7 @@ class Tier(StrEnum):
 class OfferedRuntimes:
     """``runtimes`` as they are advertised, and ``source``: the variable, the key or the place that they come from.
 
-    ``allowed`` is the filter that an operator set; what was merely found is none (R5).
+    ``allowed`` is the filter that an operator set; what was merely found is none (promise: the operator's list wins).
     """
 
     runtimes: tuple[str, ...]
@@ -118,7 +118,10 @@ class RuntimeDetector:
         return self._said(OfferedRuntimes(tuple(dict.fromkeys(names)), Tier.DATABASE, "runtimes in the database"))
 
     def _canonical(self, names: Any) -> tuple[str, ...]:
-        """Canonical names in order, without blanks and duplicates; among sensors ``builtin`` stays itself (R6)."""
+        """Canonical names in order, without blanks and duplicates; among sensors ``builtin`` stays itself.
+
+        Promise: native is always there.
+        """
         plain = (name.strip().lower() for name in names if name.strip())
         kept = "builtin" if self._role == "sensor" else None
         return tuple(dict.fromkeys(name if name == kept else normalize_runtime_name(name) for name in plain))

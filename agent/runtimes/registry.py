@@ -55,7 +55,7 @@ class _Snapshot:
         self.refused = refused
         self.by_id = {item.runtime.id: item for item in usable if item.runtime.id}
         self.by_name: dict[str, UsableRuntime] = {}
-        # Refs win over names, names over aliases; of two rows with one name `core.*` wins over `auto.*` (R7).
+        # Refs win over names, names over aliases; of two rows with one name `core.*` wins over `auto.*`.
         ordered = sorted(usable, key=lambda item: (item.runtime.auto_detected, not _is_core(item), item.runtime.ref))
         for names in (_refs, _own_names, _aliases):
             for item in ordered:
@@ -146,7 +146,7 @@ class RuntimeRegistry:
         self._loaded_at = time.monotonic()
 
     def _builtin(self, stored: StoredRuntimes, usable: Sequence[UsableRuntime]) -> list[UsableRuntime]:
-        """``native`` is always there (R6); a database without any runtime gets a shell."""
+        """``native`` is always there (promise: native is always there); a database without any runtime gets a shell."""
         has_native = any(item.name == "native" and not item.for_sensors_only for item in usable)
         extra = [] if has_native else [native_runtime()]
         if not stored.runtimes:

@@ -1,4 +1,7 @@
-"""Which version of a runtime an execution gets on this machine: verified on demand, remembered for a while (R3, R4)."""
+"""Which version of a runtime an execution gets on this machine: verified on demand, remembered for a while.
+
+Promises: versions are verified here; no other version runs.
+"""
 
 from __future__ import annotations
 

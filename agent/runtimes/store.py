@@ -104,7 +104,7 @@ def insert_runtime(database: Database, runtime: NewRuntime) -> bool:
 
 
 def record_checks(database: Database, checks: Iterable[VersionCheck], *, worker_id: int | None) -> None:
-    """Write ``available`` and ``verified_at`` for all workers to see (R3).
+    """Write ``available`` and ``verified_at`` for all workers to see (promise: versions are verified here).
 
     A version that was verified here is available. One that wasn't becomes unavailable only when no other live worker
     offers it; ``worker_id`` is this worker's own row.

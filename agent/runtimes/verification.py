@@ -46,7 +46,7 @@ def verify_runtimes(runtimes: Sequence[Runtime], machine: Machine) -> list[Runti
     """Decide by the rows' own metadata which runtimes this machine has; all are checked side by side.
 
     A runtime without metadata, or whose every check fails, isn't available. A row that some agent made for its own
-    machine is also met by the interpreter that was detected here (R7).
+    machine is also met by the interpreter that was detected here (promise: the machine's own interpreter).
     """
     read = [_read(runtime.ref, runtime.distributions, RUNTIME_PRIORITY) for runtime in runtimes]
     answers = run_checks([() if item.needs_no_check else item.checks for item in read], machine)
@@ -57,7 +57,7 @@ def verify_versions(versions: Sequence[RuntimeVersion], machine: Machine) -> lis
     """Decide which of the version rows can be run here; all are checked side by side.
 
     Without commands the interpreter must answer to being asked for its version. Where they fail, a detected
-    interpreter of that very version will do (R7).
+    interpreter of that very version will do (promise: the machine's own interpreter).
     """
     answers = run_checks([_version_checks(row) for row in versions], machine)
     return [_version_check(row, answer, machine) for row, answer in zip(versions, answers, strict=True)]
@@ -111,7 +111,7 @@ def _version_check(row: RuntimeVersion, answer: Answer, machine: Machine) -> Ver
 
 
 def _same(row: RuntimeVersion, detected: DetectedInterpreter | None) -> DetectedInterpreter | None:
-    """The detected interpreter where it is of the row's version (R2)."""
+    """The detected interpreter where it is of the row's version (promise: rows match by prefix)."""
     version = detected.version if detected is not None else None
     return detected if version is not None and matches_row(row.version, version) else None
 

@@ -1,4 +1,7 @@
-"""What an earlier life of this worker left behind is brought to an end before this life begins (E2, E3, E13)."""
+"""What an earlier life of this worker left behind is brought to an end before this life begins.
+
+Promises: commit before publish; every execution ends; outages lose nothing.
+"""
 
 from __future__ import annotations
 

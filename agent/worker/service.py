@@ -22,7 +22,8 @@ from agent.worker.signals import StopSignals
 
 log = logging.getLogger(__name__)
 
-#: Seconds of the shutdown time that are kept to interrupt, kill and report what did not end by itself (E11).
+#: Seconds of the shutdown time that are kept to interrupt, kill and report what did not end by itself
+#: (promise: drain before exit).
 _KILL_RESERVE, _REPORT_RESERVE = 5.0, 3.0
 _SUBSCRIBE_PATIENCE = 30.0
 #: Seconds that a write of the status may hold up the drain.
@@ -76,7 +77,7 @@ class WorkerService:
         self.exit_code = 0
 
     def start(self) -> None:
-        """Register, declare, reconcile, beat, consume, and only then become active (E15)."""
+        """Register, declare, reconcile, beat, consume, and only then become active (promise: queues before active)."""
         worker = self._loaded.settings.worker
         self._threads.start("reaper", self._reaper.run)
         self._threads.start("health", self._health.run)

@@ -1,4 +1,7 @@
-"""What becomes of dispatches that a leaving worker has not claimed (E11, E14)."""
+"""What becomes of dispatches that a leaving worker has not claimed.
+
+Promises: drain before exit; unstarted work is handed back.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The commands of the core runtimes, run for real: environments come to be, failures are never hidden (R10)."""
+"""The commands of the core runtimes, run for real: environments come to be, failures are never hidden.
+
+Promise: a failed installation is a failure.
+"""
 
 from __future__ import annotations
 

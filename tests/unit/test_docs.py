@@ -18,10 +18,13 @@ from agent.configuration.settings_table import fields
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 COMMANDS_PAGE = DOCS / "reference" / "commands.md"
+PROMISES_PAGE = DOCS / "explanation" / "promises.md"
 
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+# "(promise: one name)", also where a comment goes on in the next line; or a line "Promises: one name; another."
+_CITATION = re.compile(r"\(promises?: ([^)]+)\)|^ *Promises?: ([^.]+)\.$", re.MULTILINE)
 
 
 def pages() -> list[Path]:
@@ -137,3 +140,51 @@ def test_every_word_and_option_of_the_agent_is_described() -> None:
         assert f"### attune-agent {name}" in page
     for option in re.findall(r"--[a-z-]+", AGENT_HELP + WORKER_HELP):
         assert option in page, option
+
+
+def promises() -> dict[str, str]:
+    """Each promise by its name in lower case, with its text."""
+    parts = re.split(r"^### (.+)$", PROMISES_PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {name.lower(): text for name, text in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def cited(text: str) -> set[str]:
+    """The names of promises that a file cites."""
+    found = ";".join("".join(groups) for groups in _CITATION.findall(text))
+    flat = re.sub(r"\s*\n\s*(?:#:?|--)?\s*", " ", found)
+    return {name.strip() for name in flat.split(";") if name}
+
+
+def test_citations_are_found_in_comments_and_docstrings() -> None:
+    docstring = "Doc.\n\n    Promises: one thing; another thing.\n"
+    comment = "    #: A constant (promise: a third\n    #: thing). More.\n"
+    sql = "-- In SQL (promise: a fourth\n-- thing).\n"
+    assert cited(docstring + comment + sql) == {"one thing", "another thing", "a third thing", "a fourth thing"}
+
+
+def test_every_promise_that_a_file_cites_exists() -> None:
+    known = promises()
+    files = [file for folder in ("agent", "build", "docs", "tests") for file in (ROOT / folder).rglob("*")]
+    for file in files:
+        if file.suffix in (".py", ".sql", ".md", ".c", ".h") and file not in (Path(__file__), PROMISES_PAGE):
+            unknown = cited(file.read_text(encoding="utf-8")) - set(known)
+            assert not unknown, f"{file.relative_to(ROOT)} cites {sorted(unknown)}, which promises.md doesn't have"
+
+
+@pytest.mark.parametrize(("name", "text"), promises().items(), ids=list(promises()))
+def test_every_promise_has_a_reason_and_tests_that_exist(name: str, text: str) -> None:
+    assert "\nWhy: " in text, f"{name} gives no reason"
+    tests = re.findall(r"\[(test_\w+)\]\(([^)]+)\)", text)
+    assert tests, f"{name} names no test"
+    for test, path in tests:
+        file = (PROMISES_PAGE.parent / path).resolve()
+        assert re.search(rf"^\s*def {test}\(", file.read_text(encoding="utf-8"), re.MULTILINE), f"{path} has no {test}"
+
+
+def test_no_code_of_another_document_stands_in_for_a_promise() -> None:
+    for folder in ("agent", "build", "docs", "tests"):
+        for file in (ROOT / folder).rglob("*"):
+            if file.suffix in (".py", ".sql", ".md") and file != Path(__file__):
+                text = file.read_text(encoding="utf-8")
+                found = re.search(r"\((?:decision )?[EKR]\d\d?[a-z]?\b|specification, \d", text)
+                assert not found, f"{file.relative_to(ROOT)}: {found.group(0) if found else ''}"

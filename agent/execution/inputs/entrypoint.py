@@ -36,13 +36,15 @@ class Inline:
 
 
 def resolve_entrypoint(action: Action, pack_dir: str, *, is_shell: bool) -> Script | Inline:
-    """Return the file or the script that ``action`` runs; ``pack_dir`` is the directory of its pack (E16).
+    """Return the file or the script that ``action`` runs; ``pack_dir`` is the directory of its pack.
 
     An ad-hoc shell action of a pack that doesn't begin with ``core`` is text unless a file of the pack has that very
     name: such actions are written in the UI, where ``/usr/bin/uptime`` is a command.
 
     Raises:
         InvalidExecution: the file is missing, isn't a regular file, or lies outside the pack.
+
+    Promise: entry points stay in the pack.
     """
     entrypoint = action.entrypoint
     if is_shell and not _may_be_path(entrypoint):

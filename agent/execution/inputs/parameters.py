@@ -14,10 +14,12 @@ from agent.execution.schema import schema_fields
 
 
 def merge_parameters(config: Any, param_schema: Any = None, secrets: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the parameters: ``config``, the schema's defaults where a key is missing or null, secrets on top (E5).
+    """Return the parameters: ``config``, the schema's defaults where a key is missing or null, secrets on top.
 
     A ``config`` that is not an object counts as empty. A default of null is no default. ``config`` is not changed;
     nested values are shared with it.
+
+    Promise: parameters as declared.
     """
     merged = dict(config) if isinstance(config, Mapping) else {}
     for name, field in schema_fields(param_schema).items():
@@ -34,7 +36,8 @@ def serialise(parameters: Mapping[str, Any], fmt: str, limit: int) -> bytes:
     """Return the document in ``json``, ``yaml`` or ``dotenv``; delivery by stdin adds one newline to it.
 
     Raises:
-        InvalidExecution: unknown format, a value the format can't hold, or more than ``limit`` bytes (E6).
+        InvalidExecution: unknown format, a value the format can't hold, or more than ``limit`` bytes
+            (promise: every execution has limits).
     """
     try:
         if fmt == "json":

@@ -1,4 +1,7 @@
-"""A place for temporary files, found when the first one is needed: nothing else needs a writable file system (E17)."""
+"""A place for temporary files, found when the first one is needed: nothing else needs a writable file system.
+
+Promise: no writable place is required.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Files below ``artifacts_dir``: live logs while an execution runs, their final places, the result file (E10, E17)."""
+"""Files below ``artifacts_dir``: live logs while an execution runs, their final places, the result file.
+
+Promises: logs are complete; no writable place is required.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 """The thread that writes executions: it claims and finishes whatever is waiting in one transaction, then acknowledges
-and publishes. Its order is the promise: the row is committed first, everything else follows from it (E1, E2)."""
+and publishes. Its order is fixed: the row is committed first, everything else follows from it.
+
+Promises: claim before acknowledge; commit before publish.
+"""
 
 from __future__ import annotations
 

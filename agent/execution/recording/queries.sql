@@ -72,7 +72,7 @@ SELECT id, ref, pack, pack_ref, entrypoint, runtime, runtime_version_constraint,
 SELECT id, status::text, worker FROM execution WHERE id = ANY(%(ids)s::bigint[]);
 
 -- name: cancel_unstarted
--- `canceling` when its dispatch arrives: nothing of it runs here, so it is over (E3).
+-- `canceling` when its dispatch arrives: nothing of it runs here, so it is over (promise: every execution ends).
 UPDATE execution
    SET status = 'cancelled', result = %(result)s::jsonb
  WHERE id = %(id)s AND status = 'canceling' AND worker = %(worker)s
@@ -172,7 +172,8 @@ SELECT e.id, coalesce(e.action, a.id), e.action_ref, e.status::text
  ORDER BY e.id;
 
 -- name: recently_ended
--- Their completions may never have been published (E2). What a monitor ended, the monitor has announced.
+-- Their completions may never have been published (promise: commit before publish).
+-- What a monitor ended, the monitor has announced.
 SELECT e.id, coalesce(e.action, a.id), e.action_ref, e.status::text, e.result, e.updated
   FROM execution e
   LEFT JOIN action a ON a.ref = e.action_ref

@@ -1,4 +1,7 @@
-"""What can't be written or published now, kept on disk so that not even a restart loses it (E2, E13)."""
+"""What can't be written or published now, kept on disk so that not even a restart loses it.
+
+Promises: commit before publish; outages lose nothing.
+"""
 
 from __future__ import annotations
 

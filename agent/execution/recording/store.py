@@ -126,7 +126,10 @@ class ExecutionStore:
         return self._query("recently_ended", {"worker": self._worker_id, "since": since})
 
     def hand_back(self) -> list[Row]:
-        """Return everything scheduled for this worker to the executor (E14). Raises DatabaseError."""
+        """Return everything scheduled for this worker to the executor. Raises DatabaseError.
+
+        Promise: unstarted work is handed back.
+        """
         return self._query("hand_back", {"worker": self._worker_id})
 
     def other_live_workers(self) -> int:

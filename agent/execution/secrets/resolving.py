@@ -37,7 +37,7 @@ def resolve_secrets(
 
     Raises:
         SecretUnavailable: a key of the action or its pack, one that ``param_schema`` names, or a value that was cut
-            out of the parameters can't be had (E9). The message names it, never its value.
+            out of the parameters can't be had (promise: secrets fail closed). The message names it, never its value.
     """
     declared = list(secret_paths(action.param_schema))
     winners = _winners(action, keys)

@@ -1,4 +1,4 @@
-"""The PostgreSQL database as the broker: for a single host and for the demo (C4)."""
+"""The PostgreSQL database as the broker: for a single host and for the demo (promise: both brokers behave alike)."""
 
 from __future__ import annotations
 

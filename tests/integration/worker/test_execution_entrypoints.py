@@ -32,7 +32,7 @@ def refused(done: Execution, words: str, cause: str = "invalid") -> bool:
     return bool(done.result["cause"] == cause)
 
 
-# --- files (E16) ---
+# --- files (promise: entry points stay in the pack) ---
 
 
 def test_a_file_in_a_folder_below_actions_runs(deployment: Deployment) -> None:
@@ -185,7 +185,7 @@ def test_a_worker_that_is_restricted_refuses_other_runtimes(deployment: Deployme
     assert refused(done, "runtime core.shell is not among those that this worker is restricted to (native)")
 
 
-# --- which version (R1 to R4) ---
+# --- which version (promises: constraints keep their meaning; no other version runs) ---
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Processes that an action leaves behind: they neither delay its end nor outlive it (E7)."""
+"""Processes that an action leaves behind: they neither delay its end nor outlive it (promise: no process is left)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Logs while an execution runs and afterwards: rows of artifacts, files, and what actions allocate themselves (E10)."""
+"""Logs while an execution runs and afterwards: rows of artifacts, files, and what actions allocate themselves.
+
+Promise: logs are complete.
+"""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def test_the_child_is_told_how_it_gets_its_parameters(deployment: Deployment) ->
     assert deployment.run("parameters.told").result["stdout"] == "stdin yaml unset\n"
 
 
-# --- defaults (E5) ---
+# --- defaults (promise: parameters as declared) ---
 
 FLAT = {"size": {"type": "integer", "default": 5}, "zone": {"default": "a"}, "name": {"type": "string"}}
 

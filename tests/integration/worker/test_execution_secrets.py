@@ -233,7 +233,7 @@ def test_a_redacted_parameter_that_cannot_be_restored_fails_the_execution(
     assert "'/password'" in done.result["error"]
 
 
-# --- closed when something is wrong (E9) ---
+# --- closed when something is wrong (promise: secrets fail closed) ---
 
 
 @pytest.mark.parametrize("owner", ["vault", "the action"])

@@ -1,4 +1,7 @@
-"""An agent that runs as an ordinary user, in a container where little can be written: E8 and E17."""
+"""An agent that runs as an ordinary user, in a container where little can be written.
+
+Promises: settings stay with the agent; no writable place is required.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A broker that goes away (E2, E13): jobs go on, and each end is told once, even if the agent goes away too."""
+"""A broker that goes away: jobs go on, and each end is told once, even if the agent goes away too.
+
+Promises: commit before publish; outages lose nothing.
+"""
 
 from __future__ import annotations
 

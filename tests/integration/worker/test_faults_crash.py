@@ -1,4 +1,7 @@
-"""An agent that is killed (E2, E3): its next life ends what the earlier one left, and repeats what may not be told."""
+"""An agent that is killed: its next life ends what the earlier one left, and repeats what may not be told.
+
+Promises: commit before publish; every execution ends.
+"""
 
 from __future__ import annotations
 

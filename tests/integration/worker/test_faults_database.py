@@ -1,4 +1,7 @@
-"""A database that goes away, loses answers or refuses (E3, E13): results wait, nothing runs twice or ends twice."""
+"""A database that goes away, loses answers or refuses: results wait, nothing runs twice or ends twice.
+
+Promises: every execution ends; outages lose nothing.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Deliveries that come twice, too late or to the wrong worker (E1): nothing runs twice, nothing is lost."""
+"""Deliveries that come twice, too late or to the wrong worker: nothing runs twice, nothing is lost.
+
+Promise: claim before acknowledge.
+"""
 
 from __future__ import annotations
 

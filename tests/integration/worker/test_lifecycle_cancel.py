@@ -1,4 +1,7 @@
-"""Cancelling before, while and after an execution runs (E3, E4): it ends once, and the row says how."""
+"""Cancelling before, while and after an execution runs: it ends once, and the row says how.
+
+Promises: every execution ends; the cause is recorded.
+"""
 
 from __future__ import annotations
 

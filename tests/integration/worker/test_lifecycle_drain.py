@@ -1,4 +1,7 @@
-"""How a worker leaves (E11, E14): what runs may finish, the rest is cut and reported, nothing unstarted is lost."""
+"""How a worker leaves: what runs may finish, the rest is cut and reported, nothing unstarted is lost.
+
+Promises: drain before exit; unstarted work is handed back.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The heartbeat (E12): it comes, it brings a worker back to life, and it leaves alone what is the operator's."""
+"""The heartbeat: it comes, it brings a worker back to life, and it leaves alone what is the operator's.
+
+Promise: a heartbeat restores active.
+"""
 
 from __future__ import annotations
 

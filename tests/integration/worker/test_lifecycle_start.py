@@ -1,4 +1,7 @@
-"""How a worker starts (E3, E15): what it declares and tells, in which order, and what keeps it from starting."""
+"""How a worker starts: what it declares and tells, in which order, and what keeps it from starting.
+
+Promises: one process for each name; queues before active.
+"""
 
 from __future__ import annotations
 

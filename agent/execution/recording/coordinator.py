@@ -125,18 +125,22 @@ class Coordinator:
         """Serve until ``stop``."""
         try:
             while not self._ended.is_set():
-                self._take_in()
-                if self._draining.is_set() and not self._returned_ready.is_set():
-                    self._return_dispatches()
-                self._work()
+                self.run_once(self.patience())
             self._announce([])
         finally:
             self._store.close()
 
-    def _take_in(self) -> None:
+    def run_once(self, patience: float | None) -> None:
+        """Wait up to ``patience`` seconds, None for any time, for something to do; then do all that waits."""
+        self._take_in(patience)
+        if self._draining.is_set() and not self._returned_ready.is_set():
+            self._return_dispatches()
+        self._work()
+
+    def _take_in(self, patience: float | None) -> None:
         """Wait for something to do, then take all that is waiting."""
         try:
-            item = self._inbox.get(timeout=self._patience())
+            item = self._inbox.get(timeout=patience)
             while True:
                 if isinstance(item, _Dispatch):
                     self._take_dispatch(item)
@@ -154,8 +158,8 @@ class Coordinator:
         else:
             self._dispatches.append(dispatch)
 
-    def _patience(self) -> float | None:
-        """Return the seconds to wait for something new, None for any time."""
+    def patience(self) -> float | None:
+        """Return the seconds that ``run_once`` may wait for something new, None for any time."""
         patience = self._patience_for_work()
         if self._unannounced.deliveries:
             return _SLOTS_FIRST if patience is None else min(patience, _SLOTS_FIRST)

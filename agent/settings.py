@@ -79,6 +79,53 @@ class PackSettings:
 
 
 @dataclass(frozen=True)
+class PythonSettings:
+    """Section ``runtimes.python``."""
+
+    installer: Literal["auto", "uv", "pip"] = setting(
+        "auto", "what builds virtual environments: uv where the machine has it (auto), uv, or venv and pip"
+    )
+
+
+@dataclass(frozen=True)
+class RuntimesSettings:
+    """Section ``runtimes``."""
+
+    search_paths: tuple[str, ...] = setting(
+        (), "directories besides PATH with interpreters: of programs, of versions, or of a version manager"
+    )
+    python: PythonSettings = field(default_factory=PythonSettings)
+
+
+@dataclass(frozen=True)
+class EnvironmentSettings:
+    """Section ``environments``."""
+
+    max_bytes: int = setting(
+        0,
+        "size that all environments may have; what was used longest ago and by nobody goes first; 0 = no limit",
+        least=0,
+    )
+    keep_unused: float = setting(7 * 86400.0, "seconds that a replaced environment is kept after its last use", least=0)
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """Section ``network``: how installers reach package indexes; what the image itself says about it is kept."""
+
+    proxy: str | None = setting(None, "URL of the HTTP proxy of all installers", secret=True)
+    no_proxy: str | None = setting(None, "hosts that are reached without it, separated by commas")
+    ca_file: Path | None = setting(None, "PEM file of the authorities that sign indexes, mirrors and the proxy")
+    python_index: str | None = setting(None, "Python index for pip and uv", secret=True)
+    npm_registry: str | None = setting(None, "registry for npm", secret=True)
+    gem_mirror: str | None = setting(None, "gem server for bundler and gem", secret=True)
+    go_proxy: str | None = setting(None, "module proxy for go (GOPROXY)", secret=True)
+    cpan_mirror: str | None = setting(None, "CPAN mirror for cpanm", secret=True)
+    cran_mirror: str | None = setting(None, "CRAN mirror for R and renv", secret=True)
+    maven_mirror: str | None = setting(None, "repository that stands in for all of Maven's", secret=True)
+
+
+@dataclass(frozen=True)
 class WorkerSettings:
     """Section ``worker``."""
 
@@ -115,6 +162,9 @@ class WorkerSettings:
     )
     scratch_dir: Path | None = setting(None, "first choice for temporary files")
     ephemeral: bool = setting(False, "this worker's name never returns: hand unstarted work back on exit")
+    verify_every: float = setting(
+        0.0, "seconds between two checks of all runtime versions by a running worker; 0 = never", least=0
+    )
     reverify_after: float = setting(600.0, "seconds for which the check of a runtime version is trusted", least=0)
     probe_timeout: float = setting(5.0, "seconds an interpreter may take to tell its version", above=0)
     verify_timeout: float = setting(10.0, "seconds one verification command may take", above=0)
@@ -147,6 +197,9 @@ class Settings:
     security: SecuritySettings = field(default_factory=SecuritySettings)
     artifacts: ArtifactSettings = field(default_factory=ArtifactSettings)
     packs: PackSettings = field(default_factory=PackSettings)
+    runtimes: RuntimesSettings = field(default_factory=RuntimesSettings)
+    environments: EnvironmentSettings = field(default_factory=EnvironmentSettings)
+    network: NetworkSettings = field(default_factory=NetworkSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     sensor: SensorSettings = field(default_factory=SensorSettings)
     log: LogSettings = field(default_factory=LogSettings)

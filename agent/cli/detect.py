@@ -8,11 +8,13 @@ from agent.runtimes.detection import detect_interpreters
 from agent.runtimes.detection_report import detection_json, detection_report
 
 VARIABLE = "ATTUNE_WORKER_RUNTIMES"
+#: The one setting that matters here; reading all of them could fail, and this command must not.
+SEARCH_PATHS = "ATTUNE__RUNTIMES__SEARCH_PATHS"
 
 
 def detect(*, as_json: bool) -> int:
     """Print the report, or JSON; return 0 whatever was found."""
-    found = detect_interpreters()
+    found = detect_interpreters(search_paths=_search_paths(os.environ.get(SEARCH_PATHS, "")))
     if as_json:
         import json
 
@@ -20,3 +22,16 @@ def detect(*, as_json: bool) -> int:
     else:
         print(detection_report(found, variable=VARIABLE, override=os.environ.get(VARIABLE)), end="")
     return 0
+
+
+def _search_paths(text: str) -> list[str]:
+    """Read a list as the settings do: JSON, or separated by commas."""
+    if text.lstrip().startswith("["):
+        import json
+
+        try:
+            listed = json.loads(text)
+        except ValueError:
+            return []
+        return [item for item in listed if isinstance(item, str)]
+    return [part.strip() for part in text.split(",") if part.strip()]

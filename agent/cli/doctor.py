@@ -81,16 +81,15 @@ def _libraries() -> Finding:
 def _interpreters() -> Iterator[Finding]:
     from agent.runtimes.detection import detect_interpreters
 
-    found = detect_interpreters()
-    if not found:
+    detection = detect_interpreters()
+    if not detection.found:
         remedy = "install an interpreter, or use an image that has one"
         yield warn("interpreters", "none was found: only native actions can be run", remedy)
-    for item in found:
-        check = f"interpreter {item.name}"
-        if item.problem is not None:
-            yield warn(check, f"{item.path}: {item.problem}", f"repair or remove {item.path}")
-        else:
-            yield fine(check, f"{item.path} {item.version or 'of unknown version'}")
+    for item in detection.first:
+        others = "".join(f", {other.version} in {other.path}" for other in detection.others(item.name))
+        yield fine(f"interpreter {item.name}", f"{item.path} {item.version or 'of unknown version'}{others}")
+    for item in detection.unusable:
+        yield warn(f"interpreter {item.name}", f"{item.path}: {item.problem}", f"repair or remove {item.path}")
 
 
 def _print_table(findings: list[Finding]) -> None:

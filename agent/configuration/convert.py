@@ -47,6 +47,8 @@ def _convert(node: Node, kind: Any, key: str) -> Any:
     if origin is Literal:
         return _choice(node, get_args(kind))
     if origin is tuple:
+        if get_args(kind)[0] is str:
+            return tuple(_text(item) for item in _items(node))
         return tuple(_mapping(item, Any, key) for item in _items(node))
     if origin is not None and issubclass(origin, Mapping):
         return _mapping(node, get_args(kind)[1], key)

@@ -48,7 +48,7 @@ def settings_tree(environ: Mapping[str, str]) -> Node:
 
 
 def _leaf(path: list[str], variable: str, text: str) -> Node:
-    if len(path) > 2:
+    if len(path) > 2 and ".".join(path) not in fields():
         return Node(_guessed(text), variable, text)
     field = fields().get(".".join(path))
     leaf = Node(text, variable, text)
@@ -89,4 +89,12 @@ def leaves(root: Node) -> Iterator[tuple[str, Node]]:
             yield name, node
             continue
         for key, item in node.value.items():
-            yield f"{name}.{key}", item
+            yield from _below(f"{name}.{key}", item)
+
+
+def _below(key: str, node: Node) -> Iterator[tuple[str, Node]]:
+    if node.is_mapping and any(known.startswith(f"{key}.") for known in fields()):
+        for name, item in node.value.items():
+            yield from _below(f"{key}.{name}", item)
+    else:
+        yield key, node

@@ -46,13 +46,17 @@ def sections() -> frozenset[str]:
 
 def build(values: dict[str, Any]) -> Settings:
     """Make the settings tree of typed values by dotted key; keys that are absent keep their defaults."""
+    settings: Settings = _made(Settings, values)
+    return settings
+
+
+def _made(owner: type, values: dict[str, Any]) -> Any:
     parts: dict[str, Any] = {}
-    for name, section in _sections().items():
+    for name, section in _sections(owner).items():
         prefix = f"{name}."
-        parts[name] = section(
-            **{key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)}
-        )
-    return Settings(**parts, **{key: value for key, value in values.items() if "." not in key})
+        below = {key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)}
+        parts[name] = _made(section, below)
+    return owner(**parts, **{key: value for key, value in values.items() if "." not in key})
 
 
 def value_of(settings: Settings, key: str) -> Any:
@@ -63,15 +67,18 @@ def value_of(settings: Settings, key: str) -> Any:
     return value
 
 
-def _sections() -> dict[str, type]:
-    hints = get_type_hints(Settings)
+def _sections(owner: type = Settings) -> dict[str, type]:
+    hints = get_type_hints(owner)
     return {name: hint for name, hint in hints.items() if isinstance(hint, type) and dataclasses.is_dataclass(hint)}
 
 
 def _collect(table: dict[str, Field], prefix: str, owner: type) -> None:
     hints = get_type_hints(owner)
     for item in dataclasses.fields(owner):
-        if dataclasses.is_dataclass(hints[item.name]):
+        hint = hints[item.name]
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            if prefix:  # sections of the top are collected before the keys beside them
+                _collect(table, f"{prefix}{item.name}.", hint)
             continue
         default = item.default if item.default is not dataclasses.MISSING else {}
         meta = item.metadata

@@ -33,17 +33,18 @@ def run_commands(
     *,
     timeout: float,
     env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
     max_output: int = 65536,
 ) -> list[CommandOutcome]:
     """Start all ``commands`` at once, each in a process group of its own; return their outcomes in the same order.
 
     They read an empty standard input and have ``timeout`` seconds; then the whole group is killed. Of each stream the
-    first ``max_output`` bytes are kept. ``env`` defaults to the container's own environment. Never raises for what a
-    command does.
+    first ``max_output`` bytes are kept. ``env`` defaults to the container's own environment, ``cwd`` to ours. Never
+    raises for what a command does.
     """
     environment = container_environment() if env is None else env
     poll = select.poll()
-    runs = [_Command(argv, environment, timeout, max_output, poll) for argv in commands]
+    runs = [_Command(argv, environment, timeout, max_output, poll, cwd) for argv in commands]
     # Imported now: the commands are running meanwhile, and ``--detect-only`` waits for nothing else.
     from agent.process.command import CommandOutcome
 
@@ -70,7 +71,13 @@ class _Command:
     """One of them: started when made."""
 
     def __init__(
-        self, argv: Sequence[str], env: Mapping[str, str], timeout: float, limit: int, poll: select.poll
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        timeout: float,
+        limit: int,
+        poll: select.poll,
+        cwd: str | None,
     ) -> None:
         self._limit, self._poll = limit, poll
         self._started = time.monotonic()
@@ -83,7 +90,7 @@ class _Command:
         self._timed_out = False
         self._problem = ""
         try:
-            self._start(argv, env)
+            self._start(argv, env, cwd)
         except OSError as error:
             self._problem = f"can't start {argv[0]}: {error.strerror or error}"
             self._ended_at = time.monotonic()
@@ -91,7 +98,7 @@ class _Command:
                 os.close(fd)
             self._streams.clear()
 
-    def _start(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
+    def _start(self, argv: Sequence[str], env: Mapping[str, str], cwd: str | None) -> None:
         with contextlib.ExitStack() as closing:
             nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
             closing.callback(os.close, nothing)
@@ -101,7 +108,7 @@ class _Command:
                 closing.callback(os.close, theirs)
                 self._streams[ours] = captured
                 ends.append(theirs)
-            self._pid = spawn(argv, env=env, cwd=None, stdin=nothing, stdout=ends[0], stderr=ends[1])
+            self._pid = spawn(argv, env=env, cwd=cwd, stdin=nothing, stdout=ends[0], stderr=ends[1])
         with contextlib.suppress(OSError):
             self._pidfd = os.pidfd_open(self._pid)
         for fd in self.watched():

@@ -12,7 +12,6 @@ from agent.process.command import CommandOutcome
 from agent.process.parallel import run_commands
 from agent.runtimes.checks import Check
 from agent.runtimes.machine import Machine
-from agent.runtimes.probe import find_program
 
 log = logging.getLogger(__name__)
 
@@ -51,10 +50,12 @@ def run_checks(subjects: Sequence[Sequence[Check]], machine: Machine) -> list[An
 def _run(commands: Sequence[_Argv], machine: Machine) -> dict[_Argv, CommandOutcome | None]:
     """Run the commands whose program is here; None stands for the others, mostly versions that this machine lacks."""
     outcomes: dict[_Argv, CommandOutcome | None] = dict.fromkeys(commands)
-    here = [(argv, path) for argv in commands if (path := find_program(argv[0], machine.search_path))]
+    here = [(argv, path) for argv in commands if (path := machine.find(argv[0]))]
     for start in range(0, len(here), _WIDTH):
         batch = here[start : start + _WIDTH]
-        results = run_commands([(path, *argv[1:]) for argv, path in batch], timeout=machine.timeout, env=machine.env)
+        results = run_commands(
+            [(path, *argv[1:]) for argv, path in batch], timeout=machine.timeout, env=machine.env, cwd="/"
+        )
         outcomes |= {argv: result for (argv, _), result in zip(batch, results, strict=True)}
     return outcomes
 

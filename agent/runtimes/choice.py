@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from agent.errors import UnmetConstraint, VersionError
 from agent.runtimes.local import Local
 from agent.runtimes.verification import VersionCheck
-from agent.versions import Constraint, Version, parse_constraint, parse_version, select_best_version
+from agent.versions import Constraint, parse_constraint, parse_version, select_best_version
 
 
 @dataclass(frozen=True)
@@ -28,33 +28,41 @@ class _Candidate:
 
 
 def choose_version(
-    checks: Sequence[VersionCheck], constraint: str | None, *, base: Local | None, runtime: str
+    checks: Sequence[VersionCheck],
+    constraint: str | None,
+    *,
+    base: Local | None,
+    runtime: str,
+    language: str | None = None,
 ) -> VersionCheck | None:
     """Return the row to run, None for the base configuration.
 
-    Without a constraint the default row is taken, else the highest; with one, the highest that meets it, else the base
-    interpreter if its own version does. ``runtime`` is its name for the message.
+    Without a constraint the default row is taken, else the highest that a pack lists; with one, the highest that meets
+    it, else the base interpreter if its own version does. ``runtime`` is its name for the message, ``language`` the
+    canonical one.
 
     Raises:
         UnmetConstraint: nothing here meets the constraint, or it is malformed (promise: no other version runs).
     """
     if constraint is None or not constraint.strip():
-        chosen = select_best_version([_Candidate(check, check.row.version) for check in checks], None)
+        # What an agent merely found stands back where the runtime itself can be run: it decides for nobody.
+        own = [check for check in checks if base is None or not check.row.auto_detected]
+        chosen = select_best_version([_Candidate(check, check.row.version) for check in own], None, language)
         return chosen.check if chosen else None
     try:
-        wanted = parse_constraint(constraint)
+        wanted = parse_constraint(constraint, language)
     except VersionError as error:
         raise UnmetConstraint(f"the action's version constraint for {runtime} can't be read: {error}") from error
-    candidates = [_Candidate(check, _compared(check, wanted)) for check in checks]
-    chosen = select_best_version(candidates, constraint)
+    candidates = [_Candidate(check, _compared(check, wanted, language)) for check in checks]
+    chosen = select_best_version(candidates, constraint, language)
     if chosen is not None:
         return chosen.check
-    if base is not None and _meets(base.version, wanted):
+    if base is not None and _meets(base.version, wanted, language):
         return None
     raise UnmetConstraint(_unmet(checks, wanted, base, runtime))
 
 
-def _compared(check: VersionCheck, wanted: Constraint) -> str:
+def _compared(check: VersionCheck, wanted: Constraint, language: str | None) -> str:
     """The version by which a row is compared: the interpreter's own where it is known.
 
     A row of ``3.12`` also answers for itself as long as the constraint isn't more precise than it: ``=3.12`` keeps
@@ -64,19 +72,14 @@ def _compared(check: VersionCheck, wanted: Constraint) -> str:
     if check.actual is None:
         return row
     precise_enough = wanted.precision <= len(row.split("."))
-    return row if precise_enough and not _meets(check.actual, wanted) else check.actual
+    return row if precise_enough and not _meets(check.actual, wanted, language) else check.actual
 
 
-def _meets(version: str | None, wanted: Constraint) -> bool:
-    parsed = _parsed(version)
-    return parsed is not None and wanted.accepts(parsed)
-
-
-def _parsed(version: str | None) -> Version | None:
+def _meets(version: str | None, wanted: Constraint, language: str | None) -> bool:
     try:
-        return None if version is None else parse_version(version)
+        return version is not None and wanted.accepts(parse_version(version, language))
     except VersionError:
-        return None
+        return False
 
 
 def _unmet(checks: Sequence[VersionCheck], wanted: Constraint, base: Local | None, runtime: str) -> str:

@@ -1,25 +1,28 @@
-"""Ask the interpreters that the probe found for their versions, all at once.
+"""Ask the interpreters that may be on this machine for their versions, all at once.
 
-This is what ``--detect-only`` runs: it imports nothing that isn't in the standard library.
+What ends with another exit code than 0, doesn't answer or prints no version is no interpreter, whatever it is called:
+the next one is taken, and both are reported. This is what ``--detect-only`` runs: it imports nothing that isn't in the
+standard library.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from agent.process.child_env import container_environment
 from agent.process.parallel import run_commands
-from agent.runtimes.probe import FAMILIES, Family, FoundInterpreter, find_interpreters
+from agent.runtimes.candidates import Candidate, find_candidates
+from agent.runtimes.probe import FAMILIES, Family
+from agent.runtimes.version_output import parse_version_output
 
 if TYPE_CHECKING:
     from agent.process.command import CommandOutcome
-    from agent.runtimes.detected import DetectedInterpreter
+    from agent.runtimes.detected import DetectedInterpreter, Detection
 
 PROBE_TIMEOUT = 5.0
-_SEMVER_LIKE = re.compile(r"(?:v|go)?(\d+\.\d+(?:\.\d+)?)", re.ASCII)
-_JAVA = re.compile(r'version\s+"([^"]+)"')
+#: Commands that run at the same time.
+_WIDTH = 32
 
 
 def detect_interpreters(
@@ -27,38 +30,94 @@ def detect_interpreters(
     env: Mapping[str, str] | None = None,
     timeout: float = PROBE_TIMEOUT,
     families: Sequence[Family] = FAMILIES,
-) -> list[DetectedInterpreter]:
+    search_paths: Sequence[str] = (),
+) -> Detection:
     """Find this machine's interpreters and ask each for its version.
 
     ``env`` is the environment to search and to ask in, by default the container's own; ``timeout`` is the seconds that
-    one may take. An interpreter that doesn't answer is reported without a version and with its ``problem``.
+    one may take; ``search_paths`` are directories to look into besides PATH.
 
     Promise: every tool has a time limit.
     """
     environment = container_environment() if env is None else env
-    found = find_interpreters(environment.get("PATH"), families)
-    commands = [(item.path, *item.family.version_arguments) for item in found]
-    outcomes = run_commands(commands, timeout=timeout, env=environment)
-    return [_describe(item, outcome, timeout) for item, outcome in zip(found, outcomes, strict=True)]
+    candidates = find_candidates(environment, families, search_paths)
+    asked = [candidate for candidate in candidates if not candidate.problem]
+    commands = [(candidate.path, *candidate.family.version_arguments) for candidate in asked]
+    outcomes: list[CommandOutcome] = []
+    for start in range(0, len(commands), _WIDTH):
+        outcomes += run_commands(commands[start : start + _WIDTH], timeout=timeout, env=environment, cwd="/")
+    by_path = dict(zip(asked, outcomes, strict=True))
+    answers = [(candidate, _describe(candidate, by_path.get(candidate), timeout)) for candidate in candidates]
+    answers = _shells(answers, environment, timeout)
+    return _detection(answers, families)
 
 
-def parse_version_output(family: str, output: str) -> str | None:
-    """Return the version in what an interpreter printed, None where there is none."""
-    if family == "java" and (quoted := _JAVA.search(output)):
-        return quoted[1]
-    found = _SEMVER_LIKE.search(output)
-    return found[1] if found else None
-
-
-def _describe(found: FoundInterpreter, outcome: CommandOutcome, timeout: float) -> DetectedInterpreter:
+def _describe(candidate: Candidate, outcome: CommandOutcome | None, timeout: float) -> DetectedInterpreter:
     # Not at the top: by now the interpreters have run, and nothing waits for what this pulls in.
     from agent.runtimes.detected import DetectedInterpreter
 
-    output = (outcome.stdout + outcome.stderr).decode("utf-8", "replace")
-    version = parse_version_output(found.family.name, output)
-    problem = None
-    if version is None and outcome.kind == "timed_out":
-        problem = f"no answer within {timeout:g} s"
-    elif outcome.kind == "failed_to_start":
-        problem = outcome.reason
-    return DetectedInterpreter(found.family.name, found.path, version, problem)
+    if outcome is None:
+        return DetectedInterpreter(candidate.family.name, candidate.path, None, candidate.problem)
+    output = (outcome.stdout + b"\n" + outcome.stderr).decode("utf-8", "replace")
+    version = parse_version_output(candidate.family.name, output)
+    problem = _problem(candidate.family, outcome, version, output, timeout)
+    return DetectedInterpreter(candidate.family.name, candidate.path, None if problem else version, problem)
+
+
+def _problem(family: Family, outcome: CommandOutcome, version: str | None, output: str, timeout: float) -> str | None:
+    """Why this is no interpreter of ``family``; None when it is one."""
+    if outcome.kind == "timed_out":
+        return f"no answer within {timeout:g} s"
+    if outcome.kind == "failed_to_start":
+        return outcome.reason
+    said = next((line.strip()[:200] for line in output.splitlines() if line.strip()), "")
+    if outcome.exit_code != 0:
+        ended = outcome.reason or f"{family.version_arguments[0]} ends with exit code {outcome.exit_code}"
+        return f"{ended}: {said}" if said else ended
+    if version is None:
+        return f"it says no version, but: {said}" if said else "it says no version"
+    if family.name == "python" and version.split(".")[0] == "2":
+        return f"it is Python {version}; actions need Python 3"
+    return None
+
+
+def _shells(
+    answers: list[tuple[Candidate, DetectedInterpreter]], env: Mapping[str, str], timeout: float
+) -> list[tuple[Candidate, DetectedInterpreter]]:
+    """A plain ``sh`` may know no ``--version`` and is a shell all the same; only the first usable one counts."""
+    from dataclasses import replace
+
+    checked = []
+    have_one = False
+    for candidate, answer in answers:
+        if candidate.family.name != "shell":
+            checked.append((candidate, answer))
+            continue
+        if have_one:
+            continue
+        if answer.problem and not candidate.problem:
+            (outcome,) = run_commands([(candidate.path, "-c", ":")], timeout=timeout, env=env, cwd="/")
+            if outcome.succeeded:
+                answer = replace(answer, problem=None)
+        have_one = answer.problem is None
+        checked.append((candidate, answer))
+    return checked
+
+
+def _detection(answers: Sequence[tuple[Candidate, DetectedInterpreter]], families: Sequence[Family]) -> Detection:
+    from agent.runtimes.detected import Detection
+
+    found: list[DetectedInterpreter] = []
+    for family in families:
+        mine = [(candidate, answer) for candidate, answer in answers if candidate.family is family]
+        usable = [(candidate.plain, answer) for candidate, answer in mine if answer.problem is None]
+        plain = next((answer for is_plain, answer in usable if is_plain), None)
+        others = sorted((answer for _, answer in usable if answer is not plain), key=_newest_first)
+        found += [*([plain] if plain is not None else []), *others]
+    unusable = [answer for _, answer in answers if answer.problem is not None]
+    return Detection(tuple(found), tuple(unusable))
+
+
+def _newest_first(item: DetectedInterpreter) -> tuple[list[int], bool, str]:
+    release, _, pre = (item.version or "").partition("-")
+    return [-int(part) for part in release.split("_")[0].split(".") if part.isdigit()], bool(pre), item.path

@@ -6,12 +6,12 @@ Promise: the machine's own interpreter.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from agent.runtimes.detected import DetectedInterpreter
 from agent.runtimes.execution_config import ExecutionConfig
-from agent.runtimes.probe import find_program, is_program
+from agent.runtimes.probe import is_program
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,21 @@ class Local:
 
 
 def localize(
-    config: ExecutionConfig, *, name: str, detected: DetectedInterpreter | None, search_path: str | None
+    config: ExecutionConfig,
+    *,
+    name: str,
+    detected: DetectedInterpreter | None,
+    find: Callable[[str], str | None],
 ) -> Local | None:
     """Return how this machine runs ``config``, None when it has no interpreter for it.
 
-    The row's own interpreter is taken where it is here, else the ``detected`` one of that language (``name``).
+    The row's own interpreter is taken where ``find`` finds it here, else the ``detected`` one of that language
+    (``name``).
     """
     own = config.interpreter.binary
     if not own:
         return Local(config, "")
-    path = find_program(own, search_path)
+    path = find(own)
     if path is not None:
         version = detected.version if detected is not None and detected.path == path else None
         return Local(_with_interpreter(config, path), path, version)

@@ -8,7 +8,7 @@ from agent.runtimes.detected import DetectedInterpreter
 from agent.runtimes.execution_config import ExecutionConfig
 from agent.runtimes.model import Runtime
 from agent.runtimes.names import default_aliases, default_file_extension
-from agent.runtimes.probe import FAMILIES
+from agent.runtimes.probe import family_of
 
 #: What stands between the interpreter and the file.
 _RUN_ARGUMENTS = {"go": ["run"], "r": ["--vanilla"]}
@@ -28,7 +28,8 @@ def minimal_execution_config(name: str, path: str) -> dict[str, Any]:
 
 def minimal_distributions(name: str, path: str) -> dict[str, Any]:
     """Return ``distributions`` whose one check asks that interpreter for its version in its own way."""
-    arguments = next((family.version_arguments for family in FAMILIES if family.name == name), ("--version",))
+    family = family_of(name)
+    arguments = family.version_arguments if family else ("--version",)
     check = {"binary": path, "args": list(arguments), "exit_code": 0, "priority": 1}
     return {"verification": {"commands": [check]}}
 

@@ -48,7 +48,10 @@ class Runtime:
 
 @dataclass(frozen=True)
 class RuntimeVersion:
-    """A row of ``runtime_version``."""
+    """A row of ``runtime_version``.
+
+    ``disabled`` is an operator's switch that no verification resets; ``auto_detected`` rows were made by agents.
+    """
 
     id: int
     runtime: int
@@ -59,3 +62,5 @@ class RuntimeVersion:
     is_default: bool = False
     available: bool = False
     verified_at: datetime | None = None
+    disabled: bool = False
+    auto_detected: bool = False

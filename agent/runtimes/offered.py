@@ -83,11 +83,14 @@ class RuntimeDetector:
         wanted = None if choice is None else {normalize_runtime_name(name) for name in choice.runtimes}
         return tuple(family for family in FAMILIES if wanted is None or family.name in wanted)
 
-    def from_detection(self, detected: Sequence[DetectedInterpreter]) -> OfferedRuntimes:
-        """Return what an agent offers: the operator's choice, else the interpreters that were found, and ``native``."""
+    def from_detection(self, detected: Sequence[DetectedInterpreter], described: Sequence[str] = ()) -> OfferedRuntimes:
+        """Return what an agent offers: the operator's choice, else what was found, and ``native``.
+
+        ``described`` are runtimes of other languages that packs describe and that this machine has.
+        """
         choice = self.operator_choice()
         if choice is None:
-            names = self._canonical((*(item.name for item in detected), "native"))
+            names = self._canonical((*(item.name for item in detected), *described, "native"))
             return self._said(OfferedRuntimes(names, Tier.DETECTION, "interpreters on this machine"))
         found = {item.name for item in detected}
         for name in (name for name in choice.runtimes if name not in found and name != "native"):

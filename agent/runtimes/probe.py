@@ -1,66 +1,78 @@
-"""Find interpreters by looking at files; nothing is executed here, and the search path is handed in."""
+"""Find programs by looking at files; nothing is executed here, and the search path is handed in."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
+
+from agent.runtimes.shims import follow
 
 #: What a process without PATH gets: the usual places, in the usual order.
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Family(NamedTuple):
-    """One language: the programs that run it, the first found wins, and how to ask for the version."""
+    """One language.
+
+    ``binaries`` are the programs that run it, the first usable one wins; ``versioned`` matches the names of others
+    (``python3.12``); ``homes`` are patterns of directories beside PATH; ``tools`` is what version managers call it.
+    """
 
     name: str
     binaries: tuple[str, ...]
     version_arguments: tuple[str, ...] = ("--version",)
+    versioned: str = ""
+    homes: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
 
 
 #: The order is that of every report and of the advertised runtimes.
 FAMILIES = (
     Family("shell", ("bash", "sh")),
-    Family("python", ("python3", "python")),
-    Family("node", ("node", "nodejs")),
-    Family("ruby", ("ruby",)),
-    Family("go", ("go",), ("version",)),
-    Family("java", ("java",), ("-version",)),
-    Family("r", ("Rscript",)),
-    Family("perl", ("perl",)),
+    Family("python", ("python3", "python"), versioned=r"python3\.\d{1,2}t?", tools=("python",)),
+    Family("node", ("node", "nodejs"), versioned=r"node(?:js)?-?\d{2}", tools=("node", "nodejs")),
+    Family("ruby", ("ruby",), versioned=r"ruby-?\d\.?\d", tools=("ruby",)),
+    Family(
+        "go",
+        ("go",),
+        ("version",),
+        versioned=r"go1\.\d{1,2}(?:\.\d{1,2})?",
+        homes=("/usr/lib/go-*/bin",),
+        tools=("go", "golang"),
+    ),
+    Family("java", ("java",), ("-version",), homes=("/usr/lib/jvm/*/bin",), tools=("java",)),
+    Family("r", ("Rscript",), tools=("R", "r")),
+    Family("perl", ("perl",), versioned=r"perl5\.\d{1,2}\.\d{1,2}", tools=("perl",)),
 )
 
-#: Looked for in /bin first, whatever PATH says: scripts name them there.
-_IN_BIN = ("bash", "sh")
+
+def family_of(name: str) -> Family | None:
+    """Return the family of a canonical name, None for a language that isn't detected."""
+    return next((family for family in FAMILIES if family.name == name), None)
 
 
-class FoundInterpreter(NamedTuple):
-    """An interpreter's file, as found (symbolic links unresolved)."""
+def find_program(name: str, search_path: str | None, env: Mapping[str, str] | None = None) -> str | None:
+    """Return where ``name`` is: itself when it holds a slash and can be executed, else the first hit on the path.
 
-    family: Family
-    path: str
-
-
-def find_interpreters(search_path: str | None, families: Sequence[Family] = FAMILIES) -> list[FoundInterpreter]:
-    """Return at most one interpreter for each family, in the order of ``families``.
-
-    ``search_path`` is the value of PATH, None where it isn't set.
+    With ``env`` a version manager's shim counts as the program that it starts, and one that starts none is no hit.
     """
-    directories = list(search_directories(search_path))
-    found = []
-    for family in families:
-        path = next(_candidates(family, directories), None)
-        if path is not None:
-            found.append(FoundInterpreter(family, path))
-    return found
-
-
-def find_program(name: str, search_path: str | None) -> str | None:
-    """Return where ``name`` is: itself when it holds a slash and can be executed, else the first hit on the path."""
     if "/" in name:
         return name if is_program(name) else None
-    paths = (os.path.join(directory, name) for directory in search_directories(search_path))
-    return next((path for path in paths if is_program(path)), None)
+    return next(programs(name, search_path, env), None)
+
+
+def programs(name: str, search_path: str | None, env: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Yield all hits on the path, in its order."""
+    for directory in search_directories(search_path):
+        path = os.path.join(directory, name)
+        if not is_program(path):
+            continue
+        shim = None if env is None else follow(path, env)
+        if shim is None:
+            yield path
+        elif shim.program is not None:
+            yield shim.program
 
 
 def search_directories(search_path: str | None) -> Iterator[str]:
@@ -76,9 +88,3 @@ def search_directories(search_path: str | None) -> Iterator[str]:
 def is_program(path: str) -> bool:
     """Whether ``path`` is a regular file that we may execute."""
     return os.path.isfile(path) and os.access(path, os.X_OK)
-
-
-def _candidates(family: Family, directories: Sequence[str]) -> Iterator[str]:
-    for binary in family.binaries:
-        places = ["/bin", *directories] if binary in _IN_BIN else directories
-        yield from (path for place in places if is_program(path := os.path.join(place, binary)))

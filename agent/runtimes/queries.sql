@@ -5,7 +5,9 @@ SELECT id, ref, name, aliases, pack, pack_ref, distributions, installation, exec
  ORDER BY ref;
 
 -- name: runtime_versions
-SELECT id, runtime, runtime_ref, version, execution_config, distributions, is_default, available, verified_at
+SELECT id, runtime, runtime_ref, version, execution_config, distributions, is_default, available, verified_at,
+       coalesce((meta ->> 'disabled')::text NOT IN ('false', ''), FALSE) AS disabled,
+       meta @> '{"auto_detected": true}' AS auto_detected
   FROM runtime_version
  ORDER BY runtime_ref, version_major DESC NULLS LAST, version_minor DESC NULLS LAST, version_patch DESC NULLS LAST;
 
@@ -16,6 +18,16 @@ INSERT INTO runtime (ref, description, name, aliases, distributions, installatio
 VALUES (%(ref)s, %(description)s, %(name)s, %(aliases)s, %(distributions)s, %(installation)s, '{}'::jsonb,
         %(execution_config)s, TRUE, %(detection_config)s)
 ON CONFLICT (ref) DO NOTHING
+RETURNING id;
+
+-- name: insert_version
+-- Another agent that finds the same version at the same moment is not an error. Whether it is available is decided by
+-- each machine's verification.
+INSERT INTO runtime_version (runtime, runtime_ref, version, version_major, version_minor, version_patch,
+                             execution_config, distributions, is_default, available, meta)
+VALUES (%(runtime)s, %(runtime_ref)s, %(version)s, %(major)s, %(minor)s, %(patch)s,
+        %(execution_config)s, %(distributions)s, FALSE, TRUE, %(meta)s)
+ON CONFLICT (runtime, version) DO NOTHING
 RETURNING id;
 
 -- name: mark_available

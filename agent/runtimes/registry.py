@@ -156,7 +156,7 @@ class RuntimeRegistry:
     def _localize(self, row: Runtime, versions: tuple[RuntimeVersion, ...]) -> UsableRuntime:
         language = language_of(row.name, row.ref)
         detected = self._machine.detected.get(language)
-        local = localize(row.config, name=language, detected=detected, search_path=self._machine.search_path)
+        local = localize(row.config, name=language, detected=detected, find=self._machine.find)
         known = self._snapshot.by_id.get(row.id)
         if known is not None and (known.runtime, known.versions, known.local) == (row, versions, local):
             return known  # what others remember about it stays true

@@ -148,8 +148,8 @@ class VersionSelector:
         if runtime.local is not None and runtime.local.present:
             return runtime.local
         language = language_of(runtime.runtime.name, runtime.runtime.ref)
-        detected, path = self._machine.detected.get(language), self._machine.search_path
-        return localize(runtime.runtime.config, name=language, detected=detected, search_path=path)
+        detected = self._machine.detected.get(language)
+        return localize(runtime.runtime.config, name=language, detected=detected, find=self._machine.find)
 
     def _checks_of(self, runtime: UsableRuntime, *, older_than: float) -> _Verified:
         """The checks about ``runtime``, made anew when they are older, or about rows that have changed."""
@@ -195,7 +195,7 @@ def _definition(row: RuntimeVersion) -> RuntimeVersion:
 def _selected(
     runtime: UsableRuntime, checks: Sequence[VersionCheck], constraint: str | None, base: Local | None
 ) -> tuple[Local, SelectedVersion]:
-    chosen = choose_version(checks, constraint, base=base, runtime=runtime.runtime.name)
+    chosen = choose_version(checks, constraint, base=base, runtime=runtime.runtime.name, language=runtime.name)
     if chosen is not None and chosen.local is not None:
         row, local = chosen.row, chosen.local
         name = environment_name(runtime.name, row.version)

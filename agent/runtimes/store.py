@@ -16,7 +16,7 @@ from agent.runtimes.execution_config import ExecutionConfig
 from agent.runtimes.model import Runtime, RuntimeVersion
 from agent.runtimes.names import normalize_runtime_name
 from agent.runtimes.verification import VersionCheck
-from agent.versions import matches_row
+from agent.versions import components, matches_row
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,20 @@ def insert_runtime(database: Database, runtime: NewRuntime) -> bool:
         return connection.execute(query, parameters).fetchone() is not None
 
 
+def insert_version(database: Database, row: Mapping[str, Any]) -> bool:
+    """Add a version row; False when another agent was faster.
+
+    Raises:
+        DatabaseError: the database refused it.
+    """
+    major, minor, patch = components(row["version"])
+    values = {name: Jsonb(value) if isinstance(value, Mapping) else value for name, value in row.items()}
+    with database.connection() as connection:
+        query = load_queries("agent.runtimes")["insert_version"]
+        parameters = {**values, "major": major, "minor": minor, "patch": patch}
+        return connection.execute(query, parameters).fetchone() is not None
+
+
 def record_checks(database: Database, checks: Iterable[VersionCheck], *, worker_id: int | None) -> None:
     """Write ``available`` and ``verified_at`` for all workers to see (promise: versions are verified here).
 
@@ -127,7 +141,7 @@ def record_checks(database: Database, checks: Iterable[VersionCheck], *, worker_
 
 def _offers(offer: DictRow, row: RuntimeVersion) -> bool:
     name = normalize_runtime_name(row.runtime_ref.rsplit(".", 1)[-1])
-    return any(matches_row(row.version, version) for version in advertised_versions(offer, (name,)))
+    return any(matches_row(row.version, version, name) for version in advertised_versions(offer, (name,)))
 
 
 def _runtime(row: DictRow, config: ExecutionConfig) -> Runtime:
@@ -156,6 +170,8 @@ def _version(row: DictRow) -> RuntimeVersion:
         is_default=row["is_default"],
         available=row["available"],
         verified_at=row["verified_at"],
+        disabled=bool(row.get("disabled")),
+        auto_detected=bool(row.get("auto_detected")),
     )
 
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from agent.runtimes.check_runner import Answer, run_checks
 from agent.runtimes.checks import RUNTIME_PRIORITY, VERSION_PRIORITY, Check, Verification, read_verification
 from agent.runtimes.detected import DetectedInterpreter
-from agent.runtimes.detection import parse_version_output
 from agent.runtimes.local import Local, localize
 from agent.runtimes.machine import Machine
 from agent.runtimes.model import Runtime, RuntimeVersion
 from agent.runtimes.names import language_of, normalize_runtime_name
-from agent.runtimes.probe import FAMILIES, find_program
+from agent.runtimes.probe import family_of
+from agent.runtimes.version_output import parse_version_output
 from agent.versions import matches_row
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def verify_versions(versions: Sequence[RuntimeVersion], machine: Machine) -> lis
     Without commands the interpreter must answer to being asked for its version. Where they fail, a detected
     interpreter of that very version will do (promise: the machine's own interpreter).
     """
-    answers = run_checks([_version_checks(row) for row in versions], machine)
+    answers = run_checks([() if row.disabled else _version_checks(row) for row in versions], machine)
     return [_version_check(row, answer, machine) for row, answer in zip(versions, answers, strict=True)]
 
 
@@ -90,19 +90,21 @@ def _version_checks(row: RuntimeVersion) -> tuple[Check, ...]:
     binary = row.config.interpreter.binary
     if checks or not binary:
         return checks
-    arguments = (family.version_arguments for family in FAMILIES if family.name == _name(row))
-    return (Check(binary, next(arguments, ("--version",))),)
+    family = family_of(_name(row))
+    return (Check(binary, family.version_arguments if family else ("--version",)),)
 
 
 def _version_check(row: RuntimeVersion, answer: Answer, machine: Machine) -> VersionCheck:
     binary = row.config.interpreter.binary
+    if row.disabled:
+        return VersionCheck(row, False, "an operator switched it off (meta.disabled)")
     if not binary and not _version_checks(row):
         return VersionCheck(row, True, "needs no interpreter", Local(row.config, ""))
-    same = _same(row, machine.detected.get(_name(row)))
+    same = _same(row, machine.versions.get(_name(row), ()))
     if answer.check is None and same is None:
         return VersionCheck(row, False, answer.reason)
     stand_in = same or _prover(row, answer.check, machine)
-    local = localize(row.config, name=_name(row), detected=stand_in, search_path=machine.search_path)
+    local = localize(row.config, name=_name(row), detected=stand_in, find=machine.find)
     if local is None:
         return VersionCheck(row, False, f"{answer.reason}, but its interpreter {binary} isn't here")
     actual = _printed(row, answer) or (same.version if same else None)
@@ -110,21 +112,22 @@ def _version_check(row: RuntimeVersion, answer: Answer, machine: Machine) -> Ver
     return VersionCheck(row, True, reason, local, actual)
 
 
-def _same(row: RuntimeVersion, detected: DetectedInterpreter | None) -> DetectedInterpreter | None:
-    """The detected interpreter where it is of the row's version (promise: rows match by prefix)."""
-    version = detected.version if detected is not None else None
-    return detected if version is not None and matches_row(row.version, version) else None
+def _same(row: RuntimeVersion, detected: Sequence[DetectedInterpreter]) -> DetectedInterpreter | None:
+    """The first detected interpreter that is of the row's version (promise: rows match by prefix)."""
+    return next(
+        (item for item in detected if item.version and matches_row(row.version, item.version, _name(row))), None
+    )
 
 
 def _prover(row: RuntimeVersion, check: Check | None, machine: Machine) -> DetectedInterpreter | None:
     """The program that proved the version, where it is an interpreter of this language (``node`` for ``node20``)."""
-    binaries = next((family.binaries for family in FAMILIES if family.name == _name(row)), ())
-    if check is None or check.binary.rsplit("/", 1)[-1] not in binaries:
+    family = family_of(_name(row))
+    if check is None or family is None or check.binary.rsplit("/", 1)[-1] not in family.binaries:
         return None
-    path = find_program(check.binary, machine.search_path)
+    path = machine.find(check.binary)
     return None if path is None else DetectedInterpreter(_name(row), path)
 
 
 def _printed(row: RuntimeVersion, answer: Answer) -> str | None:
     printed = parse_version_output(_name(row), answer.output)
-    return printed if printed is not None and matches_row(row.version, printed) else None
+    return printed if printed is not None and matches_row(row.version, printed, _name(row)) else None

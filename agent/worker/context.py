@@ -21,12 +21,15 @@ from agent.presence.registration import Registration
 from agent.runtimes.advertised import detected_versions
 from agent.runtimes.auto_runtimes import register_detected
 from agent.runtimes.capabilities import WorkerFacts, build_capabilities
-from agent.runtimes.detected import DetectedInterpreter
+from agent.runtimes.detected import Detection
 from agent.runtimes.detection import detect_interpreters
 from agent.runtimes.machine import Machine
+from agent.runtimes.names import ALIASES, language_of
 from agent.runtimes.offered import OfferedRuntimes, RuntimeDetector
 from agent.runtimes.registry import RuntimeRegistry
 from agent.runtimes.store import load_runtimes
+from agent.runtimes.verification import verify_runtimes
+from agent.runtimes.version_rows import register_versions
 from agent.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
@@ -62,14 +65,17 @@ def open_context(loaded: Loaded, *, agent_mode: bool) -> WorkerContext:
     detector = RuntimeDetector(
         "worker", override=loaded.variables.worker_runtimes, capabilities=settings.worker.capabilities
     )
-    detected = detect_interpreters(timeout=settings.worker.probe_timeout, families=detector.families())
-    for item in detected:
-        if item.problem is not None:
-            log.warning("%s (%s): %s", item.name, item.path, item.problem)
-    machine = Machine.of(detected, timeout=settings.worker.verify_timeout)
+    detection = detect_interpreters(
+        timeout=settings.worker.probe_timeout,
+        families=detector.families(),
+        search_paths=settings.runtimes.search_paths,
+    )
+    for item in detection.unusable:
+        log.warning("not an interpreter: %s (%s): %s", item.path, item.name, item.problem)
+    machine = Machine.of(detection, timeout=settings.worker.verify_timeout)
+    _register(database, detection, loaded, runtimes=agent_mode)
     if agent_mode:
-        _register(database, detected, loaded)
-        offered = detector.from_detection(detected)
+        offered = detector.from_detection(detection.first, _described(database, machine))
     else:
         offered = detector.from_database(lambda: load_runtimes(database).runtimes, machine)
     registry = RuntimeRegistry(lambda: load_runtimes(database), machine, allowed=offered.allowed)
@@ -85,8 +91,8 @@ def open_context(loaded: Loaded, *, agent_mode: bool) -> WorkerContext:
         agent_binary_version=__version__ if agent_mode else None,
         labels=_labels(settings.worker),
         taints=settings.worker.taints,
-        detected=detected if agent_mode else (),
-        runtime_versions=detected_versions(detected) if agent_mode else {},
+        detected=detection.found if agent_mode else (),
+        runtime_versions=detected_versions(detection.found) if agent_mode else {},
         limits=limits.as_capability(),
         ephemeral_interval=settings.worker.heartbeat_interval if settings.worker.ephemeral else None,
         extra=settings.worker.capabilities,
@@ -116,10 +122,25 @@ def _labels(worker: WorkerSettings) -> Mapping[str, str]:
     return {**labels, **worker.labels}
 
 
-def _register(database: Database, detected: list[DetectedInterpreter], loaded: Loaded) -> None:
+def _register(database: Database, detection: Detection, loaded: Loaded, *, runtimes: bool) -> None:
     try:
-        register_detected(database, detected, packs_base_dir=loaded.settings.packs_base_dir)
+        if runtimes:
+            register_detected(database, detection.first, packs_base_dir=loaded.settings.packs_base_dir)
+        register_versions(database, detection.found)
     except DatabaseUnavailable:
         raise
     except DatabaseError as error:
         log.warning("detected interpreters could not be registered: %s", error)
+
+
+def _described(database: Database, machine: Machine) -> list[str]:
+    """The languages that nothing but a pack's file describes (a ninth, say), where this machine has them."""
+    try:
+        stored = load_runtimes(database).runtimes
+    except DatabaseUnavailable:
+        raise
+    except DatabaseError as error:
+        log.warning("described runtimes are not offered: %s", error)
+        return []
+    rows = [row for row in stored if language_of(row.name, row.ref) not in ALIASES]
+    return [row.name for row, check in zip(rows, verify_runtimes(rows, machine), strict=True) if check.available]

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.runtimes.probe import find_interpreters
+from agent.runtimes.candidates import find_candidates
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "dist" / "attune-agent"
@@ -58,8 +58,8 @@ def measure(rounds: int = 15) -> OneFile:
             "detect": ([program, "--detect-only"], {}),
             "install_current": ([str(PROGRAM), "install", name], {}),
         }
-        for found in find_interpreters(PATH):
-            commands[f"interpreter {found.family.name}"] = ([found.path, *found.family.version_arguments], {})
+        for found in find_candidates({"PATH": PATH}):
+            commands[f"interpreter {found.path}"] = ([found.path, *found.family.version_arguments], {})
         took: dict[str, list[float]] = {key: [] for key in commands}
         for _ in range(rounds):
             for key, (command, extra) in commands.items():

@@ -22,6 +22,7 @@ from agent.runtimes.registry import RuntimeRegistry
 from agent.runtimes.selection import VersionSelector
 from agent.runtimes.store import load_runtimes, record_checks
 from agent.runtimes.verification import verify_versions
+from agent.runtimes.version_rows import register_versions
 from tests.children.interpreters import prints, write_program
 
 pytestmark = pytest.mark.postgres
@@ -278,3 +279,40 @@ def test_what_is_stored_is_read_back_as_values(database: Database, tmp_path: Pat
     raw = stored(database, "auto.ruby")["execution_config"]
     assert runtime.config == ExecutionConfig.from_json(json.loads(json.dumps(raw)))
     assert runtime.auto_detected and runtime.detection_config["detected_name"] == "ruby"
+
+
+def test_agents_add_the_versions_that_no_pack_lists_once_and_a_constraint_finds_them(
+    database: Database, tmp_path: Path
+) -> None:
+    python = add_runtime(database, "core.python", "Python", execution_config={"interpreter": {"binary": "python3"}})
+    add_version(database, python, "core.python", "3.12", "python3.12", default=True)
+    found = [
+        DetectedInterpreter("python", str(write_program(tmp_path, name, prints(f"Python {text}"))), text)
+        for name, text in (("python3", "3.12.1"), ("python3.13", "3.13.0"), ("python3.14", "3.14.0-rc.1"))
+    ]
+    threads = [threading.Thread(target=register_versions, args=(database, found)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert register_versions(database, found) == []
+    with database.connection() as connection:
+        rows = connection.execute("SELECT version, meta FROM runtime_version ORDER BY version").fetchall()
+    assert [row[0] for row in rows] == ["3.12", "3.13", "3.14.0-rc.1"]
+    assert rows[1][1]["auto_detected"] is True
+
+    known = Machine.of(found, env={"PATH": str(tmp_path)})
+    registry = RuntimeRegistry(lambda: load_runtimes(database), known)
+    registry.refresh()
+    selected = VersionSelector(known).select(registry.resolve("core.python"), ">=3.12")
+    assert (selected.version, selected.env_name, selected.actual) == ("3.13", "python-3.13", "3.13.0")
+
+
+@pytest.mark.parametrize(("disabled", "expected"), [(True, True), (False, False), ("2026-01-01", True), (None, False)])
+def test_an_operators_switch_is_read_from_the_row(database: Database, disabled: Any, expected: bool) -> None:
+    python = add_runtime(database, "core.python", "Python")
+    add_version(database, python, "core.python", "3.12", "python3.12")
+    with database.connection() as connection:
+        connection.execute("UPDATE runtime_version SET meta = %s", [Jsonb({"disabled": disabled})])
+    (row,) = load_runtimes(database).versions
+    assert row.disabled is expected

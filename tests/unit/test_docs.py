@@ -104,7 +104,7 @@ def test_every_setting_that_a_text_names_exists() -> None:
         for key in re.findall(r"`((?:[a-z_]+\.)+[a-z_]+)`", text):
             if key in of_the_chart and page.name in ("helm-values.md", "run-on-kubernetes.md"):
                 continue
-            if key.partition(".")[0] in sections and not key.startswith("artifacts/"):
+            if key.partition(".")[0] in sections and not key.startswith("artifacts/") and not key.endswith(".py"):
                 assert key in known or key.startswith("worker.capabilities"), f"{page.name}: {key}"
         for variable in re.findall(r"\bATTUNE__[A-Z_]*[A-Z]\b", text):
             whole = variable in variables or any(variable.startswith(f"{prefix}__") for prefix in variables)

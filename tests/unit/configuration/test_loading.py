@@ -173,3 +173,15 @@ def test_a_grace_period_that_is_no_number_of_seconds_is_ignored_with_a_warning(p
     loaded = load_settings({"ATTUNE_STOP_GRACE_PERIOD": period})
     assert loaded.settings.worker.shutdown_timeout == 30
     assert "ATTUNE_STOP_GRACE_PERIOD" in loaded.warnings[0]
+
+
+def test_a_section_may_have_sections(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("runtimes:\n  search_paths: [/opt/pythons]\n  python:\n    installer: pip\n    instaler: uv\n")
+    loaded = load_settings({}, config=file)
+    assert loaded.settings.runtimes.python.installer == "pip"
+    assert loaded.settings.runtimes.search_paths == ("/opt/pythons",)
+    assert any("runtimes.python.instaler is not a known setting" in warning for warning in loaded.warnings)
+    over = load_settings({"ATTUNE__RUNTIMES__PYTHON__INSTALLER": "uv"}, config=file)
+    assert over.settings.runtimes.python.installer == "uv"
+    assert over.sources["runtimes.python.installer"] == "ATTUNE__RUNTIMES__PYTHON__INSTALLER"

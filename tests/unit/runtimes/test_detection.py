@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -10,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from agent.runtimes.detected import DetectedInterpreter
-from agent.runtimes.detection import detect_interpreters, parse_version_output
+from agent.runtimes.detected import DetectedInterpreter, Detection
+from agent.runtimes.detection import detect_interpreters
 from agent.runtimes.probe import FAMILIES, Family
+from agent.runtimes.version_output import parse_version_output
 from tests.children.interpreters import HANGS, complains, prints, write_program
 from tests.children.processes import wait_until_gone
 
-ON_PATH = [family for family in FAMILIES if family.name != "shell"]
+ON_PATH = [family._replace(homes=()) for family in FAMILIES if family.name != "shell"]
 SYSTEM = "/usr/bin:/bin"
 
 
@@ -26,7 +28,16 @@ SYSTEM = "/usr/bin:/bin"
         ("python", "Python 3.12.1", "3.12.1"),
         ("node", "v20.11.0\n", "20.11.0"),
         ("go", "go version go1.22.0 linux/amd64", "1.22.0"),
-        ("go", "go version go1.22rc1 linux/amd64", "1.22"),
+        ("go", "go version go1.22rc1 linux/amd64", "1.22.0-rc.1"),
+        ("python", "Python 3.14.0a7+", "3.14.0-alpha.7"),
+        ("ruby", "ruby 3.4.0dev (2024-08-01T00:00:00Z master 0123456789) [x86_64-linux]", "3.4.0-dev"),
+        ("ruby", "ruby 3.4.0preview1 (2024-05-16 master 9d69619623) [x86_64-linux]", "3.4.0-preview.1"),
+        ("ruby", "jruby 9.4.5.0 (3.1.4) 2023-11-02 1abae2700f OpenJDK 64-Bit Server VM 17.0.9+9", "3.1.4"),
+        ("ruby", "truffleruby 23.1.1, like ruby 3.2.2, Oracle GraalVM Native [x86_64-linux]", "3.2.2"),
+        ("node", "v22.0.0-nightly2024041501a2b3", "22.0.0-nightly2024041501a2b3"),
+        ("r", "Rscript (R) version 4.5.0 Under development (unstable) (2024-08-01)", "4.5.0-dev"),
+        ("java", 'Picked up JAVA_TOOL_OPTIONS: -Dversion="9.9.9"\nopenjdk version "17.0.9" 2023-10-17', "17.0.9"),
+        ("java", 'openjdk version "21-ea" 2023-09-19', "21-ea"),
         ("shell", "GNU bash, version 5.2.15(1)-release (x86_64-pc-linux-gnu)", "5.2.15"),
         ("ruby", "ruby 3.3.0 (2023-12-25 revision 5124f9ac75) [x86_64-linux]", "3.3.0"),
         ("perl", "\nThis is perl 5, version 38, subversion 2 (v5.38.2) built for x86_64", "5.38.2"),
@@ -47,23 +58,96 @@ def test_finds_the_version_in_what_an_interpreter_prints(family: str, output: st
     assert parse_version_output(family, output) == version
 
 
-def detect(directory: Path, timeout: float = 5.0) -> dict[str, DetectedInterpreter]:
-    env = {"PATH": f"{directory}:{SYSTEM}"}
+def detection(directory: Path, timeout: float = 5.0, **variables: str) -> Detection:
+    env = {"PATH": f"{directory}:{SYSTEM}", **variables}
     fakes = [family for family in ON_PATH if any((directory / name).exists() for name in family.binaries)]
-    return {item.name: item for item in detect_interpreters(env=env, timeout=timeout, families=fakes)}
+    return detect_interpreters(env=env, timeout=timeout, families=fakes)
 
 
-def test_reads_stdout_and_stderr_and_ignores_the_exit_code(tmp_path: Path) -> None:
+def detect(directory: Path, timeout: float = 5.0) -> dict[str, DetectedInterpreter]:
+    return {item.name: item for item in detection(directory, timeout).first}
+
+
+def problems(found: Detection) -> dict[str, str | None]:
+    return {item.path: item.problem for item in found.unusable}
+
+
+def test_reads_what_was_printed_to_either_stream(tmp_path: Path) -> None:
     write_program(tmp_path, "python3", prints("Python 3.12.1"))
-    write_program(tmp_path, "java", complains('openjdk version "21.0.1" 2023-10-17'))
-    write_program(tmp_path, "ruby", complains("sh: 0: Illegal option --", 2))
+    write_program(tmp_path, "java", complains('openjdk version "21.0.1" 2023-10-17', 0))
     write_program(tmp_path, "perl", "head -c 300 /dev/zero | tr '\\0' '\\377'; echo '(v5.38.2)'")
     assert detect(tmp_path) == {
         "python": DetectedInterpreter("python", str(tmp_path / "python3"), "3.12.1"),
         "java": DetectedInterpreter("java", str(tmp_path / "java"), "21.0.1"),
-        "ruby": DetectedInterpreter("ruby", str(tmp_path / "ruby"), None),
         "perl": DetectedInterpreter("perl", str(tmp_path / "perl"), "5.38.2"),
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "problem"),
+    [
+        ("node", complains("nodejs 22.11.0", 126), "ends with exit code 126: nodejs 22.11.0"),
+        ("ruby", "kill -9 $$", "ended by a signal"),
+        ("perl", prints("no numbers here"), "it says no version, but: no numbers here"),
+        ("perl", "exit 0", "it says no version"),
+        ("node", HANGS, "no answer within 0.3 s"),
+    ],
+)
+def test_what_fails_hangs_or_says_no_version_is_no_interpreter_and_the_next_one_is_taken(
+    tmp_path: Path, name: str, body: str, problem: str
+) -> None:
+    broken = write_program(tmp_path / "broken", name, body)
+    works = write_program(tmp_path / "works", name, prints("v20.11.0"))
+    families = [family for family in ON_PATH if name in family.binaries]
+    env = {"PATH": f"{tmp_path}/broken:{tmp_path}/works:/bin"}
+    found = detect_interpreters(env=env, timeout=0.3, families=families)
+    assert (found.first[0].path, found.first[0].version) == (str(works), "20.11.0")
+    assert problem in str(problems(found)[str(broken)])
+
+    alone = detect_interpreters(env={"PATH": f"{tmp_path}/broken"}, timeout=0.3, families=families)
+    assert alone.found == () and str(broken) in problems(alone)
+
+
+def test_an_empty_file_is_no_interpreter(tmp_path: Path) -> None:
+    (tmp_path / "perl").touch(mode=0o755)
+    found = detection(tmp_path)
+    assert [item.path for item in found.first] == ["/usr/bin/perl"]
+    assert "can't start" in str(problems(found)[str(tmp_path / "perl")])
+
+
+def test_a_python_2_runs_no_action(tmp_path: Path) -> None:
+    write_program(tmp_path, "python", complains("Python 2.7.18", 0))
+    found = detect_interpreters(env={"PATH": str(tmp_path)}, families=ON_PATH[:1])
+    assert found.found == ()
+    assert problems(found)[str(tmp_path / "python")] == "it is Python 2.7.18; actions need Python 3"
+
+
+def test_every_version_beside_the_plain_one_is_found_once_the_newest_first(tmp_path: Path) -> None:
+    for version in ("3.9.1", "3.12.4", "3.11.2"):
+        write_program(tmp_path, f"python{version.rpartition('.')[0]}", prints(f"Python {version}"))
+    (tmp_path / "python3").symlink_to(tmp_path / "python3.11")
+    (tmp_path / "python").symlink_to(tmp_path / "python3")
+    os.link(tmp_path / "python3.12", tmp_path / "python3.13")
+    write_program(tmp_path, "python3.11-config", prints("3.11.99"))
+    found = detect_interpreters(env={"PATH": str(tmp_path)}, families=ON_PATH[:1])
+    assert [(Path(item.path).name, item.version) for item in found.found] == [
+        ("python3", "3.11.2"),
+        ("python3.12", "3.12.4"),
+        ("python3.9", "3.9.1"),
+    ]
+
+
+def test_a_plain_shell_needs_to_know_no_version(tmp_path: Path) -> None:
+    dash = write_program(tmp_path, "sh", '[ "$1" = -c ] && exit 0; ' + complains("sh: 0: Illegal option --", 2))
+    shells = [Family("shell", ("nosuchshell", "sh"))]
+    found = detect_interpreters(env={"PATH": str(tmp_path)}, families=[shells[0]._replace(binaries=(str(dash),))])
+    assert found.found == (DetectedInterpreter("shell", str(dash), None),)
+
+
+def test_probes_run_at_the_root_not_in_somebodys_directory(tmp_path: Path) -> None:
+    write_program(tmp_path, "ruby", f"pwd > {tmp_path}/where; echo 3.3.0")
+    detect(tmp_path)
+    assert (tmp_path / "where").read_text().strip() == "/"
 
 
 def test_asks_each_family_with_its_own_arguments(tmp_path: Path) -> None:
@@ -81,7 +165,6 @@ def test_one_that_hangs_is_reported_and_its_processes_are_killed(tmp_path: Path)
     detected = detect(tmp_path, timeout=0.3)
     assert time.monotonic() - begin < 2
     assert detected["python"].version == "3.12.1"
-    assert detected["node"].version is None and detected["node"].problem == "no answer within 0.3 s"
     leader = (tmp_path / "pid").read_text().strip()
     assert wait_until_gone(lambda pid, group: group == leader) == []
 
@@ -96,9 +179,7 @@ def test_one_that_answers_but_leaves_a_process_behind_is_not_waited_for(tmp_path
 def test_one_that_cannot_be_started_is_still_reported(tmp_path: Path) -> None:
     (tmp_path / "perl").write_bytes(b"\x7fELF not really")
     (tmp_path / "perl").chmod(0o755)
-    detected = detect(tmp_path)["perl"]
-    assert detected.version is None
-    assert detected.problem is not None and "can't start" in detected.problem
+    assert "can't start" in str(problems(detection(tmp_path))[str(tmp_path / "perl")])
 
 
 def test_slow_ones_are_asked_side_by_side(tmp_path: Path) -> None:
@@ -123,7 +204,7 @@ def test_the_agents_own_settings_do_not_reach_an_interpreter(tmp_path: Path, mon
 def test_real_interpreters_tell_their_version(family: Family) -> None:
     if not any(shutil.which(binary) for binary in family.binaries):
         pytest.skip(f"no {family.name} here")
-    (detected,) = detect_interpreters(families=[family])
+    detected = detect_interpreters(families=[family]).first[0]
     assert detected.name == family.name
     assert detected.problem is None
     if Path(detected.path).resolve().name != "dash":

@@ -45,8 +45,8 @@ class Bench:
     def usable(self, *rows: RuntimeVersion, name: str = "Python", binary: str = "py3") -> UsableRuntime:
         row = runtime(f"core.{name.lower()}", name, binary)
         canonical = normalize_runtime_name(name)
-        detected, path = self.machine.detected.get(canonical), self.machine.search_path
-        local = localize(row.config, name=canonical, detected=detected, search_path=path)
+        detected = self.machine.detected.get(canonical)
+        local = localize(row.config, name=canonical, detected=detected, find=self.machine.find)
         return UsableRuntime(row, canonical, rows, local)
 
     @property
@@ -286,3 +286,28 @@ def test_an_environment_is_one_directory_with_a_harmless_name(name: str, version
     made = environment_name(name, version_)
     assert "/" not in made and made not in (".", "..")
     assert made == expected
+
+
+def test_what_an_agent_merely_found_decides_for_nobody_without_a_constraint(bench: Bench) -> None:
+    found = python("3.13", auto_detected=True)
+    bench.install("3.13", "3.13.1")
+    assert bench.selector.select(bench.usable(found)).env_name == "python"
+    assert bench.selector.select(bench.usable(found), ">=3.12").env_name == "python-3.13"
+
+
+def test_a_version_that_an_operator_switched_off_is_not_run(bench: Bench) -> None:
+    bench.install("3.12", "3.12.13")
+    bench.install("3.13", "3.13.1")
+    rows = (python("3.13", disabled=True), python("3.12"))
+    assert bench.selector.select(bench.usable(*rows), ">=3.12").version == "3.12"
+    with pytest.raises(UnmetConstraint, match="an operator switched it off"):
+        bench.selector.select(bench.usable(*rows), ">=3.13")
+
+
+def test_a_row_of_java_is_found_by_the_old_and_the_new_name_of_its_version(tmp_path: Path) -> None:
+    machine = Machine.of([DetectedInterpreter("java", "/bin/sh", "1.8.0_392")], env={"PATH": str(tmp_path)})
+    usable = UsableRuntime(runtime("core.java", "Java", "java"), "java", (version("8", "java", ref="core.java"),), None)
+    for constraint in ("8", "1.8", "<11"):
+        assert VersionSelector(machine).select(usable, constraint).version == "8"
+    with pytest.raises(UnmetConstraint, match=r"1\.8\.0_392"):
+        VersionSelector(machine).select(usable, ">=11")

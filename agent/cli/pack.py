@@ -21,7 +21,7 @@ from agent.packs.registered import registered_packs, registered_runtimes
 from agent.paths import shipped
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_KINDS = ("runtime", "action", "sensor", "trigger")
+_KINDS = ("runtime", "action", "sensor", "trigger", "permission_set")
 
 
 @click.group()
@@ -134,7 +134,7 @@ def _announce(deployment: Deployment, registration: Registration) -> BrokerError
 def _print_report(installed: Installed, *, told: bool) -> None:
     done = installed.registration
     counts = [(kind, sum(one == kind for one, _ in (*done.added, *done.updated))) for kind in _KINDS]
-    parts = ", ".join(f"{count} {kind}{'s' * (count != 1)}" for kind, count in counts if count)
+    parts = ", ".join(f"{count} {kind.replace('_', ' ')}{'s' * (count != 1)}" for kind, count in counts if count)
     word = "registered" if done.created else "updated"
     click.echo(f"{word} {done.ref} {done.version}" + (f": {parts}" if parts else ""))
     click.echo(f"  files {'copied to' if installed.copied else 'already in'} {installed.place}")

@@ -1,7 +1,8 @@
 """Apply the SQL files of ``migrations/`` once, in the order of their names, each in a transaction of its own.
 
 A database whose tables another implementation's migrations made is left alone: only the tables of the PostgreSQL
-broker may be added to it, and only on request (promise: what others made stays).
+broker and those of `attune server` may be added to it, and only on request (promise: what others made stays). Migrations only add, so
+that a program accepts a schema with later ones that it doesn't know: a roll-back works.
 """
 
 from __future__ import annotations
@@ -26,8 +27,14 @@ log = logging.getLogger(__name__)
 
 # First key of the advisory lock; the second one is the schema, so that two schemas don't wait for each other.
 _LOCK = 0x41747475
+_PATIENCE, _PAUSE = 300.0, 0.1
 _LOCK_WAIT = "300s"
 _QUEUE_SUFFIX = "_message_queue.sql"
+_SERVER_SUFFIX = "server.sql"
+# An index that is built without stopping those who write can't be built inside a transaction.
+_OUTSIDE = b"-- Outside a transaction"
+
+Part = Literal["queue", "server"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,19 @@ class Migration:
     @property
     def is_queue(self) -> bool:
         """Tell whether it makes the tables of the PostgreSQL broker rather than Attune's own."""
-        return self.name.endswith(_QUEUE_SUFFIX)
+        return self.part == "queue"
+
+    @property
+    def part(self) -> Part | None:
+        """Tell whose tables it makes where that isn't Attune's own: the broker's or the server's."""
+        if self.name.endswith(_QUEUE_SUFFIX):
+            return "queue"
+        return "server" if self.name.endswith(_SERVER_SUFFIX) else None
+
+    @property
+    def outside_transaction(self) -> bool:
+        """Tell whether its statements are run one by one; each of them can be repeated."""
+        return self.text.startswith(_OUTSIDE)
 
 
 @dataclass(frozen=True)
@@ -73,11 +92,14 @@ class Status:
     pending: tuple[str, ...]
 
 
-def apply_migrations(database: Database, directory: Path, *, queue_only: bool = False) -> list[Applied]:
+def apply_migrations(
+    database: Database, directory: Path, *, queue_only: bool = False, only: Part | None = None
+) -> list[Applied]:
     """Bring the schema up to date and return what was applied; the schema is made when it is missing.
 
-    ``queue_only`` applies nothing but the tables of the PostgreSQL broker. Without it, a database that another
-    implementation made stays as it is and the list is empty; ``status`` tells the two apart.
+    ``only`` applies nothing but the tables of the PostgreSQL broker (``queue_only`` means the same) or of the server.
+    Without it, a database that another implementation made stays as it is and the list is empty; ``status`` tells the
+    two apart.
 
     Raises:
         MigrationError: a file was changed after it was applied, is unknown to this build, or failed.
@@ -86,7 +108,8 @@ def apply_migrations(database: Database, directory: Path, *, queue_only: bool = 
     migrations = read_migrations(directory)
     with _locked(database) as connection:
         before = _status(connection, database.address.schema, migrations)
-        wanted = [migration for migration in migrations if _wanted(migration, before, queue_only=queue_only)]
+        part = "queue" if queue_only else only
+        wanted = [migration for migration in migrations if _wanted(migration, before, part)]
         if not wanted:
             return []
         _prepare(connection, database.address.schema)
@@ -109,10 +132,10 @@ def read_migrations(directory: Path) -> list[Migration]:
     return [Migration(path, path.read_bytes()) for path in sorted(directory.glob("*.sql"))]
 
 
-def _wanted(migration: Migration, before: Status, *, queue_only: bool) -> bool:
+def _wanted(migration: Migration, before: Status, part: Part | None) -> bool:
     if migration.name not in before.pending:
         return False
-    return migration.is_queue if queue_only else before.origin != "reference"
+    return migration.part == part if part else before.origin != "reference"
 
 
 @contextmanager
@@ -122,17 +145,31 @@ def _locked(database: Database) -> Iterator[Connection]:
     try:
         with translated(database.address.label):
             connection.execute("SELECT set_config('lock_timeout', %s, false)", [_LOCK_WAIT])
-            connection.execute("SELECT pg_advisory_lock(%s, hashtext(%s))", [_LOCK, database.address.schema])
+            _wait_for_turn(connection, database.address.schema)
             # Closing the connection releases the lock, also after an error.
             yield connection
     finally:
         connection.close()
 
 
+def _wait_for_turn(connection: Connection, schema: str) -> None:
+    """Ask again and again: a statement that waits is a transaction that the building of an index waits for."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        row = connection.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", [_LOCK, schema]).fetchone()
+        if row is not None and row[0]:
+            return
+        if time.monotonic() > deadline:
+            raise MigrationError(
+                f"another program has been migrating schema {schema} for {_PATIENCE:g} s", hint="wait for it to end"
+            )
+        time.sleep(_PAUSE)
+
+
 def _status(connection: Connection, schema: str, migrations: list[Migration]) -> Status:
     recorded = _recorded(connection, schema)
     _refuse_surprises(recorded, migrations)
-    base = {migration.name for migration in migrations if not migration.is_queue}
+    base = {migration.name for migration in migrations if migration.part is None}
     if base & set(recorded):
         origin: Literal["empty", "ours", "reference"] = "ours"
     else:
@@ -157,12 +194,12 @@ def _has_table(connection: Connection, schema: str, table: str) -> bool:
 def _refuse_surprises(recorded: dict[str, str], migrations: list[Migration]) -> None:
     known = {migration.name: migration.checksum for migration in migrations}
     for name, checksum in recorded.items():
-        if name not in known:
+        if name not in known and any(name < one for one in known):
             raise MigrationError(
                 f"the database has migration {name}, which this program doesn't know",
                 hint="use the version of attune that applied it, or a newer one",
             )
-        if known[name] != checksum:
+        if name in known and known[name] != checksum:
             raise MigrationError(
                 f"migration {name} was changed after it was applied",
                 hint="restore the file and put the change into a new migration with a later name",
@@ -186,8 +223,11 @@ def _prepare(connection: Connection, schema: str) -> None:
 def _apply(connection: Connection, migration: Migration) -> Applied:
     begin = time.monotonic()
     try:
+        if migration.outside_transaction:
+            _run_each(connection, migration)
         with connection.transaction():
-            connection.execute(migration.text, prepare=False)
+            if not migration.outside_transaction:
+                connection.execute(migration.text, prepare=False)
             connection.execute(
                 "INSERT INTO attune_migration (name, checksum) VALUES (%s, %s)",
                 [migration.name, migration.checksum],
@@ -202,6 +242,21 @@ def _apply(connection: Connection, migration: Migration) -> Applied:
     applied = Applied(migration.name, time.monotonic() - begin)
     log.info("applied migration %s in %.2f s", applied.name, applied.seconds)
     return applied
+
+
+def _run_each(connection: Connection, migration: Migration) -> None:
+    """Run the statements one by one; an index that an interrupted run left half built is built again."""
+    # The session waits for other programs' transactions, not for a lock: no limit of time makes sense here.
+    invalid = connection.execute(
+        "SELECT c.relname FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid"
+        " WHERE NOT x.indisvalid AND c.relname LIKE 'server\\_%' AND c.relnamespace = current_schema()::regnamespace"
+    ).fetchall()
+    for (name,) in invalid:
+        connection.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(name)))
+    for statement in migration.text.decode("utf-8").split(";\n"):
+        lines = [line for line in statement.splitlines() if line.strip() and not line.startswith("--")]
+        if lines:
+            connection.execute(sql.SQL("\n".join(lines)))
 
 
 def _line(error: psycopg.Error, migration: Migration) -> str:

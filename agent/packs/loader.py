@@ -15,7 +15,15 @@ from agent.packs.announcement import runtime_names
 from agent.packs.model import Pack, PackAction, Problem, Sensor
 from agent.packs.registered import RegisteredRuntime, runtimes_of
 from agent.packs.removal import Vanished, remove_vanished
-from agent.packs.rows import action_row, pack_row, runtime_row, sensor_row, trigger_row, version_row
+from agent.packs.rows import (
+    action_row,
+    pack_row,
+    permission_set_row,
+    runtime_row,
+    sensor_row,
+    trigger_row,
+    version_row,
+)
 from agent.packs.runner_types import find_runtime
 
 INSTALLED_BY = "attune pack register"
@@ -85,6 +93,7 @@ class _Loader:
             self._upsert("action", {**action_row(action), "runtime": chosen[action.ref].id})
         for sensor in self.pack.sensors:
             self._load_sensor(sensor, chosen[sensor.ref])
+        self._load_permission_sets()
         vanished = remove_vanished(self.connection, self.pack, self.pack_id, ours=row["ours"])
         return Registration(
             pack_id=self.pack_id,
@@ -97,6 +106,17 @@ class _Loader:
             runtime_names=runtime_names(self.pack, runtimes),
             notes=tuple(self.notes),
         )
+
+    def _load_permission_sets(self) -> None:
+        if not self.pack.permission_sets:
+            return
+        # A schema from before the control side has no place for them; the rest of the pack works without.
+        (found,) = self._all("has_permission_sets", {})
+        if not found[0]:
+            self.notes.append("permission sets were left out: the database has no table for them (attune db migrate)")
+            return
+        for one in self.pack.permission_sets:
+            self._upsert("permission_set", permission_set_row(one))
 
     def _load_runtimes(self) -> None:
         for runtime in self.pack.runtimes:

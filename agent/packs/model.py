@@ -110,6 +110,17 @@ class Trigger:
 
 
 @dataclass(frozen=True)
+class PermissionSet:
+    """One file of ``permission_sets/``: ``grants`` are the JSON of the column."""
+
+    ref: str
+    label: str
+    source: str
+    description: str | None = None
+    grants: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
 class Manifest:
     """``pack.yaml``."""
 
@@ -139,6 +150,7 @@ class Pack:
     actions: tuple[PackAction, ...] = ()
     sensors: tuple[Sensor, ...] = ()
     triggers: tuple[Trigger, ...] = ()
+    permission_sets: tuple[PermissionSet, ...] = ()
     unread: tuple[str, ...] = ()
 
     @property

@@ -55,6 +55,16 @@ ON CONFLICT (ref) DO UPDATE
        param_schema = excluded.param_schema, out_schema = excluded.out_schema
 RETURNING id, xmax = 0 AS created;
 
+-- name: has_permission_sets
+SELECT to_regclass('permission_set') IS NOT NULL;
+
+-- name: upsert_permission_set
+INSERT INTO permission_set (ref, pack, pack_ref, label, description, grants)
+VALUES (%(ref)s, %(pack)s, %(pack_ref)s, %(label)s, %(description)s, %(grants)s)
+ON CONFLICT (ref) DO UPDATE
+   SET label = excluded.label, description = excluded.description, grants = excluded.grants
+RETURNING id, xmax = 0 AS created;
+
 -- name: upsert_action
 INSERT INTO action (ref, pack, pack_ref, label, description, entrypoint, runtime, param_schema, out_schema,
                     parameter_delivery, parameter_format, output_format, timeout_seconds, max_retries,
@@ -158,6 +168,19 @@ SELECT r.id, r.ref,
  WHERE r.pack = %(pack)s AND NOT r.auto_detected AND r.ref NOT LIKE 'auto.%%' AND r.ref <> ALL(%(refs)s)
  ORDER BY r.ref
    FOR UPDATE OF r;
+
+-- name: vanished_permission_sets
+SELECT p.id, p.ref,
+       CASE WHEN EXISTS (SELECT 1 FROM permission_assignment a WHERE a.permset = p.id)
+              OR EXISTS (SELECT 1 FROM permission_set_role_assignment r WHERE r.permset = p.id)
+            THEN 'somebody has it' END AS reason
+  FROM permission_set p
+ WHERE p.pack = %(pack)s AND p.ref <> ALL(%(refs)s)
+ ORDER BY p.ref
+   FOR UPDATE OF p;
+
+-- name: delete_permission_set
+DELETE FROM permission_set WHERE id = %(id)s;
 
 -- name: delete_action
 DELETE FROM action WHERE id = %(id)s;

@@ -26,7 +26,8 @@ def remove_vanished(connection: Connection, pack: Pack, pack_id: int, *, ours: b
 
     Never touched: what was made without a file (ad hoc), workflows, ``auto.*`` runtimes. Kept with a reason: an action
     that a rule runs, that owns secrets or that has an execution under way; a sensor that owns secrets; a trigger that
-    a rule listens to; a runtime that an action or a sensor of any pack uses. Of a pack that another program
+    a rule listens to; a permission set that somebody has; a runtime that an action or a sensor of any pack uses. Of a
+    pack that another program
     installed (``ours`` is false) everything is kept: this directory may not be all of it.
 
     Promise: what others made stays.
@@ -36,6 +37,7 @@ def remove_vanished(connection: Connection, pack: Pack, pack_id: int, *, ours: b
         ("action", [*(action.ref for action in pack.actions), *pack.unread]),
         ("sensor", [sensor.ref for sensor in pack.sensors]),
         ("trigger", [trigger.ref for trigger in pack.triggers]),
+        ("permission_set", [found.ref for found in pack.permission_sets]),
         ("runtime", [runtime.ref for runtime in pack.runtimes]),
     ):
         vanished += _remove(connection, kind, pack_id, refs, ours=ours)
@@ -44,6 +46,8 @@ def remove_vanished(connection: Connection, pack: Pack, pack_id: int, *, ours: b
 
 def _remove(connection: Connection, kind: str, pack_id: int, refs: Sequence[str], *, ours: bool) -> list[Vanished]:
     queries = load_queries("agent.packs")
+    if kind == "permission_set" and connection.execute(queries["has_permission_sets"]).fetchone() != (True,):
+        return []
     rows = connection.execute(queries[f"vanished_{kind}s"], {"pack": pack_id, "refs": list(refs)}).fetchall()
     vanished = []
     for row_id, ref, needed in rows:

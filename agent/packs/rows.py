@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from agent.packs.model import Manifest, PackAction, Retention, Sensor, Trigger, WorkerRequirements
+from agent.packs.model import Manifest, PackAction, PermissionSet, Retention, Sensor, Trigger, WorkerRequirements
 from agent.runtimes.definition import RuntimeDefinition, VersionDefinition
 
 
@@ -64,6 +64,16 @@ def trigger_row(trigger: Trigger) -> dict[str, Any]:
         "enabled": trigger.enabled,
         "param_schema": _json(trigger.param_schema),
         "out_schema": _json(trigger.out_schema),
+    }
+
+
+def permission_set_row(found: PermissionSet) -> dict[str, Any]:
+    """Return the parameters of ``upsert_permission_set`` that the file knows."""
+    return {
+        "ref": found.ref,
+        "label": found.label,
+        "description": found.description,
+        "grants": Jsonb([dict(grant) for grant in found.grants]),
     }
 
 

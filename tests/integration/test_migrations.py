@@ -95,11 +95,33 @@ def test_a_file_that_was_changed_after_it_was_applied_is_refused_by_name(empty: 
         status(empty, files)
 
 
-def test_a_database_of_a_newer_version_is_refused(empty: Database, files: Path) -> None:
+def test_a_database_of_a_newer_version_is_accepted_because_migrations_only_add(empty: Database, files: Path) -> None:
     apply_migrations(empty, files)
     (files / QUEUE).unlink()
-    with pytest.raises(MigrationError, match=QUEUE):
+    assert apply_migrations(empty, files) == []
+    assert status(empty, files).pending == ()
+
+
+def test_a_migration_from_before_the_newest_that_is_unknown_is_refused(empty: Database, files: Path) -> None:
+    apply_migrations(empty, files)
+    (files / "20250101000001_first.sql").unlink()
+    with pytest.raises(MigrationError, match="20250101000001_first"):
         apply_migrations(empty, files)
+
+
+def test_the_servers_tables_can_be_added_to_a_database_that_another_implementation_made(
+    empty: Database, files: Path
+) -> None:
+    (files / "20260401000002_server.sql").write_text("CREATE TABLE server_example (id bigint);\n")
+    (files / "20260401000003_indexes_server.sql").write_text(
+        "-- Outside a transaction: why.\nCREATE INDEX CONCURRENTLY IF NOT EXISTS server_one ON execution (id);\n"
+    )
+    make_foreign(empty)
+    before = tables(empty)
+    assert len(apply_migrations(empty, files, only="server")) == 2
+    assert tables(empty) == before | {"attune.server_example", "attune.attune_migration"}
+    assert status(empty, files).origin == "reference"
+    assert apply_migrations(empty, files, only="server") == []
 
 
 def test_a_file_that_fails_is_named_with_its_line_and_leaves_nothing_behind(empty: Database, files: Path) -> None:

@@ -11,7 +11,7 @@ from agent.db.pool import Connection, Database
 
 FACTS = Path(__file__).with_name("schema_facts.txt")
 # Tables that only this implementation has.
-OWN = re.compile(r"^\w+ (attune_migration|mq_\w+)\b")
+OWN = re.compile(r"^\w+ (attune_migration|mq_\w+|server_\w+)\b|^index \w+\.server_\w+ ")
 TYPES = {"timestamp with time zone": "timestamptz", "character varying": "varchar"}
 
 COLUMNS = """
@@ -34,7 +34,7 @@ SELECT
     (
         SELECT string_agg(
             regexp_replace(pg_get_indexdef(i.oid, n, false), '^\((\(.*\))\)$', '\1')
-            || CASE WHEN x.indoption[n - 1] & 1 = 1 THEN ' desc' ELSE '' END,
+            || CASE x.indoption[n - 1] WHEN 0 THEN '' WHEN 1 THEN ' desc NULLS LAST' ELSE ' desc' END,
             ', ' ORDER BY n
         )
         FROM generate_series(1, x.indnkeyatts::integer) AS n

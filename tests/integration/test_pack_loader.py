@@ -135,7 +135,10 @@ def test_sensor_and_trigger_are_linked(database: Database, core: Registration, s
     rewrite(sample / "sensors" / "watch.yaml", ("[complete.seen]", "[other.thing]"))
     notes = load(database, sample).notes
 
-    assert one(database, "SELECT sensor, sensor_ref FROM trigger") == {"sensor": None, "sensor_ref": None}
+    assert one(database, "SELECT sensor, sensor_ref FROM trigger WHERE pack_ref = 'complete'") == {
+        "sensor": None,
+        "sensor_ref": None,
+    }
     assert notes == ("sensor complete.watch fires other.thing, which is not registered",)
 
 
@@ -189,7 +192,7 @@ def test_what_an_operator_decided_survives(database: Database, core: Registratio
         "retries": 3,
     }
     assert one(database, "SELECT enabled FROM sensor") == {"enabled": True}
-    assert one(database, "SELECT enabled FROM trigger") == {"enabled": False}
+    assert one(database, "SELECT enabled FROM trigger WHERE pack_ref = 'complete'") == {"enabled": False}
 
 
 def test_verified_versions_stay_verified_and_unlisted_ones_go(
@@ -531,3 +534,32 @@ def test_what_is_no_file_of_the_pack_is_not_copied(
 
     assert not (tmp_path / "packs" / "complete").exists()
     assert [row.ref for row in registered_packs(database)] == ["core"]
+
+
+def test_core_pack_brings_permission_sets_and_triggers(database: Database, core: Registration) -> None:
+    sets = {row["ref"]: row["grants"] for row in rows(database, "SELECT ref, grants FROM permission_set")}
+    assert set(sets) == {"core.admin", "core.editor", "core.executor", "core.viewer"}
+    granted = {(grant["resource"], action) for grant in sets["core.admin"] for action in grant["actions"]}
+    assert ("keys", "decrypt") in granted
+    assert not {("executions", "decrypt"), ("enforcements", "decrypt")} & granted
+    triggers = {row["ref"] for row in rows(database, "SELECT ref FROM trigger")}
+    assert triggers == {
+        f"core.{name}" for name in ("alert", "intervaltimer", "crontimer", "datetimetimer", "rruletimer")
+    }
+
+
+def test_a_permission_set_that_left_the_files_goes_unless_somebody_has_it(database: Database, tmp_path: Path) -> None:
+    source = tmp_path / "core"
+    shutil.copytree(SHIPPED / "core", source)
+    load(database, source)
+    change(database, "INSERT INTO identity (login) VALUES ('ada')")
+    change(
+        database,
+        "INSERT INTO permission_assignment (identity, permset)"
+        " SELECT i.id, p.id FROM identity i, permission_set p WHERE p.ref = 'core.viewer'",
+    )
+    for name in ("viewer", "executor"):
+        (source / "permission_sets" / f"{name}.yaml").unlink()
+    vanished = load(database, source).vanished
+    assert Vanished("permission_set", "core.executor") in vanished
+    assert Vanished("permission_set", "core.viewer", "somebody has it") in vanished

@@ -9,10 +9,10 @@ from typing import Any
 
 from psycopg.rows import class_row, dict_row
 
-from agent.control.placement import FRESH_SECONDS
 from agent.db.pool import Database
 from agent.db.queries import load_queries
 from agent.errors import AgentError
+from agent.placement.candidate import FRESH_SECONDS
 from agent.runtimes.names import normalize_runtime_name
 
 

@@ -11,8 +11,10 @@ SELECT ref FROM action WHERE %(pack_ref)s::text IS NULL OR pack_ref = %(pack_ref
 
 -- name: candidates
 SELECT id, name, status::text AS status, cordoned, cordon_reason,
-       extract(epoch FROM clock_timestamp() - last_heartbeat)::float8 AS heartbeat_age, capabilities
-  FROM worker
+       extract(epoch FROM clock_timestamp() - last_heartbeat)::float8 AS heartbeat_age, capabilities,
+       (SELECT count(*) FROM execution e
+         WHERE e.worker = w.id AND e.status IN ('scheduled', 'running', 'canceling'))::integer AS in_hand
+  FROM worker w
  WHERE worker_role = 'action'
  ORDER BY name;
 

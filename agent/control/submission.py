@@ -12,13 +12,15 @@ from psycopg.rows import dict_row, tuple_row
 from psycopg.types.json import Jsonb
 
 from agent.control.parameter_values import ParameterSchema
-from agent.control.placement import Candidate, Demand, choose
 from agent.control.secret_parameters import EncryptedParameter, encrypt_secrets
 from agent.db.pool import Connection, Database
 from agent.db.queries import load_queries
 from agent.errors import AgentError, BrokerError, UsageError
 from agent.mq.broker import Outgoing
 from agent.mq.messages import Dispatch, dispatch
+from agent.placement.candidate import Candidate
+from agent.placement.choice import choose
+from agent.placement.demand import Demand, demand_of
 
 Send = Callable[[Outgoing], None]
 """Publishes one message and returns when the broker has it; raises BrokerError."""
@@ -58,7 +60,7 @@ def find_action(database: Database, ref: str) -> SubmittableAction:
             raise _unknown_action(ref, known)
     if row["is_workflow"]:
         raise UsageError(f"{ref} is a workflow: only Attune's executor can run it")
-    return SubmittableAction(row["id"], row["ref"], ParameterSchema.of(row["param_schema"]), _demand(row))
+    return SubmittableAction(row["id"], row["ref"], ParameterSchema.of(row["param_schema"]), demand_of(row))
 
 
 def actions(database: Database, pack_ref: str) -> list[str]:
@@ -108,19 +110,6 @@ def _unknown_action(ref: str, known: list[str]) -> UsageError:
     else:
         hint = "register its pack with: attune pack register PATH" if "." in ref else "write it as pack.action"
     return UsageError(f"there is no action {ref}", hint=hint)
-
-
-def _demand(row: Mapping[str, Any]) -> Demand:
-    names = (*(row["runtime_aliases"] or ()), row["runtime_name"]) if row["runtime_name"] else ()
-    required = row["required_worker_runtimes"]
-    return Demand(
-        runtime_names=names,
-        version_constraint=row["runtime_version_constraint"],
-        required_runtimes=required if isinstance(required, dict) else {},
-        selector=row["worker_selector"],
-        tolerations=row["worker_tolerations"],
-        affinity=row["worker_affinity"],
-    )
 
 
 def _insert(

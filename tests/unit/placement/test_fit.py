@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 
-from agent.control.placement import Candidate, Demand, choose, misfit
+from agent.placement.candidate import Candidate
+from agent.placement.choice import Room, choose
+from agent.placement.demand import Demand
+from agent.placement.explanation import explain
+from agent.placement.fit import misfit
 
 
 def worker(name: str = "w", **changes: Any) -> Candidate:
@@ -158,3 +162,73 @@ def test_every_worker_that_does_not_fit_is_named_with_its_reason() -> None:
     placement = choose(PYTHON, [worker("a", status="inactive"), worker("b", cordoned=True), worker("c")])
     assert placement.refusals == (("a", "is inactive"), ("b", "is cordoned"))
     assert choose(PYTHON, []) == type(placement)(None, ())
+
+
+def busy(name: str, in_hand: int, slots: int = 2, **labels: str) -> Candidate:
+    capabilities = {"runtimes": ["shell"], "max_concurrent_executions": slots, "labels": labels}
+    return worker(name, id=sum(map(ord, name)), in_hand=in_hand, capabilities=capabilities)
+
+
+def test_the_worker_with_most_free_slots_gets_the_execution() -> None:
+    fleet = [busy("a", 2), busy("b", 1), busy("c", 0)]
+    assert choose(Demand(), fleet).worker == fleet[2]
+
+
+def test_a_preferred_worker_without_a_free_slot_is_passed_over() -> None:
+    fleet = [busy("a", 2, zone="near"), busy("b", 1)]
+    near = Demand(affinity={"preferred": [{"weight": 9, "preference": {"match_labels": {"zone": "near"}}}]})
+    assert choose(near, fleet).worker == fleet[1]
+    assert choose(near, [busy("a", 1, zone="near"), busy("b", 0)]).worker == busy("a", 1, zone="near")
+
+
+def test_where_all_are_full_the_least_loaded_is_named_and_all_are_said_to_be_full() -> None:
+    fleet = [busy("a", 5), busy("b", 3)]
+    found = choose(Demand(), fleet)
+    assert found.worker == fleet[1]
+    assert found.full == tuple(fleet)
+
+
+def test_a_batch_fills_free_slots_first_and_then_the_reserves() -> None:
+    fleet = [busy("a", 2), busy("b", 0), busy("c", 1)]
+    room = Room(fleet, lambda one: 1)
+    names = [one.name for one in room.take(Demand(), fleet, 10)]
+    assert sorted(names[:3]) == ["b", "b", "c"]
+    assert sorted(names[3:]) == ["a", "b", "c"]
+    assert room.left(fleet) == 0
+
+
+def test_workers_that_share_nothing_do_not_share_their_room() -> None:
+    fleet = [busy("a", 0), busy("b", 0)]
+    room = Room(fleet, lambda one: 0)
+    assert [one.name for one in room.take(Demand(), fleet[:1], 5)] == ["a", "a"]
+    assert room.left(fleet) == 2
+
+
+@pytest.mark.parametrize(
+    ("fleet", "outlook", "sentence"),
+    [
+        ([], "nobody", "No action workers available"),
+        (
+            [worker(capabilities={"runtimes": ["shell"]})],
+            "unfit",
+            "No compatible workers found for action: p.a (requires",
+        ),
+        ([worker(cordoned=True)], "absent", "No active, uncordoned workers available"),
+        ([worker(heartbeat_age=91.0)], "absent", "No workers with fresh heartbeats available"),
+        ([worker(in_hand=10)], "full", "All workers that fit are full"),
+        ([worker(in_hand=10), worker("v")], "ready", "v has a free slot"),
+    ],
+)
+def test_an_explanation_tells_what_passes_from_what_does_not(
+    fleet: list[Candidate], outlook: str, sentence: str
+) -> None:
+    found = explain(PYTHON, fleet, "p.a")
+    assert found.outlook == outlook
+    assert found.sentence.startswith(sentence)
+    assert found.may_wait == (outlook in ("nobody", "unfit", "absent"))
+
+
+def test_all_reasons_of_a_worker_are_named_and_equal_ones_are_counted() -> None:
+    fleet = [worker(f"w{n}", capabilities={"runtimes": ["shell"]}, cordoned=True) for n in range(500)]
+    (line,) = explain(PYTHON, fleet, "p.a").counted()
+    assert line == "500 workers (w0, w1 ...): offers shell; not python; is cordoned"

@@ -1,80 +1,53 @@
-"""Choose the worker for an execution as the executor does, and say why each of the others does not fit (pure)."""
+"""Say why a worker can't take an execution: what it lacks for ever, and what may pass (pure)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-from agent.control.affinity import affinity_problem, preference, selector_problem, taint_problem
 from agent.errors import VersionError
+from agent.placement.affinity import affinity_problem, selector_problem, taint_problem
+from agent.placement.candidate import FRESH_SECONDS, Candidate
+from agent.placement.demand import Demand
 from agent.runtimes.names import normalize_runtime_name
 from agent.versions import parse_constraint, parse_version
 
-FRESH_SECONDS = 90.0
-"""A worker whose last heartbeat is older gets no work: three times the executor's fixed 30 seconds."""
-
-
-@dataclass(frozen=True)
-class Demand:
-    """What an execution asks of its worker; ``runtime_names`` is empty when the action has no runtime."""
-
-    runtime_names: tuple[str, ...] = ()
-    version_constraint: str | None = None
-    required_runtimes: Mapping[str, Any] = field(default_factory=dict)
-    selector: Any = None
-    tolerations: Any = None
-    affinity: Any = None
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A worker as its row describes it; ``heartbeat_age`` is in seconds, None when it never sent one."""
-
-    id: int
-    name: str
-    status: str
-    cordoned: bool
-    cordon_reason: str | None
-    heartbeat_age: float | None
-    capabilities: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Placement:
-    """The worker that was chosen, if any, and for each that does not fit ``(name, reason)``."""
-
-    worker: Candidate | None
-    refusals: tuple[tuple[str, str], ...]
-
-
-def choose(demand: Demand, candidates: Sequence[Candidate], *, turn: int = 0) -> Placement:
-    """Choose among ``candidates``, in their order; ``turn`` counts on, so that equals take turns."""
-    fitting: list[Candidate] = []
-    refusals: list[tuple[str, str]] = []
-    for candidate in candidates:
-        problem = misfit(demand, candidate)
-        if problem is None:
-            fitting.append(candidate)
-        else:
-            refusals.append((candidate.name, problem))
-    if not fitting:
-        return Placement(None, tuple(refusals))
-    weights = [preference(demand.affinity, _labels(candidate)) for candidate in fitting]
-    best = [candidate for candidate, weight in zip(fitting, weights, strict=True) if weight == max(weights)]
-    return Placement(best[turn % len(best)], tuple(refusals))
-
 
 def misfit(demand: Demand, candidate: Candidate) -> str | None:
-    """Say why the worker can't take the execution; None when it can."""
-    return (
-        _runtime_problem(demand, candidate.capabilities)
-        or _required_problem(demand, candidate.capabilities)
-        or selector_problem(demand.selector, _labels(candidate))
-        or taint_problem(candidate.capabilities.get("taints"), demand.tolerations)
-        or affinity_problem(demand.affinity, _labels(candidate))
-        or _liveness_problem(candidate)
+    """Say why the worker can't take the execution now, its slots aside; None when it can."""
+    return next(iter(misfits(demand, candidate)), None)
+
+
+def misfits(demand: Demand, candidate: Candidate) -> list[str]:
+    """Say everything that keeps the worker from taking the execution now, its slots aside."""
+    unfit = lacks(demand, candidate)
+    silent = absence(candidate)
+    return [*unfit, silent] if silent else unfit
+
+
+def lacks(demand: Demand, candidate: Candidate) -> list[str]:
+    """Say what the worker does not have, whatever its state."""
+    found = (
+        _runtime_problem(demand, candidate.capabilities),
+        _required_problem(demand, candidate.capabilities),
+        selector_problem(demand.selector, candidate.labels),
+        taint_problem(candidate.capabilities.get("taints"), demand.tolerations),
+        affinity_problem(demand.affinity, candidate.labels),
     )
+    return [problem for problem in found if problem]
+
+
+def absence(candidate: Candidate) -> str | None:
+    """Say why the worker gets no work at all now: its status, a cordon, its silence."""
+    if candidate.status != "active":
+        return f"is {candidate.status}"
+    if candidate.cordoned:
+        return "is cordoned" + (f" ({candidate.cordon_reason})" if candidate.cordon_reason else "")
+    if candidate.heartbeat_age is None:
+        return "never sent a heartbeat"
+    if candidate.heartbeat_age > FRESH_SECONDS:
+        return f"sent its last heartbeat {candidate.heartbeat_age:.0f} s ago"
+    return None
 
 
 def _runtime_problem(demand: Demand, capabilities: Mapping[str, Any]) -> str | None:
@@ -136,18 +109,6 @@ def _advertised(names: set[str], capabilities: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _liveness_problem(candidate: Candidate) -> str | None:
-    if candidate.status != "active":
-        return f"is {candidate.status}"
-    if candidate.cordoned:
-        return "is cordoned" + (f" ({candidate.cordon_reason})" if candidate.cordon_reason else "")
-    if candidate.heartbeat_age is None:
-        return "never sent a heartbeat"
-    if candidate.heartbeat_age > FRESH_SECONDS:
-        return f"sent its last heartbeat {candidate.heartbeat_age:.0f} s ago"
-    return None
-
-
 def _offered(capabilities: Mapping[str, Any]) -> set[str]:
     return {normalize_runtime_name(name) for name in _runtimes(capabilities)}
 
@@ -163,8 +124,3 @@ def _label(names: Sequence[str]) -> str:
 def _runtimes(capabilities: Mapping[str, Any]) -> list[str]:
     names = capabilities.get("runtimes")
     return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
-
-
-def _labels(candidate: Candidate) -> Mapping[str, Any]:
-    labels = candidate.capabilities.get("labels")
-    return labels if isinstance(labels, Mapping) else {}

@@ -1,0 +1,86 @@
+"""Choose among the workers that fit: the most preferred, then the one with most free slots, then in turns (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from agent.placement.affinity import preference
+from agent.placement.candidate import Candidate
+from agent.placement.demand import Demand
+from agent.placement.fit import misfit
+
+
+@dataclass(frozen=True)
+class Placement:
+    """The worker that was chosen, if any, and for each that does not fit ``(name, reason)``.
+
+    ``full`` are workers that fit and have no free slot; the one that was chosen may be among them.
+    """
+
+    worker: Candidate | None
+    refusals: tuple[tuple[str, str], ...]
+    full: tuple[Candidate, ...] = ()
+
+
+def choose(demand: Demand, candidates: Sequence[Candidate], *, turn: int = 0) -> Placement:
+    """Choose among ``candidates``; ``turn`` counts on, so that equals take turns.
+
+    Where all that fit are full, the least loaded is chosen: whoever wants to wait instead looks at ``full``.
+    """
+    refusals = [(one.name, problem) for one in candidates if (problem := misfit(demand, one))]
+    refused = {name for name, _ in refusals}
+    fitting = [one for one in candidates if one.name not in refused]
+    if not fitting:
+        return Placement(None, tuple(refusals))
+    ready = [one for one in fitting if one.free > 0] or fitting
+    best = _equals(demand, ready)
+    return Placement(best[turn % len(best)], tuple(refusals), tuple(one for one in fitting if one.free <= 0))
+
+
+def _equals(demand: Demand, ready: Sequence[Candidate]) -> list[Candidate]:
+    ranks = [(preference(demand.affinity, one.labels), one.free) for one in ready]
+    best = max(ranks)
+    return [one for one, rank in zip(ready, ranks, strict=True) if rank == best]
+
+
+class Room:
+    """How much room each worker has left while a batch of executions is placed.
+
+    A worker may get a few more than its slots, its reserve: they wait beside it, so that it never waits for the
+    network. Such work goes out only when no worker that fits has a free slot.
+    """
+
+    def __init__(self, fleet: Sequence[Candidate], reserve: Callable[[Candidate], int]) -> None:
+        """Begin with what the workers have free; ``reserve`` says how many may wait beside each."""
+        self._free = {one.id: one.free for one in fleet}
+        self._reserve = {one.id: reserve(one) for one in fleet}
+        self._turn = 0
+
+    def free(self, candidate: Candidate) -> int:
+        """How many slots the worker has left."""
+        return self._free[candidate.id]
+
+    def left(self, fitting: Sequence[Candidate]) -> int:
+        """How many executions these workers can still get together."""
+        return sum(max(0, self._free[one.id] + self._reserve[one.id]) for one in fitting)
+
+    def take(self, demand: Demand, fitting: Sequence[Candidate], count: int) -> list[Candidate]:
+        """Give room to ``count`` executions of one demand, at most; return their workers."""
+        weights = {one.id: preference(demand.affinity, one.labels) for one in fitting}
+        chosen: list[Candidate] = []
+        while len(chosen) < count and (one := self._best(fitting, weights)) is not None:
+            self._free[one.id] -= 1
+            chosen.append(one)
+        return chosen
+
+    def _best(self, fitting: Sequence[Candidate], weights: Mapping[int, int]) -> Candidate | None:
+        ready = [one for one in fitting if self._free[one.id] > 0]
+        ready = ready or [one for one in fitting if self._free[one.id] + self._reserve[one.id] > 0]
+        if not ready:
+            return None
+        ranks = [(weights[one.id], self._free[one.id]) for one in ready]
+        highest = max(ranks)
+        best = [one for one, rank in zip(ready, ranks, strict=True) if rank == highest]
+        self._turn += 1
+        return best[self._turn % len(best)]

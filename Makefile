@@ -70,5 +70,5 @@ $(VENV)/.installed: pyproject.toml requirements.lock scripts/venv.sh
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml requirements.lock scripts/venv.sh
-	@scripts/venv.sh $(VENV) demo test lint
+	@scripts/venv.sh $(VENV) demo,server test lint
 	@touch $@ $(VENV)/.installed

@@ -48,10 +48,57 @@ class MessageQueueSettings:
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """Section ``server``: where Attune's API listens; used only to derive its URL for actions."""
+    """Section ``server``: `attune server`; host and port also give actions the URL of the API."""
 
-    host: str = setting("0.0.0.0", "host of the API")  # noqa: S104 - a default of the deployment, not a bind
+    host: str = setting("0.0.0.0", "host of the API")  # noqa: S104 - a container is reached from outside
     port: int = setting(8080, "port of the API", above=0)
+    public_url: str | None = setting(None, "URL of the API as actions and people see it; default http://host:port")
+    cors_origins: tuple[str, ...] = setting((), "origins of pages that may call the API; default some of localhost")
+    trusted_proxies: tuple[str, ...] = setting((), "addresses whose X-Forwarded-For is believed")
+    threads: int = setting(8, "requests that are worked on at the same time; each may need a connection", above=0)
+    max_body_bytes: int = setting(2 * 1024 * 1024, "largest JSON body of a request", above=0)
+    shutdown_timeout: float = setting(10.0, "seconds from SIGTERM to exit", least=0)
+
+
+@dataclass(frozen=True)
+class DispatcherSettings:
+    """Section ``dispatcher``: how `attune server` gives work to workers."""
+
+    wait_for_worker: float = setting(
+        60.0, "seconds that an execution waits for a worker that fits; 0 = fail at once, as Attune's executor", least=0
+    )
+    recall_after: float = setting(
+        1.0, "seconds after which unstarted work is taken back when another worker has a free slot", above=0
+    )
+    monitor_interval: float = setting(5.0, "seconds between looks for silent workers and stuck executions", above=0)
+
+
+@dataclass(frozen=True)
+class ExecutorSettings:
+    """Section ``executor``: shared with Attune's executor."""
+
+    scheduled_timeout: float = setting(
+        300.0, "seconds after which work that a worker without a guarded claim has not begun is failed", above=0
+    )
+
+
+@dataclass(frozen=True)
+class PackUploadSettings:
+    """Section ``pack_upload``: what an uploaded archive may hold."""
+
+    max_upload_size_bytes: int = setting(100 * 1024 * 1024, "largest archive", above=0)
+    max_extracted_size_bytes: int = setting(100 * 1024 * 1024, "largest sum of its files", above=0)
+    max_file_count: int = setting(10_000, "most entries", above=0)
+    max_per_entry_size_bytes: int = setting(50 * 1024 * 1024, "largest file", above=0)
+
+
+@dataclass(frozen=True)
+class AgentSettings:
+    """Section ``agent``: how agents get their program and their tokens from the server."""
+
+    bootstrap_token: str | None = setting(
+        None, "proves that a worker may have a token; without it none is given", secret=True
+    )
 
 
 @dataclass(frozen=True)
@@ -62,6 +109,9 @@ class SecuritySettings:
         None, "signs the API tokens of executions; without it none is handed out", secret=True
     )
     encryption_key: str | None = setting(None, "decrypts stored secrets; at least 32 characters", secret=True)
+    jwt_access_expiration: int = setting(3600, "seconds that a log-in lasts before it is renewed", above=0)
+    jwt_refresh_expiration: int = setting(604800, "seconds that a log-in may be renewed", above=0)
+    allow_self_registration: bool = setting(False, "whether anybody may make an account; it has no permissions")
 
 
 @dataclass(frozen=True)
@@ -194,6 +244,10 @@ class Settings:
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
     message_queue: MessageQueueSettings = field(default_factory=MessageQueueSettings)
     server: ServerSettings = field(default_factory=ServerSettings)
+    dispatcher: DispatcherSettings = field(default_factory=DispatcherSettings)
+    executor: ExecutorSettings = field(default_factory=ExecutorSettings)
+    pack_upload: PackUploadSettings = field(default_factory=PackUploadSettings)
+    agent: AgentSettings = field(default_factory=AgentSettings)
     security: SecuritySettings = field(default_factory=SecuritySettings)
     artifacts: ArtifactSettings = field(default_factory=ArtifactSettings)
     packs: PackSettings = field(default_factory=PackSettings)

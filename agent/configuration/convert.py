@@ -46,6 +46,8 @@ def _convert(node: Node, kind: Any, key: str) -> Any:
     origin = get_origin(kind)
     if origin is Literal:
         return _choice(node, get_args(kind))
+    if origin is tuple and get_args(kind)[0] is str:
+        return tuple(_text(item) for item in _items(node))
     if origin is tuple:
         if get_args(kind)[0] is str:
             return tuple(_text(item) for item in _items(node))

@@ -107,3 +107,20 @@ SELECT name, capabilities -> 'runtimes' AS runtimes
  WHERE worker_role = 'action' AND status IN ('active', 'busy')
    AND last_heartbeat > clock_timestamp() - interval '90 seconds'
  ORDER BY name;
+
+-- name: insert_outbox
+INSERT INTO server_outbox (exchange, routing_key, body, message_id, correlation_id, sent_at)
+SELECT exchange, routing_key, body, message_id, correlation_id, sent_at
+  FROM unnest(%(exchanges)s::text[], %(routing_keys)s::text[], %(bodies)b::bytea[], %(message_ids)s::text[],
+              %(correlation_ids)s::text[], %(timestamps)s::bigint[])
+       WITH ORDINALITY AS u (exchange, routing_key, body, message_id, correlation_id, sent_at, position)
+ ORDER BY position;
+
+-- name: dispatcher_runs
+-- A dispatcher holds this lock, shared, for as long as it runs.
+SELECT EXISTS (
+    SELECT 1 FROM pg_locks
+     WHERE locktype = 'advisory' AND objsubid = 2 AND granted
+       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+       AND classid = %(space)s::bigint::oid
+       AND objid = (hashtext(current_schema())::bigint & 4294967295)::oid);

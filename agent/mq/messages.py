@@ -223,6 +223,30 @@ def cancel_request(message: CancelRequest, *, at: datetime, source: str = "api-s
     )
 
 
+def event_created(
+    event_id: int, trigger_id: int | None, trigger_ref: str, payload: object, *, at: datetime, source: str
+) -> Outgoing:
+    """Tell that something happened: a row of ``event`` that no sensor wrote."""
+    document = {
+        "event_id": event_id,
+        "trigger_id": trigger_id,
+        "trigger_ref": trigger_ref,
+        "sensor_id": None,
+        "sensor_ref": None,
+        "payload": payload,
+        "config": None,
+    }
+    return seal(
+        "EventCreated",
+        to_json(document),
+        exchange=topology.EVENTS,
+        routing_key=topology.EVENT_CREATED,
+        timestamp=at,
+        source=source,
+        message_id=stable_id(f"event:{event_id}"),
+    )
+
+
 def pack_registered(
     pack_id: int, pack_ref: str, version: str, runtime_names: Sequence[str], *, at: datetime
 ) -> Outgoing:

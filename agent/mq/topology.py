@@ -20,6 +20,7 @@ DEAD_LETTERS = "attune.dlx"
 EXECUTION_REQUESTED = "execution.requested"
 EXECUTION_STATUS_CHANGED = "execution.status.changed"
 EXECUTION_COMPLETED = "execution.completed"
+EVENT_CREATED = "event.created"
 PACK_REGISTERED = "pack.registered"
 PACK_DELETED = "pack.deleted"
 
@@ -45,7 +46,7 @@ EXCHANGES = (
 # "#" is a literal key on a direct exchange; the binding is declared because every other service declares it.
 DEAD_LETTER_QUEUE = Queue("attune.dlx.queue", ((DEAD_LETTERS, "#"),), {})
 
-EXECUTOR_EVENTS = Queue("attune.executor.events.queue", ((EVENTS, "event.created"),), _DEAD_LETTERED)
+EXECUTOR_EVENTS = Queue("attune.executor.events.queue", ((EVENTS, EVENT_CREATED),), _DEAD_LETTERED)
 ENFORCEMENTS = Queue("attune.enforcements.queue", ((EXECUTIONS, "enforcement.#"),), _DEAD_LETTERED)
 REQUESTS = Queue("attune.execution.requests.queue", ((EXECUTIONS, EXECUTION_REQUESTED),), _DEAD_LETTERED)
 STATUS = Queue("attune.execution.status.queue", ((EXECUTIONS, EXECUTION_STATUS_CHANGED),), _DEAD_LETTERED)

@@ -21,6 +21,7 @@ def test_a_full_worker_states_the_minimum() -> None:
         "max_concurrent_executions": 10,
         "worker_version": "1.0",
         "runtimes": ["python", "node.js"],
+        "guarded_claim": True,
     }
     assert warnings == []
 
@@ -87,3 +88,8 @@ def test_an_invalid_taint_is_left_out_with_a_warning(taint: object) -> None:
     capabilities, warnings = build_capabilities(facts(taints=(taint, {"key": "ok", "effect": "prefer_no_schedule"})))
     assert capabilities["taints"] == [{"key": "ok", "effect": "prefer_no_schedule"}]
     assert len(warnings) == 1 and repr(taint) in warnings[0]
+
+
+def test_a_worker_that_never_returns_says_how_soon_it_is_missed() -> None:
+    capabilities, _ = build_capabilities(facts(heartbeat_interval=10.0, ephemeral=True))
+    assert (capabilities["heartbeat_interval"], capabilities["ephemeral"]) == (10.0, True)

@@ -1,0 +1,58 @@
+"""The workers as the dispatcher sees them in one round."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg.rows import dict_row
+
+from agent.db.pool import Connection
+from agent.db.queries import load_queries
+from agent.placement.candidate import Candidate
+from agent.placement.fit import absence
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """All workers that may get something or have something in hand; ``scheduled`` counts what each hasn't begun."""
+
+    workers: tuple[Candidate, ...]
+    scheduled: Mapping[int, int]
+
+    @property
+    def ready(self) -> list[Candidate]:
+        """Those that may get work now, slots aside."""
+        return [one for one in self.workers if absence(one) is None]
+
+    def get(self, worker_id: int | None) -> Candidate | None:
+        """Return a worker, None when it is unknown or has left."""
+        return next((one for one in self.workers if one.id == worker_id), None)
+
+    def running(self, worker: Candidate) -> int:
+        """How many executions the worker has begun."""
+        return worker.in_hand - self.scheduled.get(worker.id, 0)
+
+
+def read_fleet(connection: Connection) -> Fleet:
+    """Read the fleet as the transaction sees it. Raises psycopg.Error."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(load_queries("agent.dispatch")["fleet"].encode()).fetchall()
+    scheduled = {row["id"]: row.pop("scheduled") for row in rows}
+    return Fleet(tuple(candidate(row) for row in rows), scheduled)
+
+
+def candidate(row: Mapping[str, Any]) -> Candidate:
+    """Make a candidate of a row, whose capabilities another program may have written in any shape."""
+    capabilities = row["capabilities"] if isinstance(row["capabilities"], dict) else {}
+    return Candidate(**{**row, "capabilities": capabilities})
+
+
+def reserve(worker: Candidate) -> int:
+    """How many executions may wait beside a worker, beyond its slots.
+
+    Enough that a worker of short jobs never waits for the network. A worker that runs whatever it is told to, even
+    twice, gets none: what waits there could not be taken back.
+    """
+    return max(2, worker.slots // 2) if worker.guarded else 0

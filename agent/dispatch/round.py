@@ -1,0 +1,224 @@
+"""One round: take back what lies with the wrong worker, then give what waits to workers, in one transaction.
+
+The demands of what waits are looked at, not its rows: ten thousand executions that fit nobody cost as much as one.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from agent.control.ends import Ended, announcements
+from agent.control.outbox import Outbox
+from agent.db.pool import Connection, Database
+from agent.db.queries import load_queries
+from agent.dispatch.fleet import Fleet, read_fleet, reserve
+from agent.dispatch.keys import PLACING
+from agent.dispatch.recall import Unclaimed, decide
+from agent.dispatch.waiting import Key, Waiting
+from agent.mq.broker import Outgoing
+from agent.mq.messages import Dispatch, dispatch
+from agent.placement.choice import Room
+from agent.placement.demand import Demand, demand_of
+from agent.placement.explanation import explain
+from agent.placement.fit import lacks
+from agent.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_DEMANDS, _BATCH, _FAILURES = 2000, 200, 500
+"""Demands looked at, executions placed, and executions failed in one transaction."""
+
+
+@dataclass
+class Counts:
+    """What one round did. ``waiting`` demands are left, ``unclaimed`` executions are given out and not begun; ``more``
+    means that another round has work at once."""
+
+    placed: int = 0
+    recalled: int = 0
+    failed: int = 0
+    waiting: int = 0
+    unclaimed: int = 0
+    more: bool = False
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """One distinct demand of what waits."""
+
+    key: Key
+    action_ref: str
+    demand: Demand
+    is_workflow: bool
+
+
+@dataclass
+class _Work:
+    """What one transaction has found and done."""
+
+    connection: Connection
+    fleet: Fleet
+    room: Room
+    counts: Counts = field(default_factory=Counts)
+    messages: list[Outgoing] = field(default_factory=list)
+
+
+class PlacementRound:
+    """Places what is requested; ``run_once`` may be called at any time, by any number of dispatchers."""
+
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        outbox: Outbox,
+        send: Callable[[list[Outgoing]], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``send`` publishes dispatches after the commit, where the database is not the broker itself."""
+        self._database = database
+        self._executor = settings.executor
+        self._settings = settings.dispatcher
+        self._outbox = outbox
+        self._send = send
+        self._clock = clock
+        self._waiting = Waiting(settings.dispatcher.wait_for_worker)
+        self._sql = {name: text.encode() for name, text in load_queries("agent.dispatch").items()}
+
+    def run_once(self) -> Counts:
+        """Do one round.
+
+        Raises:
+            DatabaseError: nothing was changed; the next round tries again.
+        """
+        with self._database.connection() as connection:
+            connection.execute(self._sql["take_turn"], {"space": PLACING})
+            fleet = read_fleet(connection)
+            work = _Work(connection, fleet, Room(fleet.workers, reserve))
+            asked = self._asked(connection)
+            self._place(work, asked)
+            work.counts.unclaimed = sum(fleet.scheduled.values()) + work.counts.placed
+            if any(fleet.scheduled.values()):
+                self._recall(work)
+            self._fail_late(work, asked)
+            if self._outbox.in_database:
+                self._outbox.add(connection, work.messages)
+        if not self._outbox.in_database:
+            self._send(work.messages)
+        return work.counts
+
+    def _asked(self, connection: Connection) -> list[_Asked]:
+        with connection.cursor(row_factory=dict_row) as cursor:
+            rows = cursor.execute(self._sql["demands"], {"limit": _DEMANDS}).fetchall()
+        return [
+            _Asked((row["action"], row["placement"]), row["action_ref"], demand_of(row), row["is_workflow"])
+            for row in rows
+        ]
+
+    def _place(self, work: _Work, asked: list[_Asked]) -> None:
+        """Let each demand have its share of the batch, oldest first, and then what others left."""
+        ready = work.fleet.ready
+        fitting = {one.key: [w for w in ready if not lacks(one.demand, w)] for one in asked if not one.is_workflow}
+        able = [one for one in asked if fitting.get(one.key)]
+        left = _BATCH
+        chosen: dict[int, int] = {}
+        for number, one in enumerate(able):
+            workers = fitting[one.key]
+            share = max(1, left // (len(able) - number))
+            count = min(left, work.room.left(workers), share if len(able) > 1 else left)
+            if count <= 0:
+                continue
+            ids = self._take(work.connection, one.key, count)
+            taken = work.room.take(one.demand, workers, len(ids))
+            chosen.update(zip(ids, (worker.id for worker in taken), strict=True))
+            left -= len(ids)
+            work.counts.more = work.counts.more or (len(ids) == count and work.room.left(workers) > 0)
+        self._schedule(work, chosen)
+
+    def _take(self, connection: Connection, key: Key, count: int) -> list[int]:
+        values = {"action": key[0], "placement": key[1], "count": count}
+        return [row[0] for row in connection.execute(self._sql["take"], values)]
+
+    def _schedule(self, work: _Work, chosen: Mapping[int, int]) -> None:
+        if not chosen:
+            return
+        values = {"ids": list(chosen), "workers": list(chosen.values())}
+        rows = work.connection.execute(self._sql["schedule"], values).fetchall()
+        now = datetime.now(UTC)
+        for execution_id, action_ref, config, worker, updated in sorted(rows):
+            found = config if isinstance(config, dict) else None
+            work.messages.append(dispatch(Dispatch(execution_id, action_ref, worker, found, updated), at=now))
+        work.counts.placed += len(rows)
+
+    def _recall(self, work: _Work) -> None:
+        """Take back what is not begun; it is placed in the next round, which follows at once."""
+        after = self._settings.recall_after
+        with work.connection.cursor(row_factory=dict_row) as cursor:
+            rows = cursor.execute(self._sql["unclaimed"], {"seconds": min(after, 1.0)}).fetchall()
+        verdicts: dict[str, list[Unclaimed]] = {"keep": [], "recall": [], "fail": []}
+        for row in rows:
+            one = Unclaimed(row["id"], row["worker"], row["updated"], row["age"], demand_of(row))
+            timeout = self._executor.scheduled_timeout
+            verdict = decide(one, work.fleet, work.room, recall_after=after, scheduled_timeout=timeout)
+            verdicts[verdict].append(one)
+        if verdicts["recall"]:
+            done = work.connection.execute(self._sql["recall"], _rows(verdicts["recall"])).fetchall()
+            work.counts.recalled += len(done)
+            work.counts.more = True
+        if verdicts["fail"]:
+            seconds = int(self._executor.scheduled_timeout)
+            values = _rows(verdicts["fail"]) | {"seconds": seconds}
+            self._tell(work, work.connection.execute(self._sql["time_out_scheduled"], values).fetchall())
+
+    def _fail_late(self, work: _Work, asked: list[_Asked]) -> None:
+        explained = {one.key: explain(one.demand, work.fleet.workers, one.action_ref) for one in asked}
+        unfit = [one.key for one in asked if one.is_workflow or explained[one.key].may_wait]
+        late = set(self._waiting.update(unfit, self._clock()))
+        for one in asked:
+            if not one.is_workflow and one.key not in late:
+                continue
+            found = explained[one.key]
+            sentence = f"{one.action_ref} is a workflow: only Attune's executor can run it"
+            reasons: list[str] = []
+            if not one.is_workflow:
+                sentence, reasons = found.sentence, found.counted()
+            values = {
+                "action": one.key[0],
+                "placement": one.key[1],
+                "count": _FAILURES,
+                "seconds": 0 if one.is_workflow else self._settings.wait_for_worker,
+                "result": Jsonb(unschedulable(one.action_ref, sentence, reasons)),
+            }
+            self._tell(work, work.connection.execute(self._sql["fail_unplaceable"], values).fetchall())
+        self._tell(work, work.connection.execute(self._sql["fail_orphans"]).fetchall())
+        work.counts.waiting = len(asked)
+
+    def _tell(self, work: _Work, rows: list[tuple[Any, ...]]) -> None:
+        """Every end is told, in the transaction that writes it."""
+        self._outbox.add(work.connection, announcements(Ended(*row) for row in rows))
+        work.counts.failed += len(rows)
+
+
+def unschedulable(action_ref: str, sentence: str, reasons: list[str]) -> dict[str, Any]:
+    """Return the result of an execution that no worker can run."""
+    return {
+        "succeeded": False,
+        "error": "Execution is unschedulable",
+        "cause": "unschedulable",
+        "message": sentence,
+        "reasons": reasons,
+        "action_ref": action_ref,
+        "failed_by": "execution_scheduler",
+    }
+
+
+def _rows(chosen: list[Unclaimed]) -> dict[str, list[Any]]:
+    return {"ids": [one.id for one in chosen], "updated": [one.updated for one in chosen]}

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
-from agent.db.failures import translated
+from agent.db.error_translation import translated
 from agent.db.pool import Connection, Database
 from agent.dispatch.keys import LEADER
 

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from agent.db.failures import translated
+from agent.db.error_translation import translated
 from agent.db.pool import Connection, Database
 from agent.db.queries import load_queries
 from agent.dispatch.keys import PRESENCE

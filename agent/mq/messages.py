@@ -236,7 +236,7 @@ def event_created(
         "payload": payload,
         "config": None,
     }
-    return seal(
+    return wrap(
         "EventCreated",
         to_json(document),
         exchange=topology.EVENTS,

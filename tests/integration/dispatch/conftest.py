@@ -52,7 +52,9 @@ def dispatcher(place: Deployment) -> Iterator[RunningDispatcher]:
         made.close()
 
 
-def request_execution(place: Deployment, action_ref: str, config: dict[str, object] | None = None, **columns: object) -> int:
+def request_execution(
+    place: Deployment, action_ref: str, config: dict[str, object] | None = None, **columns: object
+) -> int:
     """Insert a row as the API does; return its id."""
     action = place.one("SELECT id FROM action WHERE ref = %s", [action_ref])["id"]
     values = {"action": action, "action_ref": action_ref, "config": config or {}, "status": "requested"}

@@ -70,7 +70,9 @@ def test_it_waits_for_a_worker_that_comes_later(place: Deployment, dispatcher: R
     until(lambda: status(place, one) == "scheduled")
 
 
-def test_many_that_fit_nobody_do_not_hold_up_those_behind_them(place: Deployment, dispatcher: RunningDispatcher) -> None:
+def test_many_that_fit_nobody_do_not_hold_up_those_behind_them(
+    place: Deployment, dispatcher: RunningDispatcher
+) -> None:
     place.database.execute(
         "INSERT INTO execution (action, action_ref, status) SELECT a.id, a.ref, 'requested'"
         " FROM action a, generate_series(1, 10000) WHERE a.ref = 'core.http_request'"

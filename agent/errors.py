@@ -13,6 +13,10 @@ AgentError                       1   the asked-for thing failed
 ├── MessageError                 1   a message from the broker is malformed
 ├── WorkerNameTaken              1   another process holds this worker's name
 ├── MachineTooSmall              1   too few processes, threads or open files are allowed here
+├── AccessDenied                 1   who asks isn't known, or may not do it
+├── NotFound                     1   there is nothing of this name
+├── Conflict                     1   it contradicts what is there
+├── Overloaded                   1   too much at once: later it works
 ├── EnvironmentFailed            1   an isolated environment could not be prepared
 └── InvalidExecution             1   an execution can't be run as it is
     ├── UnmetConstraint              no version here satisfies the action's constraint
@@ -92,6 +96,22 @@ class WorkerNameTaken(AgentError):
 
 class MachineTooSmall(AgentError):
     """Too few processes, threads or open files are allowed here."""
+
+
+class AccessDenied(AgentError):
+    """Who asks isn't known, or may not do it."""
+
+
+class NotFound(AgentError):
+    """There is nothing of this name."""
+
+
+class Conflict(AgentError):
+    """It contradicts what is there."""
+
+
+class Overloaded(AgentError):
+    """Too much at once: later it works."""
 
 
 class EnvironmentFailed(AgentError):

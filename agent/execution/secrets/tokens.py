@@ -67,12 +67,12 @@ def _token(
     }
     payload = json.dumps(claims, separators=(",", ":")).encode()
     # Unsorted, the header reads {"typ","alg"} as the other services write it.
-    token: str = _signer().encode(payload, secret, algorithm="HS256", sort_headers=False)
+    token: str = signer().encode(payload, secret, algorithm="HS256", sort_headers=False)
     return token
 
 
 @cache
-def _signer() -> Any:
+def signer() -> Any:
     """Return a signer that takes a short key without a warning for every token: ``weakness`` warns once."""
     from jwt import PyJWS
     from jwt.algorithms import HMACAlgorithm

@@ -1,0 +1,97 @@
+"""Accounts: found, made, and what each may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from agent.access.grants import Grant, read_grants
+from agent.access.passwords import LONGEST, hash_password
+from agent.db.pool import Connection
+from agent.db.queries import load_queries
+from agent.errors import Conflict, NotFound, UsageError
+
+ADMIN = "core.admin"
+_SHORTEST = 8
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A row of ``identity``."""
+
+    id: int
+    login: str
+    display_name: str | None
+    password_hash: str | None
+    frozen: bool
+    attributes: Any
+
+    @property
+    def provider(self) -> str:
+        """Who keeps its password: ``local``, ``oidc`` or ``ldap``."""
+        attributes = self.attributes if isinstance(self.attributes, dict) else {}
+        return next((name for name in ("oidc", "ldap") if name in attributes), "local")
+
+
+def find_identity(connection: Connection, *, login: str | None = None, id: int | None = None) -> Identity | None:  # noqa: A002
+    """Return an account by its login or its id, None when there is none."""
+    sql = load_queries("agent.access")["identity_by_login" if login is not None else "identity_by_id"]
+    with connection.cursor(row_factory=class_row(Identity)) as cursor:
+        return cursor.execute(sql.encode(), {"login": login, "id": id}).fetchone()
+
+
+def permissions_of(connection: Connection, identity: int) -> tuple[list[str], tuple[Grant, ...]]:
+    """Return the refs of an account's permission sets, and the grants in them."""
+    rows = connection.execute(load_queries("agent.access")["sets_of_identity"].encode(), {"id": identity}).fetchall()
+    return [row[0] for row in rows], read_grants(row[1] for row in rows)
+
+
+def grants_of_sets(connection: Connection, refs: list[str]) -> tuple[tuple[Grant, ...], list[str]]:
+    """Return the grants of permission sets, and those refs that no set has."""
+    rows = connection.execute(load_queries("agent.access")["sets_by_ref"].encode(), {"refs": refs}).fetchall()
+    known = {row[0] for row in rows}
+    return read_grants(row[1] for row in rows), [ref for ref in refs if ref not in known]
+
+
+def create_identity(
+    connection: Connection,
+    login: str,
+    *,
+    password: str | None = None,
+    display_name: str | None = None,
+    attributes: dict[str, Any] | None = None,
+) -> int:
+    """Make an account; return its id.
+
+    Raises:
+        UsageError: the password is too short or too long.
+        Conflict: there is one with this login.
+    """
+    values = {
+        "login": login,
+        "display_name": display_name,
+        "password_hash": None if password is None else hash_password(checked(password)),
+        "attributes": Jsonb(attributes or {}),
+    }
+    row = connection.execute(load_queries("agent.access")["create_identity"].encode(), values).fetchone()
+    if row is None:
+        raise Conflict(f"there is an identity {login} already")
+    return int(row[0])
+
+
+def checked(password: str) -> str:
+    """Return the password. Raises UsageError when it is too short or too long."""
+    if not _SHORTEST <= len(password) <= LONGEST:
+        raise UsageError(f"a password has {_SHORTEST} to {LONGEST} characters; this one has {len(password)}")
+    return password
+
+
+def assign(connection: Connection, identity: int, set_ref: str) -> None:
+    """Give an account a permission set. Raises NotFound when there is no such set."""
+    sql = load_queries("agent.access")
+    if connection.execute(sql["has_set"].encode(), {"ref": set_ref}).fetchone() is None:
+        raise NotFound(f"there is no permission set {set_ref}", hint="attune pack register core brings core.admin")
+    connection.execute(sql["assign_set"].encode(), {"identity": identity, "ref": set_ref})

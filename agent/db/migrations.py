@@ -1,8 +1,8 @@
 """Apply the SQL files of ``migrations/`` once, in the order of their names, each in a transaction of its own.
 
 A database whose tables another implementation's migrations made is left alone: only the tables of the PostgreSQL
-broker and those of `attune server` may be added to it, and only on request (promise: what others made stays). Migrations only add, so
-that a program accepts a schema with later ones that it doesn't know: a roll-back works.
+broker and those of `attune server` may be added to it, and only on request (promise: what others made stays).
+Migrations only add, so that a program accepts a schema with later ones that it doesn't know: a roll-back works.
 """
 
 from __future__ import annotations

@@ -27,8 +27,7 @@ def remove_vanished(connection: Connection, pack: Pack, pack_id: int, *, ours: b
     Never touched: what was made without a file (ad hoc), workflows, ``auto.*`` runtimes. Kept with a reason: an action
     that a rule runs, that owns secrets or that has an execution under way; a sensor that owns secrets; a trigger that
     a rule listens to; a permission set that somebody has; a runtime that an action or a sensor of any pack uses. Of a
-    pack that another program
-    installed (``ours`` is false) everything is kept: this directory may not be all of it.
+    pack that another program installed (``ours`` is false) everything is kept: this directory may not be all of it.
 
     Promise: what others made stays.
     """

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pika
@@ -20,8 +18,8 @@ from agent.mq import topology
 from agent.mq.broker import Broker, Outgoing, Queue, Subscription
 from agent.mq.connect import open_broker
 from agent.settings import MessageQueueSettings, Settings
-from agent.threads import ThreadGroup
 from tests.services.brokers import Inbox, message, publishing, running, until
+from tests.services.proxy import Proxy, broker_proxy
 from tests.services.rabbitmq import RabbitNode
 from tests.services.tls import Authority, make_authority
 
@@ -209,78 +207,23 @@ def test_an_operator_sees_which_worker_a_connection_belongs_to(
         assert "worker-a worker-7" in rabbit_node.ctl("list_connections", "client_properties")
 
 
-class Proxy:
-    """Passes bytes on between clients and the broker.
-
-    Frozen, it swallows them, as a vanished host would; while it doesn't flow, it takes no more than its buffers hold.
-    """
-
-    def __init__(self, url: str) -> None:
-        """Listen on a port of its own; ``url`` leads through it to the broker of the given one."""
-        self._server = socket.create_server(("127.0.0.1", 0))
-        head, _, vhost = url.rpartition("/")
-        host, _, port = head.rpartition(":")
-        self._target = int(port)
-        self.url = f"{host}:{self._server.getsockname()[1]}/{vhost}"
-        self._sockets: list[socket.socket] = []
-        self.frozen = False
-        self.flowing = threading.Event()
-        self.flowing.set()
-        self._threads = ThreadGroup()
-        self._threads.start("proxy-accept", self._accept)
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._server.accept()
-            except OSError:
-                return
-            upstream = socket.create_connection(("127.0.0.1", self._target))
-            self._sockets += [client, upstream]
-            for source, target in ((client, upstream), (upstream, client)):
-                self._threads.start("proxy-pump", partial(self._pump, source, target))
-
-    def _pump(self, source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(65536):
-                self.flowing.wait()
-                if not self.frozen:
-                    target.sendall(data)
-
-    def cut(self) -> None:
-        """Reset all connections."""
-        while self._sockets:
-            one = self._sockets.pop()
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
-
-    def close(self) -> None:
-        """Stop listening and end all connections."""
-        self.flowing.set()
-        with suppress(OSError):
-            self._server.shutdown(socket.SHUT_RDWR)
-        self._server.close()
-        self.cut()
-        assert not self._threads.join(5)
-
-
 @pytest.fixture
-def proxy(amqp_vhost_url: str) -> Iterator[Proxy]:
-    """A way to the broker that a test can break."""
-    with closing(Proxy(amqp_vhost_url)) as made:
+def network(amqp_vhost_url: str) -> Iterator[tuple[Proxy, str]]:
+    """A way to the broker that a test can break, and the URL that leads through it."""
+    with broker_proxy(amqp_vhost_url) as made:
         yield made
 
 
-def test_what_was_sent_and_never_confirmed_is_repeated_in_order(proxy: Proxy, broker: Broker) -> None:
-    publisher, inbox = opened(proxy.url).publisher(), Inbox()
+def test_what_was_sent_and_never_confirmed_is_repeated_in_order(network: tuple[Proxy, str], broker: Broker) -> None:
+    proxy, url = network
+    publisher, inbox = opened(url).publisher(), Inbox()
     with running(publisher, broker.consumer(subscription(inbox))):
         until(lambda: publisher.connected)
-        proxy.frozen = True
+        proxy.swallow()
         publisher.send([dispatch(number) for number in range(100)])
         assert not publisher.flush(0.3)
         assert publisher.backlog == 100
-        proxy.frozen = False
+        proxy.accept()
         proxy.cut()
         publisher.send([dispatch(100)])
         assert publisher.flush(10)
@@ -288,39 +231,42 @@ def test_what_was_sent_and_never_confirmed_is_repeated_in_order(proxy: Proxy, br
 
 
 def test_more_than_the_network_takes_at_once_goes_out_whole_on_the_same_connection(
-    proxy: Proxy, broker: Broker, caplog: pytest.LogCaptureFixture
+    network: tuple[Proxy, str], broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    publisher, inbox = opened(proxy.url).publisher(), Inbox()
+    proxy, url = network
+    publisher, inbox = opened(url).publisher(), Inbox()
     bodies = [str(number) * 100_000 for number in range(100, 200)]
     with running(publisher, broker.consumer(subscription(inbox))):
         until(lambda: publisher.connected)
-        proxy.flowing.clear()
+        proxy.pause()
         for body in bodies:
             publisher.send([dispatch(body)])
         assert publisher.backlog == len(bodies)
-        proxy.flowing.set()
+        proxy.accept()
         assert publisher.flush(30)
         assert inbox.wait(len(bodies)) == [body.encode() for body in bodies]
     assert not caplog.records
 
 
-def test_a_connection_that_went_silent_is_noticed_and_replaced(proxy: Proxy, broker: Broker) -> None:
-    consumer = opened(proxy.url + "?heartbeat=1").consumer(subscription(Inbox()))
+def test_a_connection_that_went_silent_is_noticed_and_replaced(network: tuple[Proxy, str], broker: Broker) -> None:
+    proxy, url = network
+    consumer = opened(url + "?heartbeat=1").consumer(subscription(Inbox()))
     with running(consumer):
         until(lambda: consumer.subscribed)
         time.sleep(2.5)
         assert consumer.subscribed, "heartbeats keep an idle connection"
-        proxy.frozen = True
+        proxy.swallow()
         until(lambda: not consumer.subscribed, 15)
-        proxy.frozen = False
+        proxy.accept()
         until(lambda: consumer.subscribed, 15)
 
 
-def test_closing_does_not_wait_for_a_broker_that_went_silent(proxy: Proxy, broker: Broker) -> None:
-    consumer, publisher = opened(proxy.url).consumer(subscription(Inbox())), opened(proxy.url).publisher()
+def test_closing_does_not_wait_for_a_broker_that_went_silent(network: tuple[Proxy, str], broker: Broker) -> None:
+    proxy, url = network
+    consumer, publisher = opened(url).consumer(subscription(Inbox())), opened(url).publisher()
     with running(consumer, publisher):
         until(lambda: consumer.subscribed and publisher.connected)
-        proxy.frozen = True
+        proxy.swallow()
         publisher.send([dispatch("never confirmed")])
         ports = {_client_port(part) for part in (consumer, publisher)}
         started = time.monotonic()

@@ -1,10 +1,16 @@
-"""A network that misbehaves on purpose: a TCP proxy in front of a server, which can cut, refuse, hold and swallow."""
+"""A network that misbehaves on purpose: a TCP proxy in front of a server.
+
+It can cut, reset, refuse and hold connections; delay, throttle, keep back and swallow bytes; and break a connection in
+the middle of a statement.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import select
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -37,12 +43,19 @@ class Proxy:
         self._held: list[socket.socket] = []
         self._severed: list[socket.socket] = []
         self._limit: int | None = None
-        self._refusing = False
+        self._refusing = self._resetting = False
         self._faults: list[tuple[bytes, bytes, Fault]] = []
+        self._flowing = threading.Event()
+        self._flowing.set()
+        self._swallowing = False
+        self._delay = 0.0
+        self._rate = math.inf
         self._closing = False
         self.accepted = 0
         self._threads = ThreadGroup()
         self._threads.start("proxy-accept", self._accept)
+
+    # --- how connections end ---
 
     def cut(self) -> None:
         """Break every connection; new ones are welcome."""
@@ -64,11 +77,18 @@ class Proxy:
         self._refusing = True
         self.cut()
 
+    def reset(self) -> None:
+        """Take new connections and reset each at once, as a balancer does whose server is gone; break the others."""
+        self._resetting = True
+        self.cut()
+
     def accept(self) -> None:
-        """Forward new connections again, and those that were held."""
+        """End every fault: forward new connections again, and those that were held."""
         with self._lock:
-            self._refusing, self._limit = False, None
+            self._refusing, self._resetting, self._limit = False, False, None
             held, self._held = self._held, []
+        self._delay, self._rate, self._swallowing = 0.0, math.inf, False
+        self._flowing.set()
         for client in held:
             self._forward(client)
 
@@ -76,6 +96,20 @@ class Proxy:
         """Take further connections than so many from now on, but forward nothing of them until ``accept``."""
         with self._lock:
             self._limit = connections
+
+    # --- how bytes travel ---
+
+    def pause(self) -> None:
+        """Be silent: take connections and what buffers hold, but forward nothing until ``accept``."""
+        self._flowing.clear()
+
+    def swallow(self) -> None:
+        """Lose what is sent in either direction, as a host does that has vanished, until ``accept``."""
+        self._swallowing = True
+
+    def slow_down(self, *, delay: float = 0.0, rate: float = math.inf) -> None:
+        """Forward each piece ``delay`` seconds late, and at most ``rate`` bytes a second of each connection."""
+        self._delay, self._rate = delay, rate
 
     @property
     def held(self) -> int:
@@ -105,6 +139,7 @@ class Proxy:
         """Stop."""
         self._closing = True
         self._listener.close()
+        self._flowing.set()
         self.cut()
         _shut(*self._held, *self._severed)
         assert not self._threads.join(_PATIENCE)
@@ -119,6 +154,10 @@ class Proxy:
                 return
             self.accepted += 1
             with self._lock:
+                if self._resetting:
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    client.close()
+                    continue
                 if self._refusing:
                     _shut(client)
                     continue
@@ -143,7 +182,7 @@ class Proxy:
     def _requests(self, client: socket.socket, server: socket.socket) -> None:
         passed: set[bytes] = set()
         with contextlib.suppress(OSError):
-            while data := client.recv(_CHUNK):
+            while data := client.recv(self._piece):
                 fault = self._due(data, passed)
                 if fault == "lose answer":
                     _shut(client)  # first, so that nothing of the answer gets through
@@ -153,15 +192,16 @@ class Proxy:
                 if fault == "lose request":
                     self._happened()
                     break
-                server.sendall(data)
+                if self._travels(data):
+                    server.sendall(data)
         self._end(client, server)
 
     def _answers(self, client: socket.socket, server: socket.socket) -> None:
         """Forward answers; where the client has gone, read on until the server has finished its work."""
         gone = False
         with contextlib.suppress(OSError):
-            while data := server.recv(_CHUNK):
-                if not gone:
+            while data := server.recv(self._piece):
+                if not gone and self._travels(data):
                     try:
                         client.sendall(data)
                     except OSError:
@@ -169,6 +209,20 @@ class Proxy:
                 if gone and _IDLE in data:
                     break
         self._end(client, server)
+
+    @property
+    def _piece(self) -> int:
+        """How many bytes are forwarded at once."""
+        return _CHUNK if self._rate == math.inf else max(1, int(self._rate / 20))
+
+    def _travels(self, data: bytes) -> bool:
+        """Let a piece take its time; False when it is lost."""
+        self._flowing.wait()
+        if self._delay:
+            time.sleep(self._delay)
+        if self._rate != math.inf:
+            time.sleep(len(data) / self._rate)
+        return not self._swallowing
 
     def _due(self, data: bytes, passed: set[bytes]) -> Fault | None:
         """Return the fault that is due; ``passed`` are the markers that this connection has left behind."""

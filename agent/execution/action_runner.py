@@ -92,8 +92,8 @@ class ActionRunner:
         self._files = files
         self._settings = settings
 
-    def run(self, assignment: Assignment, stop: CancellationToken) -> Report:
-        """Run to the end; never raises."""
+    def run(self, assignment: Assignment, stop: CancellationToken, score: int | None = None) -> Report:
+        """Run to the end; never raises. ``score`` marks the processes of this job, beside their environment."""
         execution, action = assignment.claim.execution, assignment.action
         streams: tuple[_Stream, ...] = ()
         masker = _NO_SECRETS
@@ -108,7 +108,8 @@ class ActionRunner:
                 secrets = self._preparer.secrets(assignment.claim, action)
                 masker = Masker(secrets.values) if secrets.values else _NO_SECRETS
                 preparation = self._preparer.prepare(assignment.claim, action, secrets, stop)
-                conclusion, streams = self._run(execution.id, action, preparation, masker, stop)
+                mark = JobMark(f"ATTUNE_EXEC_ID={execution.id}", score)
+                conclusion, streams = self._run(execution.id, action, preparation, masker, stop, mark)
         except Exception as error:  # noqa: BLE001 - the row must end, whatever went wrong
             conclusion = self._failure(execution.id, error, stop, masker)
         logs = self._logs(action, execution.id, streams) if action is not None else ()
@@ -126,7 +127,13 @@ class ActionRunner:
         )
 
     def _run(
-        self, execution_id: int, action: Action, preparation: Preparation, masker: Masker, stop: CancellationToken
+        self,
+        execution_id: int,
+        action: Action,
+        preparation: Preparation,
+        masker: Masker,
+        stop: CancellationToken,
+        mark: JobMark,
     ) -> tuple[Conclusion, tuple[_Stream, ...]]:
         try:
             limits = (("stdout", self._settings.max_stdout_bytes), ("stderr", self._settings.max_stderr_bytes))
@@ -134,7 +141,7 @@ class ActionRunner:
                 _Stream(name, limit, masker, self._files.live_log(execution_id, name)) for name, limit in limits
             )
             try:
-                outcome = run(_request(preparation, execution_id, out, err), stop)
+                outcome = run(_request(preparation, mark, out, err), stop)
             finally:
                 for stream in streams:
                     stream.finish()
@@ -177,7 +184,7 @@ def _not_started(cause: Ending) -> Conclusion:
     return early_failure("shutdown", "the worker shut down before the process was started")
 
 
-def _request(preparation: Preparation, execution_id: int, out: _Stream, err: _Stream) -> ProcessRequest:
+def _request(preparation: Preparation, mark: JobMark, out: _Stream, err: _Stream) -> ProcessRequest:
     return ProcessRequest(
         argv=preparation.argv,
         env=preparation.env,
@@ -186,7 +193,7 @@ def _request(preparation: Preparation, execution_id: int, out: _Stream, err: _St
         timeout=preparation.timeout,
         stdout=out.feed,
         stderr=err.feed,
-        mark=JobMark(f"ATTUNE_EXEC_ID={execution_id}"),
+        mark=mark,
     )
 
 

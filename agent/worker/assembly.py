@@ -24,6 +24,7 @@ from agent.execution.secrets.tokens import weakness
 from agent.mq import topology
 from agent.mq.broker import Consumer, Publisher
 from agent.presence.heartbeat import Heartbeat
+from agent.process.oom_score import OOM_SCORE
 from agent.runtimes.selection import VersionSelector
 from agent.runtimes.store import record_checks
 from agent.worker.advertising import Advertiser
@@ -100,7 +101,7 @@ def assemble(
         assign=lambda assignment: slots.assign(assignment),
         spool=spool,
     )
-    slots = Slots(base.slots, runner=runner, running=running, report=coordinator.report)
+    slots = Slots(OOM_SCORE.values(base.slots), runner=runner, running=running, report=coordinator.report)
     stopping = threading.Event()
     provisioner = Provisioner(
         base.registry,

@@ -11,6 +11,9 @@ from agent.configuration import Loaded
 from agent.errors import AgentError, DatabaseError, Interrupted
 from agent.mq import topology
 from agent.presence.health_socket import HealthSocket
+from agent.process.leftovers import kill_leftovers
+from agent.process.oom_score import OOM_SCORE
+from agent.process.open_files import OPEN_FILES
 from agent.process.prctl import become_subreaper, hide_memory
 from agent.process.reaper import Reaper
 from agent.process.request import Ending
@@ -45,6 +48,7 @@ def run_worker(loaded: Loaded, *, mode: StartupMode) -> int:
     Raises:
         AgentError: the worker can't start; its ``exit_code`` says why.
     """
+    OOM_SCORE.open()
     hide_memory()
     become_subreaper()
     with StopSignals() as signals:
@@ -82,11 +86,13 @@ class WorkerService:
         self._threads.start("reaper", self._reaper.run)
         self._threads.start("health", self._health.run)
         base = self._base = open_context(self._loaded, agent_mode=self._mode is StartupMode.AGENT)
+        OPEN_FILES.raise_for(base.slots)
         registered = base.registration.register(patience=worker.shutdown_timeout, giving_up=self._signals.stop)
         base.broker.declare(topology.worker_queues(registered.worker_id))
         parts = assemble(base, registered.worker_id, restore_active=lambda: self._active, on_lost=self._name_lost)
         self._parts = parts
         self._threads.start("publisher", parts.publisher.run)
+        self._end_leftovers(parts)
         reconcile(
             parts.store,
             parts.publisher,
@@ -108,6 +114,14 @@ class WorkerService:
         if self._mode is StartupMode.WORKER:
             parts.provisioner.prepare_all()
         log.info("worker %s (id %d) is active", worker.name, registered.worker_id)
+
+    def _end_leftovers(self, parts: Parts) -> None:
+        """Kill what an earlier life left running here, before its rows say that it has ended."""
+        scores = {score for score in parts.slots.scores if score is not None}
+        site = f"ATTUNE_ARTIFACTS_DIR={self._loaded.settings.artifacts_dir}"
+        killed = kill_leftovers(parts.store.mine, site=site, scores=scores)
+        if killed:
+            log.warning("killed %d processes that jobs of an earlier life had left running", killed)
 
     def _subscribed(self, parts: Parts) -> bool:
         """Wait until the broker delivers to all consumers; False when the end was asked for before."""

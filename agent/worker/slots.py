@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from agent.execution.action_runner import ActionRunner
 from agent.execution.model import Assignment
@@ -19,10 +20,16 @@ class Slots:
     """``assign`` never blocks: the coordinator claims no more than there are free slots."""
 
     def __init__(
-        self, count: int, *, runner: ActionRunner, running: RunningExecutions, report: Callable[[Report], None]
+        self,
+        scores: Sequence[int | None],
+        *,
+        runner: ActionRunner,
+        running: RunningExecutions,
+        report: Callable[[Report], None],
     ) -> None:
-        """Run at most ``count`` executions at a time and pass each one's end to ``report``."""
-        self.count = count
+        """Make a slot for each of ``scores``, which mark its jobs' processes; pass each job's end to ``report``."""
+        self.count = len(scores)
+        self.scores = scores
         self._runner = runner
         self._running = running
         self._report = report
@@ -30,8 +37,8 @@ class Slots:
 
     def start(self, threads: ThreadGroup) -> None:
         """Start the slots' threads."""
-        for number in range(1, self.count + 1):
-            threads.start(f"slot-{number}", self._run)
+        for number, score in enumerate(self.scores, start=1):
+            threads.start(f"slot-{number}", partial(self._run, score))
 
     def assign(self, assignment: Assignment) -> None:
         """Run a claimed execution in the next free slot."""
@@ -42,9 +49,9 @@ class Slots:
         for _ in range(self.count):
             self._assignments.put(None)
 
-    def _run(self) -> None:
+    def _run(self, score: int | None) -> None:
         while (assignment := self._assignments.get()) is not None:
             execution_id = assignment.claim.execution.id
             # Handed over before it is forgotten: a drain that finds nothing running must find its report.
-            self._report(self._runner.run(assignment, self._running.token_of(execution_id)))
+            self._report(self._runner.run(assignment, self._running.token_of(execution_id), score))
             self._running.remove(execution_id)

@@ -336,3 +336,17 @@ def test_a_replaced_queue_argument_does_not_spin(broker: Broker) -> None:
         time.sleep(1)
         assert not consumer.subscribed
     assert time.process_time() - before < 0.5
+
+
+def test_a_connection_that_is_accepted_and_reset_is_a_failed_attempt(
+    network: tuple[Proxy, str], broker: Broker
+) -> None:
+    proxy, url = network
+    proxy.reset()
+    consumer, publisher = opened(url).consumer(subscription(Inbox())), opened(url).publisher()
+    with running(consumer, publisher):
+        until(lambda: proxy.accepted > 12)
+        with pytest.raises(BrokerUnavailable):
+            opened(url).declare([QUEUE])
+        proxy.accept()
+        until(lambda: consumer.subscribed and publisher.connected)

@@ -163,6 +163,9 @@ ON CONFLICT (entity_type, entity_id, json_path)
 DO UPDATE SET encrypted_value = EXCLUDED.encrypted_value, encryption_key_hash = EXCLUDED.encryption_key_hash,
               source_ref = EXCLUDED.source_ref;
 
+-- name: mine
+SELECT id FROM execution WHERE id = ANY(%(ids)s::bigint[]) AND worker = %(worker)s;
+
 -- name: orphaned
 -- Executions that an earlier life of this worker left behind; one that is being cancelled may never have started.
 SELECT e.id, coalesce(e.action, a.id), e.action_ref, e.status::text

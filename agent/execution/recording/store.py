@@ -117,6 +117,10 @@ class ExecutionStore:
         rows = self._query("cancel_unstarted", values) or self._query("cancelled_unstarted", values)
         return rows[0] if rows else None
 
+    def mine(self, ids: Iterable[int]) -> set[int]:
+        """Return those of ``ids`` that were given to this worker. Raises DatabaseError."""
+        return {row[0] for row in self._query("mine", {"worker": self._worker_id, "ids": as_array(ids)})}
+
     def orphaned(self) -> list[Row]:
         """Read what an earlier life of this worker left running. Raises DatabaseError."""
         return self._query("orphaned", {"worker": self._worker_id})

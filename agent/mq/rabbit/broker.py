@@ -64,7 +64,7 @@ class RabbitBroker:
     def _connection(self) -> Iterator[pika.BlockingConnection]:
         try:
             connection = pika.BlockingConnection(self._address.parameters(self._name))
-        except (AMQPConnectionError, OSError) as error:
+        except (AMQPConnectionError, OSError, ValueError) as error:  # the last: reset the moment it was made
             raise unavailable(self._address.label, error) from error
         try:
             yield connection

@@ -13,7 +13,7 @@ from pika.exceptions import ChannelClosedByBroker
 from agent.mq.rabbit.address import RabbitAddress, reason
 from agent.mq.rabbit.connection import Connection
 from agent.mq.rabbit.declaration import declare_common
-from agent.mq.rabbit.loop import Loop
+from agent.mq.rabbit.loop import Loop, Services
 from agent.mq.reconnection import Reconnection
 
 log = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ class Link(ABC):
             on_open_callback=self._opened,
             on_open_error_callback=self._ended,
             on_close_callback=self._ended,
-            custom_ioloop=self._loop,
+            custom_ioloop=Services(self._loop),
         )
 
     def _opened(self, connection: Any) -> None:

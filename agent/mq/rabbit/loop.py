@@ -9,8 +9,10 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from pika.adapters.select_connection import IOLoop
+from pika.adapters.utils.selector_ioloop_adapter import SelectorIOServicesAdapter
 
 
 class _Epoll:
@@ -62,3 +64,17 @@ class Loop(IOLoop):  # type: ignore[misc]
             # A twin of the descriptor: pika goes on owning its own.
             with suppress(OSError), socket.socket(fileno=os.dup(watched)) as twin:
                 twin.shutdown(socket.SHUT_RDWR)
+
+
+class Services(SelectorIOServicesAdapter):  # type: ignore[misc]
+    """What pika connects through. A connection that is reset the moment it was made is one that could not be made.
+
+    pika itself takes that for a mistake of its caller and raises in the middle of the loop.
+    """
+
+    def create_streaming_connection(self, *arguments: Any, on_done: Callable[[Any], None], **options: Any) -> Any:
+        """Report what goes wrong right at the start as everything later is reported."""
+        try:
+            return super().create_streaming_connection(*arguments, on_done=on_done, **options)
+        except (ValueError, OSError) as error:
+            return self.call_later(0, partial(on_done, error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -152,3 +153,28 @@ def _zombies_of(pid: int) -> list[str]:
         if state == "Z" and parent == str(pid):
             found.append(stat.parent.name)
     return found
+
+
+def test_what_drops_its_environment_is_gone_with_its_execution_and_everybody_else_is_spared(
+    deployment: Deployment, pid_file: Path
+) -> None:
+    cleared = f"#!/bin/sh\nenv -i setsid sh -c 'echo $$ > $0; exec sleep 60' {pid_file} >/dev/null 2>&1 &\n"
+    operators = subprocess.Popen(["sleep", "60"], env={})
+    traces = deployment.directory / "neighbour"
+    neighbour = deployment.start(
+        register(
+            deployment,
+            f"#!/bin/sh\nenv -i setsid sh -c 'echo $$ > $0; exec sleep 60' {traces} >/dev/null 2>&1 &\n"
+            f"while [ ! -e {traces}.done ]; do sleep 0.03; done\n",
+        )
+    )
+    neighbours = pid_in(traces)
+    deployment.run(register(deployment, cleared + f"while [ ! -s {pid_file} ]; do sleep 0.03; done\n"))
+    assert not wait_until_gone(gone(pid_in(pid_file)))
+    assert operators.poll() is None
+    assert Path(f"/proc/{neighbours}").exists(), "another slot's process was killed"
+    Path(f"{traces}.done").touch()
+    deployment.wait(neighbour)
+    assert not wait_until_gone(gone(neighbours))
+    operators.kill()
+    operators.wait()

@@ -5,9 +5,11 @@ Promises: commit before publish; every execution ends.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tests.integration.worker.jobs import ONLY_SHELL, Jobs
+from tests.integration.worker.jobs import ONLY_SHELL, Jobs, gone
 from tests.services.deployment import Deployment
 from tests.services.proxy import until
 
@@ -99,3 +101,30 @@ def test_dispatches_that_wait_in_the_queue_survive_a_crash(fresh_deployment: Dep
     assert fresh_deployment.wait(lost).status == "abandoned"
     for execution_id in waiting:
         jobs.assert_ran_once(execution_id)
+
+
+@pytest.mark.parametrize("cleared", ["", "env -i setsid "], ids=["environment kept", "environment cleared"])
+def test_what_jobs_of_a_killed_agent_left_running_is_killed_before_their_rows_end(
+    fresh_deployment: Deployment, jobs: Jobs, cleared: str
+) -> None:
+    pids = jobs.traces / "pids"
+    fresh_deployment.add_action(
+        "job.leaver",
+        f"#!/bin/sh\n{cleared}sh -c 'echo $$ >> $0; exec sleep 60' {pids} >/dev/null 2>&1 &\n"
+        f"echo $$ >> {pids}\necho $$ >> {jobs.traces}/started.$ATTUNE_EXEC_ID\nwait\nsleep 60\n",
+    )
+    fresh_deployment.start_agent(**ONLY_SHELL)
+    with fresh_deployment.another_agent("neighbour", **ONLY_SHELL) as neighbour:
+        spared = fresh_deployment.start(jobs.GATE, worker=neighbour.worker_id)
+        jobs.wait_started(spared)
+        lost = jobs.begin("job.leaver")
+        until(lambda: len(pids.read_text().split()) == 2, "both processes")
+        left = pids.read_text().split()
+        fresh_deployment.agent.kill()
+        assert all(Path(f"/proc/{pid}").exists() for pid in left)
+        fresh_deployment.start_agent(**ONLY_SHELL)
+        assert fresh_deployment.execution(lost).status == "abandoned"
+        until(lambda: all(gone(int(pid)) for pid in left), "the end of what was left", 2)
+        assert not gone(jobs.starts(spared)[0])
+        jobs.release(spared)
+        assert fresh_deployment.wait(spared).status == "completed"

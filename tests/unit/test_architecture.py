@@ -1,0 +1,229 @@
+"""What may be used where: the boundaries of docs/architecture.md that no linter checks, read from the syntax trees."""
+
+from __future__ import annotations
+
+import ast
+import fnmatch
+import functools
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+AGENT = ROOT / "agent"
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+THREADS = ROOT / "docs" / "explanation" / "threads.md"
+
+#: A module that may be imported below these places only: `process/` is a folder, `threads.py` a file.
+IMPORTS = {
+    "subprocess": ("process/spawn.py", "cli/embedded.py"),  # the latter: for the errors of the demo's database server
+    "pika": ("mq/rabbit/", "cli/doctor.py"),  # the doctor tries every library once
+    "_thread": ("process/frozen.py",),  # a lock, before anything larger is loaded
+    "ctypes": ("process/", "packs/directory_swap.py"),  # renameat2(2) has no other name in Python
+    "click": ("cli/",),
+    "rich": ("cli/",),
+    "multiprocessing": (),
+    "concurrent": (),
+    "asyncio": (),
+}
+
+#: Calls and attributes that may be used below these places only.
+NAMES = {
+    "threading.Thread": ("threads.py",),
+    "threading.Timer": (),
+    "os.environ": ("cli/", "process/child_env.py", "process/frozen.py"),
+    "os.getenv": (),
+    "os.putenv": (),
+    "sys.exit": ("cli/main.py", "cli/operator.py"),
+    "os._exit": (),
+    "os.fork": (),
+    "os.system": (),
+    "os.popen": (),
+    "os.execv": (),
+    "os.execve": (),
+    "os.kill": ("process/", "cli/embedded.py"),  # the demo's database server
+    "os.killpg": ("process/",),
+    "os.waitpid": ("process/",),
+    "os.waitid": ("process/",),
+    "os.setuid": (),
+    "signal.signal": ("worker/signals.py", "cli/"),
+    "signal.set_wakeup_fd": ("worker/signals.py",),
+    "psycopg.connect": ("db/",),
+    "psycopg.Connection.connect": ("db/",),
+    "logging.basicConfig": (),
+}
+
+#: Built-in functions: output is written and the program is ended by commands.
+BUILT_INS = {"print": ("cli/",), "exit": (), "quit": (), "SystemExit": (), "input": ()}
+
+#: Says nothing about its contents: whatever belongs nowhere ends up in it.
+EMPTY_NAMES = {"base", "common", "helper", "helpers", "misc", "miscellaneous", "shared", "tools", "util", "utils"}
+
+#: A name of the standard library under which nothing else is to be found; here with the reason to use it all the same.
+STANDARD_NAMES = {
+    "agent/cli/operator.py": "the command of operators, as the installed program names it",
+    "agent/environments/venv.py": "the kind of environment that `venv` makes",
+    "agent/execution/secrets": "secrets of executions",
+}
+
+#: One file name in several folders, and why that misleads nobody.
+REPEATED_NAMES = {
+    "model": "the value types of its folder",
+    "store": "the statements of its folder",
+    "broker": "mq: the protocol; mq/rabbit and mq/database: the two that speak it",
+    "consumer": "the same part of the two brokers",
+    "declaration": "the same part of the two brokers",
+    "link": "the same part of the two brokers",
+    "publisher": "the same part of the two brokers",
+    "address": "the address of a server: of PostgreSQL (db), of RabbitMQ (mq/rabbit)",
+    "settings": "the tree of settings; in cli the command of that name",
+}
+
+
+@functools.cache
+def trees() -> dict[str, ast.Module]:
+    """The syntax tree of each module, by its path below ``agent/``."""
+    files = sorted(file for file in AGENT.rglob("*.py") if "data" not in file.relative_to(AGENT).parts)
+    return {str(file.relative_to(AGENT)): ast.parse(file.read_bytes(), str(file)) for file in files}
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """The modules that a module imports, also inside functions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def used(tree: ast.Module) -> Iterator[str]:
+    """Dotted names that a module uses (``os.environ``), also when a part of them was imported under another name."""
+    meaning: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            meaning |= {
+                alias.asname or alias.name.partition(".")[0]: alias.name for alias in node.names if alias.asname
+            }
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            meaning |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    for node in ast.walk(tree):
+        parts: list[str] = []
+        while isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+            node = node.value
+        if isinstance(node, ast.Name):
+            yield ".".join([meaning.get(node.id, node.id), *reversed(parts)])
+
+
+def misplaced(found: Iterable[tuple[str, str]], allowed: dict[str, tuple[str, ...]]) -> list[str]:
+    """Return ``file: name`` for each name that is used outside its places."""
+    return sorted({f"{file}: {name}" for file, name in found if name in allowed and not file.startswith(allowed[name])})
+
+
+def test_a_name_is_recognised_however_it_was_imported() -> None:
+    text = "import os, threading as t\nfrom sys import exit as leave\nos.environ\nt.Thread()\nleave(1)"
+    assert {"os.environ", "threading.Thread", "sys.exit"} <= set(used(ast.parse(text)))
+
+
+def test_modules_are_imported_only_where_they_belong() -> None:
+    found = [(file, name.partition(".")[0]) for file, tree in trees().items() for name in imported(tree)]
+    assert misplaced(found, IMPORTS) == []
+
+
+def test_processes_threads_environment_and_exits_stay_where_they_belong() -> None:
+    found = [(file, name) for file, tree in trees().items() for name in used(tree)]
+    assert misplaced(found, NAMES | BUILT_INS) == []
+
+
+def test_psycopg_is_used_by_the_database_layer_and_beside_statements() -> None:
+    statements = {str(file.parent.relative_to(AGENT)) + "/" for file in AGENT.rglob("queries.sql")}
+    found = [(file, name.partition(".")[0]) for file, tree in trees().items() for name in imported(tree)]
+    assert misplaced(found, {"psycopg": ("db/", "cli/doctor.py", *sorted(statements))}) == []
+
+
+def test_every_place_of_a_rule_exists() -> None:
+    for places in (*IMPORTS.values(), *NAMES.values(), *BUILT_INS.values()):
+        for place in places:
+            assert (AGENT / place).exists(), place
+    for path in STANDARD_NAMES:
+        assert (ROOT / path).exists(), path
+
+
+def test_nothing_happens_when_a_module_is_imported() -> None:
+    def acts(node: ast.stmt) -> bool:
+        called = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+        return called or isinstance(node, ast.For | ast.While | ast.With)
+
+    assert [f"{file}:{node.lineno}" for file, tree in trees().items() for node in tree.body if acts(node)] == []
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    assert [file for file, tree in trees().items() if not ast.get_docstring(tree)] == []
+
+
+def test_every_folder_of_modules_is_a_package() -> None:
+    folders = {str(Path(file).parent) for file in trees()}
+    assert [folder for folder in sorted(folders) if str(Path(folder, "__init__.py")) not in trees()] == []
+
+
+def test_no_module_has_a_name_that_says_nothing() -> None:
+    assert [file for file in trees() if EMPTY_NAMES & {Path(file).stem, *Path(file).parts}] == []
+
+
+def test_no_module_is_called_like_one_of_the_standard_library() -> None:
+    paths = {f"agent/{file}" for file in trees()} | {f"agent/{Path(file).parent}" for file in trees()}
+    clashes = {path for path in paths if Path(path).stem in sys.stdlib_module_names}
+    assert clashes == set(STANDARD_NAMES)
+
+
+def test_a_file_name_stands_in_one_folder_or_means_the_same_everywhere() -> None:
+    folders = defaultdict(list)
+    for file in trees():
+        if Path(file).name != "__init__.py":
+            folders[Path(file).stem].append(str(Path(file).parent))
+    repeated = {name: places for name, places in folders.items() if len(places) > 1}
+    assert set(repeated) == set(REPEATED_NAMES), repeated
+
+
+def test_the_architecture_names_every_folder() -> None:
+    text = ARCHITECTURE.read_text(encoding="utf-8")
+    folders = {str(Path(file).parent) for file in trees()} - {"."}
+    assert [folder for folder in sorted(folders) if f"`agent/{folder}`" not in text] == []
+    named = re.findall(r"`agent/([\w/]+)`", text)
+    assert [name for name in named if not (AGENT / name).is_dir()] == []
+
+
+def test_every_file_that_the_architecture_names_exists() -> None:
+    names = [Path(file).name for file in trees()] + [Path(file).name for file in AGENT.rglob("*.sql")]
+    for name in re.findall(r"`([\w/]+\.(?:py|sql))`", ARCHITECTURE.read_text(encoding="utf-8")):
+        assert Path(name).name in names, name
+
+
+def thread_names() -> set[str]:
+    """The names under which the code starts threads; ``*`` stands for what is filled in."""
+    found = set()
+    for tree in trees().values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "start":
+                if len(node.args) == 2 and isinstance(node.args[0], ast.Constant):
+                    found.add(str(node.args[0].value))
+                elif len(node.args) == 2 and isinstance(node.args[0], ast.JoinedStr):
+                    found.add(
+                        "".join(str(p.value) if isinstance(p, ast.Constant) else "*" for p in node.args[0].values)
+                    )
+    return found
+
+
+def described_threads() -> set[str]:
+    """The names in the first column of the table of threads; ``*`` stands for ``<…>``."""
+    rows = re.findall(r"^\| (`.+?) \|", THREADS.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"<[^>]*>", "*", name) for row in rows for name in re.findall(r"`([^`]+)`", row)}
+
+
+def test_every_thread_is_described_and_every_described_thread_exists() -> None:
+    started, described = thread_names() | {"MainThread"}, described_threads()
+    assert [name for name in started if not fnmatch.filter(described, name)] == []
+    assert [name for name in described if not any(fnmatch.fnmatch(name, pattern) for pattern in started)] == []

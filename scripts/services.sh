@@ -22,6 +22,7 @@ cpanm cpanminus
 gcc gcc
 /usr/sbin/dockerd docker.io
 docker-compose docker-compose
+slirp4netns slirp4netns
 /usr/sbin/debootstrap debootstrap
 /usr/bin/busybox busybox-static
 etcd etcd-server

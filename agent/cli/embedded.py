@@ -56,7 +56,7 @@ def embedded_postgres(directory: Path) -> Iterator[str]:
 def _short_directory() -> Iterator[Path]:
     """A directory of our own for lock and socket: the path of a socket has room for 107 bytes, whatever TMPDIR is."""
     place = "/tmp" if os.access("/tmp", os.W_OK | os.X_OK) else None  # noqa: S108 - made by mkdtemp
-    directory = Path(tempfile.mkdtemp(prefix="attune-demo-", dir=place))
+    directory = Path(tempfile.mkdtemp(prefix=f"attune-demo-{os.getpid()}-", dir=place))
     try:
         yield directory
     finally:

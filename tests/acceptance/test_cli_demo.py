@@ -7,13 +7,13 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.acceptance.command import argv, environment, run
+from tests.services.waiting import until
 
 pytestmark = pytest.mark.postgres
 
@@ -41,24 +41,37 @@ def _reachable(tmp_path: Path) -> None:
             directory.chmod(0o755)
 
 
-def left_over(machine: dict[str, str]) -> list[str]:
-    """Return what a demo in this environment left: processes that name its directory, and files."""
+def start(machine: dict[str, str], *words: str) -> subprocess.Popen[str]:
+    """Start a demo."""
+    return subprocess.Popen(
+        argv("attune", "demo", *words),
+        env=environment(machine),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def left_over(machine: dict[str, str], demo: int) -> list[str]:
+    """Return what this demo, a process, left: processes that name its directory, and files. Others may run too."""
     directory = machine["TMPDIR"]
     commands = [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
-    files = [*os.listdir(directory), *(path.name for path in Path("/tmp").glob("attune-demo-*"))]
+    files = [*os.listdir(directory), *(path.name for path in Path("/tmp").glob(f"attune-demo-{demo}-*"))]
     return [command for command in commands if f"{directory}/attune-demo" in command] + files
 
 
 def test_every_runtime_of_the_machine_runs_its_action(machine: dict[str, str]) -> None:
-    done = run("attune", "demo", settings=machine, timeout=120)
-    assert done.returncode == 0, done.stderr
-    lines = [line.split() for line in done.stdout.splitlines()]
+    demo = start(machine)
+    out, err = demo.communicate(timeout=300)
+    assert demo.returncode == 0, err
+    lines = [line.split() for line in out.splitlines()]
     assert lines[0] == ["RUNTIME", "VERSION", "PATH", "ACTION", "STATUS", "TIME", "OUTPUT"]
     rows = {words[0]: words for words in lines[2:] if words}
     assert set(rows) == {"shell", "native"}
     assert all("completed" in words for words in rows.values())
-    assert "✓ 2 of 2 actions completed" in done.stderr
-    assert [name for name in left_over(machine) if "attune" in name] == []
+    assert "✓ 2 of 2 actions completed" in err
+    assert [name for name in left_over(machine, demo.pid) if "attune" in name] == []
 
 
 def test_an_action_that_does_not_complete_is_shown_and_ends_with_1(machine: dict[str, str], tmp_path: Path) -> None:
@@ -67,13 +80,14 @@ def test_an_action_that_does_not_complete_is_shown_and_ends_with_1(machine: dict
         '#!/bin/sh\n[ "$1" = --version ] && echo v5.36.0 && exit\necho broken >&2; exit 3\n', encoding="utf-8"
     )
     perl.chmod(0o755)
-    done = run("attune", "demo", "--json", settings=machine, timeout=120)
-    assert done.returncode == 1
-    rows = {row["runtime"]: row for row in json.loads(done.stdout)}
+    demo = start(machine, "--json")
+    out, err = demo.communicate(timeout=300)
+    assert demo.returncode == 1
+    rows = {row["runtime"]: row for row in json.loads(out)}
     assert (rows["perl"]["status"], rows["perl"]["output"]) == ("failed", "broken")
     assert rows["shell"]["status"] == "completed"
-    assert "✗ 2 of 3 actions completed" in done.stderr
-    assert [name for name in left_over(machine) if "attune" in name] == []
+    assert "✗ 2 of 3 actions completed" in err
+    assert [name for name in left_over(machine, demo.pid) if "attune" in name] == []
 
 
 @pytest.mark.parametrize(
@@ -86,19 +100,14 @@ def test_an_action_that_does_not_complete_is_shown_and_ends_with_1(machine: dict
     ],
 )
 def test_an_interrupted_demo_leaves_nothing(machine: dict[str, str], number: signal.Signals, stage: str) -> None:
-    child = subprocess.Popen(
-        argv("attune", "demo"), env=environment(machine), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    deadline = time.monotonic() + 60
-    while not any(stage in entry for entry in left_over(machine)):
-        assert child.poll() is None, child.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    child.send_signal(number)
-    _, err = child.communicate(timeout=60)
-    assert child.returncode == 130
+    demo = start(machine)
+    until(lambda: demo.poll() is not None or any(stage in entry for entry in left_over(machine, demo.pid)))
+    assert demo.poll() is None, demo.communicate()
+    demo.send_signal(number)
+    _, err = demo.communicate(timeout=300)
+    assert demo.returncode == 130
     assert "Traceback" not in err
-    assert [name for name in left_over(machine) if "attune" in name] == []
+    assert [name for name in left_over(machine, demo.pid) if "attune" in name] == []
 
 
 def test_the_settings_of_the_caller_change_nothing(machine: dict[str, str]) -> None:
@@ -107,4 +116,4 @@ def test_the_settings_of_the_caller_change_nothing(machine: dict[str, str]) -> N
         "ATTUNE_CONFIG": "/no.yaml",
         "ATTUNE_WORKER_RUNTIMES": "r",
     }
-    assert run("attune", "demo", "--json", settings={**machine, **hostile}, timeout=120).returncode == 0
+    assert run("attune", "demo", "--json", settings={**machine, **hostile}, timeout=300).returncode == 0

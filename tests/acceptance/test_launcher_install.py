@@ -4,7 +4,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.services.room import Room
+from tests.services.waiting import until
 
 
 def install(program: Path, directory: Path, *words: str) -> str:
@@ -33,15 +33,12 @@ def running(directory: Path) -> Iterator[Path]:
     interpreter.parent.mkdir(exist_ok=True)
     started = directory / "started"
     started.unlink(missing_ok=True)
-    interpreter.write_text(f"#!/bin/sh\n: > {started}; exec sleep 60\n")
+    interpreter.write_text(f"#!/bin/sh\n: > {started}; exec sleep 600\n")
     interpreter.chmod(0o755)
     environment = {"PATH": f"{interpreter.parent}:/usr/bin:/bin"}
     agent = subprocess.Popen([directory / "attune-agent", "--detect-only"], env=environment, stdout=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 10
-        while not started.exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+        until(started.exists)
         yield Path(os.readlink(f"/proc/{agent.pid}/exe")).parents[1]
     finally:
         agent.kill()
@@ -129,14 +126,13 @@ def test_use_in_another_pid_namespace_is_seen(
     room.put(Path("/usr/bin/busybox"), "/bin/sh")
     room.put(Path("/usr/bin/busybox"), "/bin/sleep")
     interpreter = room.root / "bin" / "python3"
-    interpreter.write_text("#!/bin/sh\nexec /bin/sleep 424242\n")
+    command = f"/bin/sleep {10**6 + os.getpid()}".encode()  # no other run of these tests has the same
+    interpreter.write_bytes(b"#!/bin/sh\nexec " + command + b"\n")
     interpreter.chmod(0o755)
     room.read_only = True
     agent = room.start("/opt/attune-agent", "--detect-only", env={"PATH": "/bin:/usr/bin:/usr/sbin"})
     try:
-        deadline = time.monotonic() + 10
-        while b"/bin/sleep 424242" not in subprocess.run(["ps", "-eo", "args"], capture_output=True, check=True).stdout:
-            assert time.monotonic() < deadline
+        until(lambda: command in subprocess.run(["ps", "-eo", "args"], capture_output=True, check=True).stdout)
         install(other_agent_file, room.root / "opt")
         assert len(trees(room.root / "opt")) == 2
     finally:

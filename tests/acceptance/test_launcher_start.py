@@ -18,6 +18,12 @@ def trees(directory: Path) -> list[str]:
     return sorted(entry.name for entry in directory.glob(".attune-agent-*"))
 
 
+def elsewhere(directory: Path) -> dict[str, str]:
+    """Return the environment of a start that looks for its files in a new directory only, not where others unpacked."""
+    (directory / "unpacked").mkdir()
+    return {**os.environ, "ATTUNE_LAUNCHER_DIR": str(directory / "unpacked")}
+
+
 @pytest.mark.parametrize("user", [0, 65532, 12345])
 @pytest.mark.parametrize("proc", [True, False])
 def test_it_starts_in_a_root_that_holds_nothing_else(room: Room, agent_file: Path, user: int, proc: bool) -> None:
@@ -65,7 +71,7 @@ def test_a_file_that_was_cut_short_is_named(agent_file: Path, tmp_path: Path) ->
     short = tmp_path / "attune-agent"
     short.write_bytes(agent_file.read_bytes()[:5_000_000])
     short.chmod(0o555)
-    done = subprocess.run([short], capture_output=True, text=True, check=False)
+    done = subprocess.run([short], env=elsewhere(tmp_path), capture_output=True, text=True, check=False)
     assert done.returncode == 122
     assert "is damaged: it has 5000000 bytes" in done.stderr
 
@@ -76,16 +82,15 @@ def test_a_file_with_other_bytes_is_named(agent_file: Path, tmp_path: Path) -> N
     changed = tmp_path / "attune-agent"
     changed.write_bytes(content)
     changed.chmod(0o555)
-    done = subprocess.run([changed], capture_output=True, text=True, check=False)
+    done = subprocess.run([changed], env=elsewhere(tmp_path), capture_output=True, text=True, check=False)
     assert done.returncode == 122
     assert "its own file is damaged" in done.stderr
-    assert trees(tmp_path) == []
+    assert trees(tmp_path / "unpacked") == trees(tmp_path) == []
 
 
-def test_an_old_kernel_is_named(agent_file: Path) -> None:
-    done = subprocess.run(
-        ["setarch", "--uname-2.6", str(agent_file), "--help"], capture_output=True, text=True, check=False
-    )
+def test_an_old_kernel_is_named(agent_file: Path, tmp_path: Path) -> None:
+    command = ["setarch", "--uname-2.6", str(agent_file), "--help"]
+    done = subprocess.run(command, env=elsewhere(tmp_path), capture_output=True, text=True, check=False)
     assert done.returncode == 121
     assert "is too old" in done.stderr
 

@@ -53,7 +53,7 @@ def test_the_spelling_of_the_other_services_works_too(tls_server: TlsServer) -> 
 def test_verify_full_trusts_the_machines_authorities_when_none_is_named(
     tls_server: TlsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.db.address._TRUSTED", ("/nonexistent", str(tls_server.authority)))
+    monkeypatch.setattr("agent.db.address._TRUSTED", ("/absent/authority.pem", str(tls_server.authority)))
     assert uses_tls(tls_server.url("sslmode=verify-full"))
     monkeypatch.setattr("agent.db.address._TRUSTED", (str(tls_server.stranger),))
     with pytest.raises(DatabaseUnavailable, match="certificate verify failed"):

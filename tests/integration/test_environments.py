@@ -8,7 +8,6 @@ import os
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -29,6 +28,7 @@ from tests.integration.environment_site import (
     run_in,
 )
 from tests.services.users import as_user
+from tests.services.waiting import calls
 
 MODULE = ("-m", "tests.children.ensure_environment")
 
@@ -64,17 +64,15 @@ def test_programs_of_the_environment_find_their_interpreter(site: Site) -> None:
     assert "attune-greeting" in said.stdout.replace("_", "-")
 
 
-def test_a_second_use_starts_no_process_and_takes_no_time(site: Site, tmp_path: Path) -> None:
+def test_a_second_use_starts_no_process_and_reads_nothing(site: Site, tmp_path: Path) -> None:
     site.pack("env_plain")
     log = tmp_path / "log"
     request = site.request(
         "env_plain", quick_config("true"), interpreter=counting_interpreter(tmp_path / "bin/python3", log)
     )
     first = site.manager.ensure(request)
-    started = time.perf_counter()
-    for _ in range(200):
-        assert site.manager.ensure(request) == first
-    assert (time.perf_counter() - started) / 200 < 0.001
+    assert calls(lambda: site.manager.ensure(request)) < 100
+    assert site.manager.ensure(request) == first
     assert site.new_manager().ensure(request) == first
     assert len(log.read_text().splitlines()) == 1
 
@@ -147,12 +145,12 @@ def test_a_changed_manifest_is_installed_while_the_old_environment_is_still_in_u
     assert site.manager.ensure(request) == old
 
 
-def test_an_environment_whose_interpreter_vanished_is_rebuilt(site: Site) -> None:
+def test_an_environment_whose_interpreter_vanished_is_rebuilt(site: Site, tmp_path: Path) -> None:
     site.pack("env_plain")
     request = site.request("env_plain", quick_config())
     first = site.manager.ensure(request)
     Path(first.interpreter).unlink()
-    Path(first.interpreter).symlink_to("/nonexistent/python3")
+    Path(first.interpreter).symlink_to(tmp_path / "absent" / "python3")
     second = site.manager.ensure(request)
     assert second.env_dir != first.env_dir
     assert run_in(second, "print(1)") == "1"
@@ -297,12 +295,12 @@ def ensure_in_another_process(site: Site, config: object, *, user: int | None = 
     return done.stdout.removeprefix("ready\n").strip()
 
 
-@pytest.mark.parametrize("home", [None, "/nonexistent"])
-def test_no_writable_home_is_needed(site: Site, home: str | None) -> None:
+@pytest.mark.parametrize("home", [None, "absent"])
+def test_no_writable_home_is_needed(site: Site, home: str | None, tmp_path: Path) -> None:
     pack = site.pack("env_plain")
     (pack / "manifest.txt").write_text("x")
     config = quick_config("sh", "-c", 'test -w "$HOME" && echo > "$HOME/proof"')
-    said = ensure_in_another_process(site, config, **({} if home is None else {"HOME": home}))
+    said = ensure_in_another_process(site, config, **({} if home is None else {"HOME": str(tmp_path / home)}))
     assert said.startswith(str(site.envs))
     assert (site.envs / ".cache/home/proof").exists()
 

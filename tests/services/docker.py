@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 import pytest
 
@@ -23,10 +23,15 @@ import docker
 from tests.services.availability import everything_is_installed, unavailable
 from tests.services.frozen import ROOT
 from tests.services.roots import CACHE, archive, make_ahead
+from tests.services.waiting import until
 
 START_TIMEOUT = 30.0
 #: Docker 19.03 and newer.
 API_VERSION = "1.40"
+#: Where slirp4netns answers questions for names.
+NAME_SERVER = "10.0.2.3"
+#: Makes the kernel end a process when the test run dies, even by SIGKILL.
+_BOUND = ("setpriv", "--pdeathsig", "TERM")
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,8 @@ def docker_engine() -> Iterator[Engine]:
     program = shutil.which("dockerd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     if program is None or os.geteuid() != 0:
         unavailable("a Docker engine", "install docker.io and run as root, or set ATTUNE_TEST_DOCKER_HOST")
+    if absent := [name for name in ("slirp4netns", "unshare", "setpriv") if shutil.which(name) is None]:
+        unavailable("a network of the Docker engine's own", f"install {', '.join(absent)}")
     with _started(str(program)) as engine:
         yield engine
 
@@ -66,11 +73,41 @@ def _started(program: str) -> Iterator[Engine]:
     url = f"unix://{place}/docker.sock"
     command = [program, "--data-root", str(place / "data"), "--exec-root", str(place / "exec"), "--host", url]
     command += ["--pidfile", str(place / "pid"), "--bridge=none", "--iptables=false", "--ip6tables=false"]
-    with (place / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     try:
-        with contextlib.closing(_connect(url, process, place / "log")) as client:
+        with contextlib.ExitStack() as stack:
+            log = stack.enter_context((place / "log").open("wb"))
+            process = stack.enter_context(_in_own_network(command, place, log))
+            client = stack.enter_context(contextlib.closing(_connect(url, process, place / "log")))
             yield Engine(url, client)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _in_own_network(command: list[str], place: Path, log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the engine in a network namespace of its own, which reaches out through a process of an ordinary user.
+
+    In the machine's network the packets of its bridges would go through the machine's packet filter, which drops them
+    where another Docker engine runs. Its mounts are its own too, so they end with it.
+    """
+    (place / "resolv.conf").write_text(f"nameserver {NAME_SERVER}\n")
+    own_names = f'mount --bind {place}/resolv.conf "$(readlink -f /etc/resolv.conf)" && exec "$@"'
+    unshared = ["unshare", "--net", "--mount", "--propagation=slave", "sh", "-c", own_names, "sh", *command]
+    with _ending([*_BOUND, *unshared], log) as engine:
+        until(lambda: engine.poll() is not None or _network(engine.pid) != _network(os.getpid()))
+        with _ending(
+            [*_BOUND, "slirp4netns", "--configure", "--mtu=65520", "--disable-host-loopback", str(engine.pid), "tap0"],
+            log,
+        ):
+            yield engine
+
+
+@contextlib.contextmanager
+def _ending(command: list[str], log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a process for the length of the block."""
+    process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    try:
+        yield process
     finally:
         process.terminate()
         try:
@@ -78,10 +115,14 @@ def _started(program: str) -> Iterator[Engine]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        for line in Path("/proc/mounts").read_text().splitlines():
-            if f" {place}" in line:
-                subprocess.run(["umount", "-l", line.split()[1]], check=False)
-        shutil.rmtree(place, ignore_errors=True)
+
+
+def _network(pid: int) -> str:
+    """Return what names the network namespace of a process."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/net")
+    except OSError:
+        return _network(os.getpid())  # it has ended
 
 
 def _connect(url: str, process: subprocess.Popen[bytes], log: Path) -> docker.DockerClient:

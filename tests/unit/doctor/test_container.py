@@ -35,7 +35,7 @@ def test_tight_limits_come_with_a_remedy(tmp_path: Path) -> None:
         "sys/fs/cgroup/pids.max": "20\n",
         "sys/fs/cgroup/memory.oom.group": "1\n",
     }
-    found = examine(tmp_path, files, HOME="/nonexistent")
+    found = examine(tmp_path, files, HOME=f"{tmp_path}/absent")
     assert [name for name, item in found.items() if item.verdict is Severity.WARN] == ["home", "memory", "oom", "pids"]
     assert found["memory"].detail == "limit 64 MB"
     assert all(item.remedy for item in found.values() if item.verdict is Severity.WARN)

@@ -67,7 +67,7 @@ def test_the_environments_programs_come_first_then_the_interpreters(tmp_path: Pa
 
 
 def test_no_home_is_needed_and_the_images_own_caches_stay(tmp_path: Path) -> None:
-    for home in ({}, {"HOME": "/nonexistent"}):
+    for home in ({}, {"HOME": f"{tmp_path}/absent"}):
         env = installer_environment(
             {"PIP_CACHE_DIR": "/cache", **home}, runtime_envs_dir=tmp_path, variables={}, program_folders=[]
         )

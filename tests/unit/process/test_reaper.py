@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from agent.process.children import Children
 from agent.process.prctl import become_subreaper
 from agent.process.reaper import Reaper
+from tests.services.waiting import until
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_an_orphan_is_found_behind_a_child_that_is_waited_for(zombie: Callable[[
     assert (is_there(ours), is_there(orphan), is_there(ours_too)) == (True, False, True)
 
 
-def test_an_orphan_is_gone_within_a_tenth_of_a_second_of_its_death() -> None:
+def test_an_orphan_is_gone_soon_after_its_death() -> None:
     assert become_subreaper()
     reaper = Reaper(Children())
     thread = threading.Thread(target=reaper.run)
@@ -77,12 +77,7 @@ def test_an_orphan_is_gone_within_a_tenth_of_a_second_of_its_death() -> None:
     orphan = int(shell.stdout)
     thread.start()
     try:
-        while is_alive(orphan):
-            time.sleep(0.002)
-        died = time.monotonic()
-        while is_there(orphan):
-            assert time.monotonic() - died < 0.1
-            time.sleep(0.002)
+        until(lambda: not is_there(orphan))
     finally:
         reaper.stop()
         thread.join()
@@ -93,11 +88,3 @@ def test_only_who_has_a_child_looks_for_zombies_often(before: str, hurries: bool
     script = f"import os; from agent.process.reaper import _may_inherit; {before}; print(_may_inherit())"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == f"{hurries}\n"
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

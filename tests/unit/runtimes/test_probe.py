@@ -68,7 +68,7 @@ def test_relative_and_empty_entries_are_not_searched(tmp_path: Path, monkeypatch
 def test_an_entry_that_is_missing_or_a_file_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     ruby = write_program(tmp_path / "bin", "ruby", "exit 0")
-    assert found(f"/nonexistent:{tmp_path}/file:{tmp_path}/bin") == {"ruby": str(ruby)}
+    assert found(f"{tmp_path}/absent:{tmp_path}/file:{tmp_path}/bin") == {"ruby": str(ruby)}
 
 
 def test_shells_are_looked_for_in_bin_before_path(tmp_path: Path) -> None:

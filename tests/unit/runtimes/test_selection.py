@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from agent.runtimes.registry import UsableRuntime
 from agent.runtimes.selection import VersionSelector
 from agent.runtimes.verification import VersionCheck
 from tests.children.interpreters import prints, write_program
+from tests.services.waiting import calls
 from tests.unit.runtimes.rows import commands, runtime, version
 
 
@@ -257,17 +257,12 @@ def test_a_database_that_is_away_fails_no_execution(tmp_path: Path) -> None:
     assert VersionSelector(bench.machine, record=refuse).select(bench.usable(*ROWS), "3.12").version == "3.12"
 
 
-def test_a_warm_selection_takes_microseconds_among_200_versions(bench: Bench) -> None:
+def test_a_warm_selection_looks_at_none_of_200_versions(bench: Bench) -> None:
     rows = tuple(python(f"3.{minor}", id_=minor + 1) for minor in range(200))
     bench.install("3.150", "3.150.1")
     usable = bench.usable(*rows)
     assert bench.selector.select(usable, ">=3.12").version == "3.150"
-    fastest = float("inf")
-    for _ in range(50):
-        begin = time.perf_counter()
-        bench.selector.select(usable, ">=3.12")
-        fastest = min(fastest, time.perf_counter() - begin)
-    assert fastest < 50e-6
+    assert calls(lambda: bench.selector.select(usable, ">=3.12")) < 100
 
 
 @pytest.mark.parametrize(

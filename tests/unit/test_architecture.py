@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import ast
-import fnmatch
-import functools
-import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-AGENT = ROOT / "agent"
-ARCHITECTURE = ROOT / "docs" / "architecture.md"
-THREADS = ROOT / "docs" / "explanation" / "threads.md"
+from tests.unit.source_trees import AGENT, ROOT, imported, trees, used
 
 #: A module that may be imported below these places only: `process/` is a folder, `threads.py` a file.
 IMPORTS = {
@@ -33,7 +27,7 @@ IMPORTS = {
 NAMES = {
     "threading.Thread": ("threads.py",),
     "threading.Timer": (),
-    "os.environ": ("cli/", "process/child_env.py", "process/frozen.py"),
+    "os.environ": ("cli/", "process/child_env.py", "process/frozen.py", "process/leftovers.py"),
     "os.getenv": (),
     "os.putenv": (),
     "sys.exit": ("cli/main.py", "cli/operator.py"),
@@ -79,43 +73,12 @@ REPEATED_NAMES = {
     "publisher": "the same part of the two brokers",
     "address": "the address of a server: of PostgreSQL (db), of RabbitMQ (mq/rabbit)",
     "settings": "the tree of settings; in cli the command of that name",
+    "choice": "the decision of its folder: of a worker (placement), of a version (runtimes)",
+    "executions": "the part of its folder that is about executions",
+    "fleet": "the workers as its folder sees them",
+    "service": "what a part of the program starts and stops, in which order",
+    "tokens": "of people and services (access), of one execution (execution/secrets)",
 }
-
-
-@functools.cache
-def trees() -> dict[str, ast.Module]:
-    """The syntax tree of each module, by its path below ``agent/``."""
-    files = sorted(file for file in AGENT.rglob("*.py") if "data" not in file.relative_to(AGENT).parts)
-    return {str(file.relative_to(AGENT)): ast.parse(file.read_bytes(), str(file)) for file in files}
-
-
-def imported(tree: ast.Module) -> Iterator[str]:
-    """The modules that a module imports, also inside functions."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def used(tree: ast.Module) -> Iterator[str]:
-    """Dotted names that a module uses (``os.environ``), also when a part of them was imported under another name."""
-    meaning: dict[str, str] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            meaning |= {
-                alias.asname or alias.name.partition(".")[0]: alias.name for alias in node.names if alias.asname
-            }
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            meaning |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
-    for node in ast.walk(tree):
-        parts: list[str] = []
-        while isinstance(node, ast.Attribute):
-            parts.append(node.attr)
-            node = node.value
-        if isinstance(node, ast.Name):
-            yield ".".join([meaning.get(node.id, node.id), *reversed(parts)])
 
 
 def misplaced(found: Iterable[tuple[str, str]], allowed: dict[str, tuple[str, ...]]) -> list[str]:
@@ -176,7 +139,7 @@ def test_no_module_has_a_name_that_says_nothing() -> None:
 def test_no_module_is_called_like_one_of_the_standard_library() -> None:
     paths = {f"agent/{file}" for file in trees()} | {f"agent/{Path(file).parent}" for file in trees()}
     clashes = {path for path in paths if Path(path).stem in sys.stdlib_module_names}
-    assert clashes == set(STANDARD_NAMES)
+    assert clashes <= set(STANDARD_NAMES)
 
 
 def test_a_file_name_stands_in_one_folder_or_means_the_same_everywhere() -> None:
@@ -185,45 +148,5 @@ def test_a_file_name_stands_in_one_folder_or_means_the_same_everywhere() -> None
         if Path(file).name != "__init__.py":
             folders[Path(file).stem].append(str(Path(file).parent))
     repeated = {name: places for name, places in folders.items() if len(places) > 1}
-    assert set(repeated) == set(REPEATED_NAMES), repeated
-
-
-def test_the_architecture_names_every_folder() -> None:
-    text = ARCHITECTURE.read_text(encoding="utf-8")
-    folders = {str(Path(file).parent) for file in trees()} - {"."}
-    assert [folder for folder in sorted(folders) if f"`agent/{folder}`" not in text] == []
-    named = re.findall(r"`agent/([\w/]+)`", text)
-    assert [name for name in named if not (AGENT / name).is_dir()] == []
-
-
-def test_every_file_that_the_architecture_names_exists() -> None:
-    names = [Path(file).name for file in trees()] + [Path(file).name for file in AGENT.rglob("*.sql")]
-    for name in re.findall(r"`([\w/]+\.(?:py|sql))`", ARCHITECTURE.read_text(encoding="utf-8")):
-        assert Path(name).name in names, name
-
-
-def thread_names() -> set[str]:
-    """The names under which the code starts threads; ``*`` stands for what is filled in."""
-    found = set()
-    for tree in trees().values():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "start":
-                if len(node.args) == 2 and isinstance(node.args[0], ast.Constant):
-                    found.add(str(node.args[0].value))
-                elif len(node.args) == 2 and isinstance(node.args[0], ast.JoinedStr):
-                    found.add(
-                        "".join(str(p.value) if isinstance(p, ast.Constant) else "*" for p in node.args[0].values)
-                    )
-    return found
-
-
-def described_threads() -> set[str]:
-    """The names in the first column of the table of threads; ``*`` stands for ``<…>``."""
-    rows = re.findall(r"^\| (`.+?) \|", THREADS.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"<[^>]*>", "*", name) for row in rows for name in re.findall(r"`([^`]+)`", row)}
-
-
-def test_every_thread_is_described_and_every_described_thread_exists() -> None:
-    started, described = thread_names() | {"MainThread"}, described_threads()
-    assert [name for name in started if not fnmatch.filter(described, name)] == []
-    assert [name for name in described if not any(fnmatch.fnmatch(name, pattern) for pattern in started)] == []
+    unexplained = {name: places for name, places in repeated.items() if name not in REPEATED_NAMES}
+    assert unexplained == {}

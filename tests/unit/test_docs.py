@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,10 +16,13 @@ from agent.cli import operator
 from agent.cli.commands import COMMANDS
 from agent.cli.main import AGENT_HELP, WORKER_HELP
 from agent.configuration.settings_table import fields
+from tests.unit.source_trees import AGENT, thread_names, trees
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 COMMANDS_PAGE = DOCS / "reference" / "commands.md"
+ARCHITECTURE_PAGE = DOCS / "architecture.md"
+THREADS_PAGE = DOCS / "explanation" / "threads.md"
 PROMISES_PAGE = DOCS / "explanation" / "promises.md"
 
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -188,3 +193,39 @@ def test_no_code_of_another_document_stands_in_for_a_promise() -> None:
                 text = file.read_text(encoding="utf-8")
                 found = re.search(r"\((?:decision )?[EKR]\d\d?[a-z]?\b|specification, \d", text)
                 assert not found, f"{file.relative_to(ROOT)}: {found.group(0) if found else ''}"
+
+
+def test_the_drawing_of_the_layers_is_what_the_linter_checks() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    layers = next(contract["layers"] for contract in contracts if contract.get("containers") == ["agent"])
+    drawing = _FENCE.findall(ARCHITECTURE_PAGE.read_text(encoding="utf-8"))[0][2]
+    rows = [line.strip().partition("   ")[0] for line in drawing.splitlines() if line.strip(" │")]
+    assert [re.findall(r"\w+", row) for row in rows] == [re.findall(r"\w+", layer) for layer in layers]
+
+
+def test_the_architecture_names_every_folder() -> None:
+    text = ARCHITECTURE_PAGE.read_text(encoding="utf-8")
+    folders = {str(Path(file).parent) for file in trees()} - {"."}
+    assert [folder for folder in sorted(folders) if f"`agent/{folder}`" not in text] == []
+    named = re.findall(r"`agent/([\w/]+)`", text)
+    assert [name for name in named if not (AGENT / name).is_dir()] == []
+
+
+def test_every_file_that_the_architecture_names_exists() -> None:
+    names = [Path(file).name for file in trees()] + [Path(file).name for file in AGENT.rglob("*.sql")]
+    for name in re.findall(r"`([\w/]+\.(?:py|sql))`", ARCHITECTURE_PAGE.read_text(encoding="utf-8")):
+        assert Path(name).name in names, name
+
+
+def described_threads() -> set[str]:
+    """The names in the first column of the table of threads; ``*`` stands for ``<…>``."""
+    rows = re.findall(r"^\| (`.+?) \|", THREADS_PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"<[^>]*>", "*", name) for row in rows for name in re.findall(r"`([^`]+)`", row)}
+
+
+def test_every_thread_is_described_and_every_described_thread_exists() -> None:
+    started, described = thread_names() | {"MainThread"}, described_threads()
+    assert [name for name in started if not fnmatch.filter(described, name)] == []
+    assert [name for name in described if not any(fnmatch.fnmatch(name, pattern) for pattern in started)] == []

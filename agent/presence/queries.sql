@@ -59,3 +59,31 @@ UPDATE worker SET last_heartbeat = now(), updated = now(), status = 'active' WHE
 
 -- name: beat_while_busy
 UPDATE worker SET last_heartbeat = now(), updated = now() WHERE id = %(id)s;
+
+-- name: stale_workers
+-- Each worker tells its interval; what it tells is not believed beyond the bounds of the setting. A row whose last life
+-- reported everything (attune_drained) is done with, unless it was the last one and left work in its queue.
+SELECT id, name, last_heartbeat, beat, extract(epoch FROM now() - last_heartbeat)::float8
+  FROM (SELECT id, name, last_heartbeat, meta,
+               CASE WHEN jsonb_typeof(capabilities -> 'heartbeat_interval') = 'number'
+                    THEN least(greatest((capabilities ->> 'heartbeat_interval')::float8, 1), 45) ELSE 30 END AS beat
+          FROM worker
+         WHERE worker_role = 'action' AND id <> %(id)s AND capabilities -> 'ephemeral' = 'true') w
+ WHERE last_heartbeat < now() - 3 * beat * interval '1 second'
+   AND (meta -> 'attune_drained' IS DISTINCT FROM to_jsonb(last_heartbeat)
+        OR EXISTS (SELECT 1 FROM execution e WHERE e.worker = w.id AND e.status IN ('scheduled', 'running')))
+ ORDER BY last_heartbeat
+ LIMIT 20;
+
+-- name: lock_stale_worker
+-- The lock that its process held for life; ours until the end of this transaction.
+SELECT pg_try_advisory_xact_lock(%(key)s);
+
+-- name: still_stale
+SELECT id FROM worker WHERE id = %(id)s AND last_heartbeat = %(last_heartbeat)s;
+
+-- name: retire_worker
+UPDATE worker
+   SET status = 'inactive', updated = now(),
+       meta = coalesce(meta, '{}') || jsonb_build_object('attune_drained', last_heartbeat)
+ WHERE id = %(id)s;

@@ -38,6 +38,11 @@ _RELEASE_SECONDS = 2.0
 _Session = tuple[Any, ...]
 
 
+def lock_key(worker_id: int) -> int:
+    """Return the advisory lock that a worker's process holds for life."""
+    return _LOCK_SPACE | worker_id
+
+
 @dataclass(frozen=True)
 class Registered:
     """A worker's row as it was found: ``previous_heartbeat`` is that of an earlier life that may
@@ -179,7 +184,7 @@ class Registration:
                 return True
             if self._try_lock(self.worker_id):
                 return True
-            row = self._execute("lock_holder", {"key": _LOCK_SPACE | self.worker_id})
+            row = self._execute("lock_holder", {"key": lock_key(self.worker_id)})
             if row is None or row[2:4] != self._session:
                 return False
             # Our own earlier session: its connection broke without the server having noticed.
@@ -192,7 +197,7 @@ class Registration:
 
     def _try_lock(self, worker_id: int) -> bool:
         with self._lock:
-            row = self._execute("lock_worker", {"key": _LOCK_SPACE | worker_id})
+            row = self._execute("lock_worker", {"key": lock_key(worker_id)})
             if row is None or not row[0]:
                 return False
             self._holding, self._session = self._connection, row[1:3]
@@ -200,7 +205,7 @@ class Registration:
 
     def _holder(self, worker_id: int) -> str:
         with contextlib.suppress(DatabaseError):
-            row = self._execute("lock_holder", {"key": _LOCK_SPACE | worker_id})
+            row = self._execute("lock_holder", {"key": lock_key(worker_id)})
             found = self._find()
             host = found[3] if found else None
             if row is not None:

@@ -24,6 +24,7 @@ from agent.execution.secrets.tokens import weakness
 from agent.mq import topology
 from agent.mq.broker import Consumer, Publisher
 from agent.presence.heartbeat import Heartbeat
+from agent.presence.stale import StaleWorkers
 from agent.process.oom_score import OOM_SCORE
 from agent.runtimes.selection import VersionSelector
 from agent.runtimes.store import record_checks
@@ -32,6 +33,7 @@ from agent.worker.context import WorkerContext
 from agent.worker.handlers import Handlers
 from agent.worker.needs import EnvironmentNeeds
 from agent.worker.provisioning import Provisioner
+from agent.worker.rescue import Rescue
 from agent.worker.slots import Slots
 from agent.worker.unclaimed_dispatches import UnclaimedDispatches
 
@@ -52,6 +54,7 @@ class Parts:
     heartbeat: Heartbeat
     provisioner: Provisioner
     unclaimed: UnclaimedDispatches
+    rescue: Rescue
 
 
 def assemble(
@@ -138,7 +141,16 @@ def assemble(
         worker_id=worker_id,
         ephemeral=settings.worker.ephemeral,
     )
-    return Parts(store, coordinator, slots, running, spool, publisher, consumers, heartbeat, provisioner, unclaimed)
+    rescue = Rescue(
+        StaleWorkers(base.database, worker_id),
+        lambda gone: ExecutionStore(base.database, worker_id=gone, files=files, statement_timeout=5.0),
+        base.broker,
+        publisher,
+        interval=settings.worker.heartbeat_interval,
+    )
+    return Parts(
+        store, coordinator, slots, running, spool, publisher, consumers, heartbeat, provisioner, unclaimed, rescue
+    )
 
 
 def _owner(base: WorkerContext, worker_id: int) -> str:

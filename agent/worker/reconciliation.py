@@ -20,13 +20,23 @@ from agent.mq.broker import Publisher
 log = logging.getLogger(__name__)
 
 
+_RESTARTED = "the worker was restarted while this execution was running"
+
+
 def reconcile(
-    store: ExecutionStore, publisher: Publisher, spool: Spool, *, previous_heartbeat: datetime | None, interval: float
+    store: ExecutionStore,
+    publisher: Publisher,
+    spool: Spool,
+    *,
+    previous_heartbeat: datetime | None,
+    interval: float,
+    error: str = _RESTARTED,
 ) -> None:
     """End what the earlier life left running and repeat the completions it may not have published.
 
     Only for the holder of the worker's lock. ``interval`` is the heartbeat's, in seconds: whatever ended before the
-    last heartbeat but one was published before it, or else the spool knows since when messages waited.
+    last heartbeat but one was published before it, or else the spool knows since when messages waited. ``error`` is
+    what executions that were running say.
 
     Raises:
         DatabaseError: nothing was lost; the next start tries again.
@@ -35,13 +45,13 @@ def reconcile(
     for report in spooled:
         try:
             _write(store, publisher, [report])
-        except DatabaseError as error:
-            if may_pass(error):
+        except DatabaseError as refusal:
+            if may_pass(refusal):
                 raise
             # Its row is still running, so that it is abandoned below: better than a worker that can't start.
-            log.error("the kept result of execution %d can't be stored: %s", report.execution_id, error)
+            log.error("the kept result of execution %d can't be stored: %s", report.execution_id, refusal)
         spool.remove(report)
-    left = [_abandoned(*row) for row in store.orphaned()]
+    left = [_abandoned(*row, error=error) for row in store.orphaned()]
     _write(store, publisher, left)
     if left or spooled:
         log.warning("reconciled %d executions and wrote %d results of an earlier life", len(left), len(spooled))
@@ -61,10 +71,9 @@ def _write(store: ExecutionStore, publisher: Publisher, reports: Sequence[Report
             publisher.send(announce_end(done))
 
 
-def _abandoned(execution_id: int, action_id: int | None, action_ref: str, status: str) -> Report:
+def _abandoned(execution_id: int, action_id: int | None, action_ref: str, status: str, *, error: str) -> Report:
     if status == "canceling":
         result = {"succeeded": False, "cancelled": True, "error": "Execution cancelled by user", "cause": "cancelled"}
         return Report(execution_id, action_id, action_ref, "cancelled", result)
-    error = "the worker was restarted while this execution was running"
     result = {"succeeded": False, "error": error, "cause": "worker_lost"}
     return Report(execution_id, action_id, action_ref, "abandoned", result)

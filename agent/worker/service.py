@@ -111,6 +111,7 @@ class WorkerService:
         base.registration.set_status("active")
         self._active = True
         self._threads.start("provisioner", parts.provisioner.run)
+        self._threads.start("rescue", parts.rescue.run)
         if self._mode is StartupMode.WORKER:
             parts.provisioner.prepare_all()
         log.info("worker %s (id %d) is active", worker.name, registered.worker_id)
@@ -182,6 +183,7 @@ class WorkerService:
         parts.consumers["executions"].stop()
         parts.consumers["packs"].stop()
         parts.provisioner.stop()
+        parts.rescue.stop()
         parts.unclaimed.hand_back(parts.coordinator.drain(_REPORT_RESERVE), registered=not self._name_taken)
         if len(parts.running):
             log.info("draining: %d executions are running", len(parts.running))

@@ -50,6 +50,8 @@ class UnclaimedDispatches:
             return False
         try:
             if not self._store.other_live_workers():
+                if not self._store.has_scheduled():
+                    return True
                 log.warning("no other worker could step in: unstarted executions stay in this worker's queue")
                 return False
             rows = self._store.hand_back()
@@ -74,18 +76,20 @@ class UnclaimedDispatches:
             log.info("handed %d unstarted executions back to the executor", len(rows))
         return True
 
-    def delete_queues(self) -> None:
-        """Remove the queues of a worker that never returns; only after everything else was sent.
+    def delete_queues(self) -> bool:
+        """Remove the queues of a worker that never returns, only after everything else was sent; whether that is done.
 
         An executor that had chosen this worker before its row said so may have scheduled more meanwhile.
         """
         if not self._deserted or not self._reassign():
-            return
+            return False
         try:
             queues, binding = topology.owned_queues(self._worker_id), topology.dead_letter_binding(self._worker_id)
             self._broker.delete(queues, unbind=[binding])
         except BrokerError as error:
-            log.warning("this worker's queues are left behind: %s", error)
+            log.warning("the queues of worker %d are left behind: %s", self._worker_id, error)
+            return False
+        return True
 
     def close(self) -> None:
         """Close the connection."""

@@ -191,6 +191,9 @@ UPDATE execution
  WHERE status = 'scheduled' AND worker = %(worker)s
 RETURNING id, action, action_ref, parent, enforcement, config, updated;
 
+-- name: has_scheduled
+SELECT EXISTS (SELECT 1 FROM execution WHERE status = 'scheduled' AND worker = %(worker)s);
+
 -- name: other_live_workers
 SELECT count(*)
   FROM worker

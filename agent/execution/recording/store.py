@@ -136,6 +136,10 @@ class ExecutionStore:
         """
         return self._query("hand_back", {"worker": self._worker_id})
 
+    def has_scheduled(self) -> bool:
+        """Tell whether anything is scheduled for this worker. Raises DatabaseError."""
+        return bool(self._query("has_scheduled", {"worker": self._worker_id})[0][0])
+
     def other_live_workers(self) -> int:
         """Count the workers that could step in. Raises DatabaseError."""
         return int(self._query("other_live_workers", {"worker": self._worker_id})[0][0])

@@ -1,4 +1,4 @@
-"""Cleans up after ephemeral workers that are gone: nobody will start under their names again (E19)."""
+"""Cleans up after ephemeral workers that are gone: nobody will start under their names again."""
 
 from __future__ import annotations
 

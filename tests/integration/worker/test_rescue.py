@@ -1,4 +1,4 @@
-"""Any agent cleans up after an ephemeral worker that is gone (E19), and says which pod it is itself."""
+"""Any agent cleans up after an ephemeral worker that is gone, and says which pod it is itself."""
 
 from __future__ import annotations
 

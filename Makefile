@@ -49,8 +49,9 @@ format: install-dev ## Bring the code into the common form
 bench: install-dev ## Measure, and print the ratios of one run
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-docs: install ## Write the pages that are made of the code
+docs: install-dev ## Write the pages that are made of the code
 	$(BIN)/attune settings --page > docs/reference/settings.md
+	$(BIN)/python -m agent.server.permissions_table
 
 run-agent: install ## Run the agent from source; ARGS="--name x" goes to it
 	$(BIN)/attune-agent $(ARGS)

@@ -95,3 +95,13 @@ SELECT t.id, t.identity, i.login, i.display_name, i.frozen,
 
 -- name: use_integration_token
 UPDATE integration_token SET last_used_at = clock_timestamp(), last_used_ip = %(address)s WHERE id = %(id)s;
+
+-- name: accounts
+SELECT i.id, i.login, i.display_name, i.frozen, i.created,
+       array(SELECT p.ref FROM permission_assignment a JOIN permission_set p ON p.id = a.permset
+              WHERE a.identity = i.id ORDER BY p.ref) AS sets
+  FROM identity i
+ ORDER BY i.login;
+
+-- name: freeze
+UPDATE identity SET frozen = %(frozen)s WHERE id = %(id)s;

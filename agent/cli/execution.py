@@ -1,4 +1,4 @@
-"""``attune execution``: list, show, read the logs of and cancel executions."""
+"""``attune execution``: list, show, read the logs of, cancel, explain and repeat executions."""
 
 from __future__ import annotations
 
@@ -9,10 +9,19 @@ import click
 
 from agent.cli.deployment import Deployment
 from agent.cli.progress import Watch
+from agent.cli.references import complete
 from agent.cli.tables import ago, print_details, print_json, print_table, short, status
+from agent.cli.terminal_filter import harmless
 from agent.control.executions import cancel as cancel_execution
-from agent.control.executions import find, recent, wait
+from agent.control.executions import find, recent, retry_execution, wait
+from agent.control.explaining import explain_execution
+from agent.control.requesting import dispatcher_runs
 
+STATUSES = (
+    "requested", "scheduling", "scheduled", "running", "completed", "failed", "canceling", "cancelled", "timeout",
+    "abandoned",
+)  # fmt: skip
+_LINE = 80
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -23,14 +32,17 @@ def execution() -> None:
 
 @execution.command("list")
 @click.option("-n", "--limit", default=20, show_default=True, type=click.IntRange(1), help="How many, newest first.")
-@click.option("--status", "wanted", metavar="STATUS", help="Only those of this status, e.g. running.")
-@click.option("--action", metavar="REF", help="Only those of this action.")
+@click.option("--status", "wanted", type=click.Choice(STATUSES), help="Only those of this status.")
+@click.option("--action", metavar="REF", help="Only those of this action.", shell_complete=complete("action"))
+@click.option("--before", type=int, metavar="ID", help="Go on below this one: the next page.")
 @_json
 @click.pass_obj
-def list_executions(deployment: Deployment, limit: int, wanted: str | None, action: str | None, as_json: bool) -> None:
+def list_executions(
+    deployment: Deployment, limit: int, wanted: str | None, action: str | None, before: int | None, as_json: bool
+) -> None:
     """List the newest executions."""
     with deployment.database() as database:
-        found = recent(database, limit=limit, status=wanted, action_ref=action)
+        found = recent(database, limit=limit, status=wanted, action_ref=action, before=before)
     if as_json:
         print_json([item.as_document() for item in found])
         return
@@ -44,7 +56,7 @@ def list_executions(deployment: Deployment, limit: int, wanted: str | None, acti
                 item.worker,
                 ago(item.created),
                 short(item.seconds),
-                item.error.splitlines()[0] if item.error else None,
+                cut(item.error),
             ]
             for item in found
         ),
@@ -53,7 +65,7 @@ def list_executions(deployment: Deployment, limit: int, wanted: str | None, acti
 
 
 @execution.command()
-@click.argument("execution_id", type=int)
+@click.argument("execution_id", type=click.IntRange(0, 2**63 - 1), shell_complete=complete("execution"))
 @_json
 @click.pass_obj
 def show(deployment: Deployment, execution_id: int, as_json: bool) -> None:
@@ -80,7 +92,7 @@ def show(deployment: Deployment, execution_id: int, as_json: bool) -> None:
 
 
 @execution.command()
-@click.argument("execution_id", type=int)
+@click.argument("execution_id", type=click.IntRange(0, 2**63 - 1), shell_complete=complete("execution"))
 @click.option("-f", "--follow", is_flag=True, help="Go on until the execution has ended.")
 @click.option("--stream", type=click.Choice(["stdout", "stderr"]), help="Only this stream; default both.")
 @click.pass_obj
@@ -98,14 +110,15 @@ def logs(deployment: Deployment, execution_id: int, follow: bool, stream: str | 
             watch.update(found)
     result = found.result if isinstance(found.result, dict) else {}
     if "stdout" in streams and not watch.has_shown("stdout") and result.get("stdout"):
-        click.echo(result["stdout"], nl=False)
+        text = str(result["stdout"])
+        click.echo(harmless(text) if sys.stdout.isatty() else text, nl=False)
     elif not any(watch.has_shown(name) for name in streams) and sys.stderr.isatty():
         click.secho(f"nothing written yet, or not on this machine ({artifacts_dir})", dim=True, err=True)
     return 0
 
 
 @execution.command()
-@click.argument("execution_id", type=int)
+@click.argument("execution_id", type=click.IntRange(0, 2**63 - 1), shell_complete=complete("execution"))
 @_json
 @click.pass_obj
 def cancel(deployment: Deployment, execution_id: int, as_json: bool) -> None:
@@ -118,6 +131,45 @@ def cancel(deployment: Deployment, execution_id: int, as_json: bool) -> None:
         click.echo(f"execution {execution_id} is cancelled; it had not begun")
     else:
         click.echo(f"execution {execution_id} is being cancelled by its worker")
+
+
+@execution.command()
+@click.argument("execution_id", type=click.IntRange(0, 2**63 - 1), shell_complete=complete("execution"))
+@_json
+@click.pass_obj
+def retry(deployment: Deployment, execution_id: int, as_json: bool) -> None:
+    """Run the same again as a new execution; a running `attune server` places it."""
+    with deployment.database() as database:
+        made = retry_execution(database, execution_id)
+        waits = not dispatcher_runs(database)
+    if as_json:
+        print_json({"id": made, "original_execution": execution_id})
+    else:
+        click.echo(made)
+    if waits:
+        print("attune: no dispatcher runs: it waits until one does (attune server)", file=sys.stderr)
+
+
+@execution.command()
+@click.argument("execution_id", type=click.IntRange(0, 2**63 - 1), shell_complete=complete("execution"))
+@_json
+@click.pass_obj
+def explain(deployment: Deployment, execution_id: int, as_json: bool) -> None:
+    """Say why an execution waits: what keeps each worker from taking it."""
+    with deployment.database() as database, database.connection() as connection:
+        found = explain_execution(connection, execution_id)
+    if as_json:
+        print_json(found)
+        return
+    click.echo(found.sentence)
+    for line in found.reasons:
+        click.echo(f"  {line}")
+
+
+def cut(text: str | None) -> str | None:
+    """Keep a list's line short: the first line of an error, and not all of a long one."""
+    line = text.splitlines()[0] if text else None
+    return line if line is None or len(line) <= _LINE else line[: _LINE - 1] + "…"
 
 
 def _pretty(value: object) -> str | None:

@@ -16,10 +16,14 @@ _COMMANDS = {
     "db": "agent.cli.database:database",
     "pack": "agent.cli.pack:pack",
     "run": "agent.cli.run:run",
+    "action": "agent.cli.action:action",
+    "key": "agent.cli.key:key",
     "execution": "agent.cli.execution:execution",
     "worker": "agent.cli.worker:worker",
     "runtime": "agent.cli.runtime:runtime",
     "settings": "agent.cli.settings:settings",
+    "server": "agent.cli.server:server",
+    "identity": "agent.cli.identity:identity",
     "demo": "agent.cli.demo:demo",
 }
 

@@ -10,9 +10,11 @@ from pathlib import Path
 import click
 
 from agent.cli.deployment import Deployment
-from agent.cli.tables import ago, print_json, print_table
+from agent.cli.references import complete
+from agent.cli.tables import ago, print_details, print_json, print_table
+from agent.control.catalog import find_pack, remove_pack
 from agent.errors import AgentError, BrokerError
-from agent.mq.messages import pack_registered
+from agent.mq.messages import pack_deleted, pack_registered
 from agent.packs.install import Installed, install
 from agent.packs.loader import Registration
 from agent.packs.model import Problem
@@ -26,7 +28,7 @@ _KINDS = ("runtime", "action", "sensor", "trigger", "permission_set")
 
 @click.group()
 def pack() -> None:
-    """Register packs, and list those that are registered."""
+    """Register packs, list, show and remove those that are registered."""
 
 
 @pack.command("register")
@@ -85,6 +87,48 @@ def list_packs(deployment: Deployment, as_json: bool) -> None:
         ),
         empty="no pack is registered; register the core pack with: attune pack register core",
     )
+
+
+@pack.command("show")
+@click.argument("ref", shell_complete=complete("pack"))
+@_json
+@click.pass_obj
+def show_pack(deployment: Deployment, ref: str, as_json: bool) -> None:
+    """Show a pack with everything that it brought."""
+    with deployment.database() as database:
+        found = find_pack(database, ref)
+    if as_json:
+        print_json(found)
+        return
+    parts = ("actions", "sensors", "triggers", "runtimes")
+    print_details(
+        [
+            ("Pack", f"{found['ref']} {found['version']}"),
+            ("Label", found["label"]),
+            ("Description", found["description"]),
+            ("Files", found["storage_path"]),
+            *((part.capitalize(), "\n".join(found[part]) or None) for part in parts),
+            ("Updated", ago(found["updated"])),
+        ]
+    )
+
+
+@pack.command("remove")
+@click.argument("ref", shell_complete=complete("pack"))
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.pass_obj
+def remove(deployment: Deployment, ref: str, yes: bool) -> None:
+    """Delete a pack: actions, keys and files; its executions stay."""
+    settings = deployment.loaded.settings
+    with deployment.database() as database:
+        found = find_pack(database, ref)
+        if not yes:
+            click.confirm(f"delete {ref} with {len(found['actions'])} actions and its files?", abort=True, err=True)
+        pack_id = remove_pack(database, ref, settings.packs_base_dir)
+    click.echo(f"removed {ref}")
+    if settings.message_queue.url:
+        with deployment.sender() as send:
+            send(pack_deleted(pack_id, ref, at=datetime.now(UTC)))
 
 
 def _directory(path: Path) -> Path:

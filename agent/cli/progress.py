@@ -10,6 +10,7 @@ from typing import BinaryIO
 from rich.status import Status
 
 from agent.cli.tables import console, short
+from agent.cli.terminal_filter import TerminalFilter
 from agent.control.execution_output import LogReader
 from agent.control.executions import ExecutionSummary
 from agent.db.pool import Database
@@ -36,6 +37,8 @@ class Watch:
         if self._screen.is_terminal and not silent:
             self._status = self._screen.status(f"execution {execution_id}")
         self._shown: set[str] = set()
+        # A file gets what was written; a terminal only what does not drive it.
+        self._filters = {stream: TerminalFilter() for stream in self._readers if _target(stream).isatty()}
 
     def __enter__(self) -> Watch:
         """Start the spinner, on a terminal only."""
@@ -55,7 +58,9 @@ class Watch:
             for chunk in reader.read_rest() if execution.ended else reader.read_live():
                 self._stop_spinner()  # it would be drawn into the middle of a line
                 self._shown.add(stream)
-                _target(stream).write(chunk)
+                _target(stream).write(self._filters[stream].feed(chunk) if stream in self._filters else chunk)
+            if execution.ended and stream in self._filters:
+                _target(stream).write(self._filters[stream].finish())
             _target(stream).flush()
         if self._status is not None:
             where = f" on {execution.worker}" if execution.worker else ""

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+from pathlib import Path
 
 import click
 
 from agent.cli.deployment import Deployment
 from agent.cli.edge import INTERRUPTED, complain
 from agent.cli.progress import Watch
+from agent.cli.references import complete
 from agent.cli.tables import print_json, short
+from agent.cli.terminal_filter import harmless
 from agent.control.executions import ExecutionSummary, cancel, wait
 from agent.control.parameter_values import read_parameters
+from agent.control.requesting import dispatcher_runs
 from agent.control.submission import Send, Submitted, find_action, submit
 from agent.db.pool import Database
+from agent.errors import UsageError
 
 
 @click.command()
-@click.argument("action_ref")
+@click.argument("action_ref", shell_complete=complete("action"))
 @click.option("-p", "--param", "pairs", multiple=True, metavar="NAME=VALUE", help="One parameter; may be repeated.")
-@click.option("--params", "document", metavar="JSON", help="Parameters as a JSON object.")
+@click.option("--params", "document", metavar="JSON", help="A JSON object, @FILE that holds one, or - for stdin.")
 @click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Wait S seconds, then cancel."
 )
@@ -42,10 +48,15 @@ def run(
     """
     with deployment.database() as database:
         action = find_action(database, action_ref)
-        parameters = read_parameters(pairs, document, action.schema)
-        with deployment.sender() as send:
+        parameters = read_parameters(pairs, _document(document), action.schema)
+        placed = not dispatcher_runs(database)
+        with deployment.sender() if placed else contextlib.nullcontext() as send:
             key = deployment.loaded.settings.security.encryption_key
             submitted = submit(database, send, action, parameters, encryption_key=key)
+            if submitted.behind and sys.stderr.isatty():
+                click.secho(
+                    f"all workers that fit are full: it waits behind {submitted.behind} on {submitted.worker}", err=True
+                )
             if no_wait:
                 _print_submitted(submitted, as_json=as_json)
                 return 0
@@ -58,8 +69,22 @@ def run(
                 print(f"  attune execution cancel {submitted.id}", file=sys.stderr)
                 return INTERRUPTED
             if not execution.ended:
-                return _give_up(database, send, execution, timeout, as_json=as_json)
+                with contextlib.nullcontext(send) if send else deployment.sender() as sending:
+                    return _give_up(database, sending, execution, timeout, as_json=as_json)
     return _report(execution, watch, as_json=as_json)
+
+
+def _document(text: str | None) -> str | None:
+    """Read --params: JSON itself, @FILE, or - for standard input."""
+    if text == "-":
+        return sys.stdin.read()
+    if text is None or not text.startswith("@"):
+        return text
+    try:
+        return Path(text[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UsageError(f"--params {text}: {reason}") from error
 
 
 def _print_submitted(submitted: Submitted, *, as_json: bool) -> None:
@@ -117,6 +142,11 @@ def _print_result(execution: ExecutionSummary) -> None:
     result = execution.result if isinstance(execution.result, dict) else {}
     if "data" in result:
         data = result["data"]
-        click.echo(data if isinstance(data, str) else json.dumps(data, indent=2, ensure_ascii=False))
+        click.echo(shown(data if isinstance(data, str) else json.dumps(data, indent=2, ensure_ascii=False)))
     elif result.get("stdout"):
-        click.echo(result["stdout"], nl=not str(result["stdout"]).endswith("\n"))
+        click.echo(shown(str(result["stdout"])), nl=not str(result["stdout"]).endswith("\n"))
+
+
+def shown(text: str) -> str:
+    """Return what an action wrote as standard output may show it: whole in a pipe, harmless on a terminal."""
+    return harmless(text) if sys.stdout.isatty() else text

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import time
 
 import click
 from rich.text import Text
 
 from agent.cli.deployment import Deployment
+from agent.cli.references import complete
 from agent.cli.tables import ago, print_details, print_json, print_table, since, status
+from agent.control import workers as control
 from agent.control.fleet import Worker, workers
 
+_PAUSE = 0.5
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group()
 def worker() -> None:
-    """List and show workers."""
+    """List and show workers, take them out of use and back."""
 
 
 @worker.command("list")
@@ -37,7 +41,7 @@ def list_workers(deployment: Deployment, as_json: bool) -> None:
 
 
 @worker.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete("worker"))
 @_json
 @click.pass_obj
 def show(deployment: Deployment, name: str, as_json: bool) -> None:
@@ -63,6 +67,71 @@ def show(deployment: Deployment, name: str, as_json: bool) -> None:
             ("Registered", ago(item.created)),
         ]
     )
+
+
+@worker.command()
+@click.argument("name", shell_complete=complete("worker"))
+@click.option("--reason", help="Why; shown to everybody.")
+@click.pass_obj
+def cordon(deployment: Deployment, name: str, reason: str | None) -> None:
+    """Give a worker nothing more; what it has goes on."""
+    with deployment.database() as database:
+        found = workers(database, name)[0]
+        with database.connection() as connection:
+            control.cordon(connection, found.id, reason)
+    click.echo(f"{name} is cordoned; {found.running} executions go on")
+
+
+@worker.command()
+@click.argument("name", shell_complete=complete("worker"))
+@click.pass_obj
+def uncordon(deployment: Deployment, name: str) -> None:
+    """Let a worker have work again."""
+    with deployment.database() as database:
+        found = workers(database, name)[0]
+        with database.connection() as connection:
+            control.uncordon(connection, found.id)
+    click.echo(f"{name} gets work again")
+
+
+@worker.command()
+@click.argument("name", shell_complete=complete("worker"))
+@click.option("--reason", help="Why; shown to everybody.")
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="S", help="Wait S seconds at most; default no limit.")
+@click.pass_obj
+def drain(deployment: Deployment, name: str, reason: str | None, timeout: float | None) -> int:
+    """Cordon a worker, give what it has not begun to others, and wait until nothing runs on it.
+
+    Its process stays; stop it when this command has returned. Exits with 1 when time was up before.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    with deployment.database() as database:
+        found = workers(database, name)[0]
+        with database.connection() as connection:
+            returned = control.drain(connection, found.id, reason)
+        click.echo(f"{name} is cordoned; {returned} unstarted executions are given to others", err=True)
+        while True:
+            with database.connection() as connection:
+                state = control.worker_state(connection, found.id)
+            if state.drained:
+                click.echo(f"nothing is left on {name}")
+                return 0
+            if deadline is not None and time.monotonic() >= deadline:
+                click.echo(f"{state.running + state.scheduled} executions are still on {name}")
+                return 1
+            time.sleep(_PAUSE)
+
+
+@worker.command()
+@click.argument("name", shell_complete=complete("worker"))
+@click.pass_obj
+def remove(deployment: Deployment, name: str) -> None:
+    """Delete the row of a worker that is gone for good."""
+    with deployment.database() as database:
+        found = workers(database, name)[0]
+        with database.connection() as connection:
+            control.remove(connection, found.id)
+    click.echo(f"{name} is removed")
 
 
 def _state(item: Worker) -> Text:

@@ -12,18 +12,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from psycopg.rows import dict_row
-from psycopg.types.json import Jsonb
 
+from agent.control.cancelling import ENDED, cancel_row
 from agent.control.parameter_values import ParameterSchema
 from agent.control.submission import Send
 from agent.db.error_translation import translated
 from agent.db.pool import Connection, Database
 from agent.db.queries import load_queries
 from agent.errors import AgentError, DatabaseUnavailable
-from agent.mq.messages import CancelRequest, cancel_request
 
-ENDED = frozenset({"completed", "failed", "cancelled", "timeout", "abandoned"})
-WAITING = frozenset({"requested", "scheduling", "scheduled"})
 _PATIENCE, _RETRY = 60.0, 0.5
 """Seconds that a database may stay away while somebody waits, and between attempts."""
 
@@ -80,10 +77,15 @@ def find(database: Database, execution_id: int) -> ExecutionSummary:
 
 
 def recent(
-    database: Database, *, limit: int = 20, status: str | None = None, action_ref: str | None = None
+    database: Database,
+    *,
+    limit: int = 20,
+    status: str | None = None,
+    action_ref: str | None = None,
+    before: int | None = None,
 ) -> list[ExecutionSummary]:
-    """Return the newest executions, newest first."""
-    values = {"limit": limit, "status": status, "action_ref": action_ref}
+    """Return the newest executions, newest first; ``before`` goes on below the one with that id."""
+    values = {"limit": limit, "status": status, "action_ref": action_ref, "before": before}
     with database.connection() as connection:
         rows = connection.cursor(row_factory=dict_row).execute(_queries()["list_executions"], values)
         return [_execution(row) for row in rows]
@@ -128,20 +130,26 @@ def cancel(database: Database, send: Send, execution_id: int) -> str:
         BrokerError: the request could not be sent; the execution stays ``canceling``, and may be cancelled again.
     """
     with database.connection() as connection:
-        row = connection.execute(_queries()["lock_execution"], {"id": execution_id}).fetchone()
-        if row is None:
-            raise _missing(execution_id)
-        status, worker_id = str(row[0]), row[1]
-        if status in ENDED:
-            raise AgentError(f"execution {execution_id} has already ended: {status}")
-        if status in WAITING or worker_id is None:
-            result = {"succeeded": False, "error": "Cancelled by user before execution started", "cause": "cancelled"}
-            connection.execute(_queries()["cancel_waiting"], {"id": execution_id, "result": Jsonb(result)})
-            return "cancelled"
-        if status != "canceling":
-            connection.execute(_queries()["cancel_running"], {"id": execution_id})
-    send(cancel_request(CancelRequest(execution_id, worker_id), at=datetime.now(UTC)))
-    return "canceling"
+        status, messages = cancel_row(connection, execution_id)
+    for message in messages:
+        send(message)
+    return status
+
+
+def retry_execution(database: Database, execution_id: int) -> int:
+    """Write a new execution like one that has ended; return its id.
+
+    Raises:
+        AgentError: there is none with this id, it has not ended, or its action was deleted.
+    """
+    values = {"id": execution_id, "executor": None, "reason": "asked for by hand"}
+    with database.connection() as connection:
+        before = _find(connection, execution_id)
+        row = connection.execute(_queries()["copy_execution"], values).fetchone()
+    if row is None:
+        why = "its action was deleted" if before.ended else f"it is {before.status}"
+        raise AgentError(f"execution {execution_id} can't be run again: {why}")
+    return int(row[0])
 
 
 def _looks(

@@ -38,12 +38,14 @@ class SubmittableAction:
 
 @dataclass(frozen=True)
 class Submitted:
-    """An execution that was handed to a worker."""
+    """An execution that was accepted. ``worker`` is None where a dispatcher will find one; ``behind`` counts the
+    executions that it waits for on a worker that is full."""
 
     id: int
     action_ref: str
-    worker_id: int
-    worker: str
+    worker_id: int | None
+    worker: str | None
+    behind: int = 0
 
 
 def find_action(database: Database, ref: str) -> SubmittableAction:
@@ -72,7 +74,7 @@ def actions(database: Database, pack_ref: str) -> list[str]:
 
 def submit(
     database: Database,
-    send: Send,
+    send: Send | None,
     action: SubmittableAction,
     parameters: Mapping[str, Any],
     *,
@@ -80,18 +82,23 @@ def submit(
 ) -> Submitted:
     """Create an execution of ``action`` on the worker that fits best and dispatch it.
 
+    Without ``send`` it is only written: a dispatcher that runs places it.
+
     Raises:
         UsageError: a parameter is missing, unknown or of a wrong type; all of them are named.
         ConfigurationError: a parameter is secret and there is no ``encryption_key``.
         AgentError: no worker fits; the message says why each one doesn't.
         BrokerError: the dispatch could not be sent; the execution is failed, not left waiting.
     """
-    problems = action.schema.problems(parameters)
+    supplied = _supplied(database, action)
+    problems = [one for one in action.schema.problems(parameters) if one.removesuffix(" is required") not in supplied]
     if problems:
         raise UsageError(f"{action.ref}: " + "; ".join(problems))
     public, secrets = encrypt_secrets(parameters, action.schema.document, encryption_key)
     with database.connection() as connection:
         execution_id = _insert(connection, action, public, secrets)
+        if send is None:
+            return Submitted(execution_id, action.ref, None, None)
         worker = _place(connection, action, turn=execution_id)
         updated = _schedule(connection, execution_id, worker.id)
     message = Dispatch(execution_id, action.ref, worker.id, action.schema.with_defaults(public), updated)
@@ -100,7 +107,14 @@ def submit(
     except BrokerError as error:
         _fail(database, execution_id, error)
         raise
-    return Submitted(execution_id, action.ref, worker.id, worker.name)
+    return Submitted(execution_id, action.ref, worker.id, worker.name, max(0, 1 - worker.free))
+
+
+def _supplied(database: Database, action: SubmittableAction) -> set[str]:
+    """Return the parameters that stored keys give to the action, so that nobody need pass them."""
+    with database.connection() as connection:
+        rows = connection.execute(load_queries(__package__ or "")["supplied_names"], {"action": action.id})
+        return {str(name) for (name,) in rows}
 
 
 def _unknown_action(ref: str, known: list[str]) -> UsageError:

@@ -14,6 +14,8 @@ from agent.errors import DatabaseError, DatabaseUnavailable
 _AWAY = ("08", "53300", "57P01", "57P02", "57P03", "57P05", "25006")
 #: A statement was prepared before a migration changed a type, or is prepared no longer: only a new session helps.
 OUTDATED = ("0A000", "26000")
+#: A table is missing: the schema was never made, or is older than this program.
+_NO_TABLE = "42P01"
 # A conflict with another transaction, a full disk or memory, a lock or an operator that ended a statement: none of it
 # is the statement's fault.
 _PASSING = ("40", "53", "55P03", "57014", *OUTDATED)
@@ -32,7 +34,10 @@ def translated(label: str) -> Iterator[None]:
     except psycopg.Error as error:
         if is_away(error):
             raise DatabaseUnavailable(f"the connection to PostgreSQL at {label} failed: {reason(error)}") from error
-        raise DatabaseError(f"PostgreSQL at {label} refused a statement: {reason(error)}") from error
+        raise DatabaseError(
+            f"PostgreSQL at {label} refused a statement: {reason(error)}",
+            hint="run: attune db migrate" if error.sqlstate == _NO_TABLE else None,
+        ) from error
 
 
 def is_away(error: psycopg.Error) -> bool:

@@ -267,6 +267,18 @@ def pack_registered(
     )
 
 
+def runtime_verify_requested(runtime_id: int, runtime_ref: str, version: str | None, *, at: datetime) -> Outgoing:
+    """Ask every worker to verify the versions of a runtime now; it arrives with the pack events."""
+    return wrap(
+        "RuntimeVerifyRequested",
+        to_json({"runtime_id": runtime_id, "runtime_ref": runtime_ref, "version": version}),
+        exchange=topology.EVENTS,
+        routing_key=topology.PACK_REGISTERED,
+        timestamp=at,
+        source="api-service",
+    )
+
+
 def pack_deleted(pack_id: int, pack_ref: str, *, at: datetime) -> Outgoing:
     """Tell every worker that a pack was deleted."""
     return wrap(

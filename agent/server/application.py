@@ -1,0 +1,91 @@
+"""The ASGI application: the table of routes bound, headers, and what unknown paths are answered with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import anyio
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route as StarletteRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from agent.server.audit import Audit
+from agent.server.binding import Binding
+from agent.server.call import Services
+from agent.server.openapi import document
+from agent.server.route import Route
+from agent.server.routes import ROUTES
+
+_LOCAL = [f"http://{host}:{port}" for host in ("localhost", "127.0.0.1") for port in (3000, 3001, 5173, 8080)]
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+)
+_DOCS = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Attune API</title>
+<h1>Attune API</h1><p>The description of this API: <a href="/api-spec/openapi.json">openapi.json</a> (OpenAPI 3.1).</p>
+"""
+
+
+def build_application(services: Services, audit: Audit, routes: Sequence[Route] = ROUTES) -> ASGIApp:
+    """Make the application; nothing is connected by it."""
+    limiter = anyio.CapacityLimiter(services.settings.server.threads)
+    bound = [
+        StarletteRoute(route.path, Binding(route, services, limiter, audit).respond, methods=[route.method])
+        for route in _specific_first(routes)
+    ]
+    spec = json.dumps(document(routes), separators=(",", ":")).encode()
+
+    async def describe(request: Request) -> Response:
+        return Response(spec, media_type="application/json")
+
+    async def docs(request: Request) -> Response:
+        return HTMLResponse(_DOCS)
+
+    bound += [StarletteRoute("/api-spec/openapi.json", describe), StarletteRoute("/docs", docs)]
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=list(services.settings.server.cors_origins) or _LOCAL,
+        allow_methods=["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"],
+        allow_headers=["Authorization", "Content-Type", "Accept", "Idempotency-Key"],
+        allow_credentials=True,
+    )
+    handlers = {404: _nothing, 405: _nothing}
+    return _Headers(Starlette(routes=bound, middleware=[cors], exception_handlers=handlers))
+
+
+def _specific_first(routes: Sequence[Route]) -> list[Route]:
+    """Put paths with words before those with parameters in the same place."""
+    return sorted(routes, key=lambda route: [part.startswith("{") for part in route.path.split("/")])
+
+
+async def _nothing(request: Request, error: Exception) -> Response:
+    """Answer an unknown path or method with the status alone, as clients of the reference expect."""
+    headers = getattr(error, "headers", None)
+    return Response(status_code=getattr(error, "status_code", 404), headers=headers)
+
+
+class _Headers:
+    """Adds the headers that every answer has; pure ASGI, so that streams pass untouched."""
+
+    def __init__(self, application: ASGIApp) -> None:
+        """Wrap the application."""
+        self._application = application
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on and add to its answer."""
+        if scope["type"] != "http":
+            await self._application(scope, receive, send)
+            return
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *_HEADERS]
+            await send(message)
+
+        await self._application(scope, receive, answer)

@@ -1,0 +1,202 @@
+"""From a request to a call and from an answer to a response, for one route: authenticate, decode, check, act, encode.
+
+Who sends it is known before a byte of the body is read.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+import anyio
+import anyio.to_thread
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from agent.access.tokens import Claims, check
+from agent.errors import AccessDenied
+from agent.server.audit import Audit
+from agent.server.call import Answer, Call, Services
+from agent.server.caller import Caller
+from agent.server.errors import Problem, problem_of
+from agent.server.peer import client_address
+from agent.server.route import Route
+from agent.server.strict_json import BadJson, check_text, read_json
+from agent.server.uploads import Upload, receive
+
+log = logging.getLogger(__name__)
+
+COOKIE = "attune_access_token"
+_LARGEST = 2**63 - 1
+_encoder = msgspec.json.Encoder()
+
+
+class Binding:
+    """The endpoint of one route."""
+
+    def __init__(self, route: Route, services: Services, limiter: anyio.CapacityLimiter, audit: Audit) -> None:
+        """Handlers run in threads, as many at once as ``limiter`` lets."""
+        self._route = route
+        self._services = services
+        self._limiter = limiter
+        self._audit = audit
+
+    async def respond(self, request: Request) -> Response:
+        """Answer a request, whatever happens."""
+        begin = time.monotonic()
+        caller = Caller(self._services.database, address=client_address(request, self._services.settings.server))
+        try:
+            response = await self._answer(request, caller)
+        except ClientDisconnect:
+            response = Response(status_code=499)
+        except Exception as error:  # noqa: BLE001 - the edge: every error becomes an answer
+            response = problem_of(error).response()
+        response.headers.setdefault("X-Request-Id", str(uuid.uuid4()))
+        self._count(response.status_code)
+        self._audit.note(self._route, request, caller, response, time.monotonic() - begin)
+        return response
+
+    async def _answer(self, request: Request, caller: Caller) -> Response:
+        caller.claims = self._authenticated(request)
+        call = Call(
+            self._services,
+            caller,
+            path=_path(self._route, request.path_params),
+            query=_query(self._route, request.url.query),
+            headers=request.headers,
+            cookies=request.cookies,
+        )
+        upload: Upload | None = None
+        try:
+            if self._route.upload:
+                await anyio.to_thread.run_sync(_permit, self._route, call, limiter=self._limiter)
+                upload = call.upload = await receive(request, self._services.settings.pack_upload)
+            elif self._route.body is not None:
+                call.raw = await _read(request, self._services.settings.server.max_body_bytes)
+                call.body = _body(self._route, request, call.raw)
+            answer = await anyio.to_thread.run_sync(_run, self._route, call, limiter=self._limiter)
+        finally:
+            if upload is not None:
+                upload.close()
+        return _response(self._route, answer)
+
+    def _authenticated(self, request: Request) -> Claims | None:
+        """Look at the header first: a stale cookie must not spoil a good token."""
+        route = self._route
+        shown, from_cookie = _token(request)
+        if not route.who:
+            return None
+        if shown is None:
+            raise Problem.unauthorized("Missing authentication token")
+        if from_cookie and route.method != "GET":
+            raise Problem(403, "FORBIDDEN", "a change needs the token in the Authorization header, not in a cookie")
+        try:
+            claims = check(shown, secret=self._services.secret, now=time.time())
+        except AccessDenied as error:
+            raise Problem.unauthorized(str(error)) from None
+        if claims.kind == "refresh":
+            raise Problem.unauthorized("Invalid authentication token")
+        if claims.kind not in route.who:
+            raise Problem(403, "FORBIDDEN", f"a token of kind {claims.kind} may not do this")
+        return claims
+
+    def _count(self, status: int) -> None:
+        key = (self._route.method, self._route.path, status)
+        self._services.counters[key] = self._services.counters.get(key, 0) + 1
+
+
+def _token(request: Request) -> tuple[str | None, bool]:
+    header = request.headers.get("authorization")
+    if header is not None:
+        return (header.removeprefix("Bearer ").strip() if header.startswith("Bearer ") else ""), False
+    cookie = request.cookies.get(COOKIE)
+    return cookie, cookie is not None
+
+
+def _permit(route: Route, call: Call) -> None:
+    if route.who and call.caller.kind == "access":
+        _ = call.caller.identity  # gone or frozen: no token of it counts any more
+    if route.needs is not None:
+        call.caller.require(*route.needs)
+
+
+def _run(route: Route, call: Call) -> Answer:
+    _permit(route, call)
+    return route.handler(call)
+
+
+def _path(route: Route, found: Mapping[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name in route.names:
+        text = str(found[name])
+        if route.kind(name) is int:
+            if not (text.isascii() and text.isdigit() and len(text) <= 19 and int(text) <= _LARGEST):
+                raise Problem(400, "BAD_REQUEST", f"{name} must be a whole number", plain=True)
+            values[name] = int(text)
+        else:
+            values[name] = _text(text)
+    return values
+
+
+def _query(route: Route, query: str) -> Any:
+    if route.query is None:
+        return None
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=100)
+    except ValueError:
+        raise Problem.bad("the query has too many fields") from None
+    values = {name: _text(value) for name, value in pairs if value != ""}
+    try:
+        return msgspec.convert(values, route.query, strict=False)
+    except msgspec.ValidationError as error:
+        raise Problem.bad(f"query: {error}") from None
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and (len(length) > 18 or int(length) > limit):
+        raise Problem(413, "BAD_REQUEST", f"the body is larger than {limit} bytes", plain=True)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise Problem(413, "BAD_REQUEST", f"the body is larger than {limit} bytes", plain=True)
+    return bytes(body)
+
+
+def _body(route: Route, request: Request, raw: bytes) -> Any:
+    if not raw and route.body_optional:
+        return None
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise Problem(415, "BAD_REQUEST", "the body must be JSON: Content-Type: application/json", plain=True)
+    try:
+        value = read_json(raw)
+    except BadJson as error:
+        raise Problem(400, "BAD_REQUEST", str(error), plain=True) from None
+    try:
+        return msgspec.convert(value, route.body)
+    except msgspec.ValidationError as error:
+        raise Problem(422, "VALIDATION_ERROR", f"body: {error}") from None
+
+
+def _text(text: str) -> str:
+    try:
+        return check_text(text)
+    except BadJson as error:
+        raise Problem(400, "BAD_REQUEST", str(error), plain=True) from None
+
+
+def _response(route: Route, answer: Answer) -> Response:
+    content = answer.content
+    body = content if isinstance(content, bytes) else b"" if content is None else _encoder.encode(content)
+    response = Response(body, answer.status or route.status, answer.headers, answer.media_type)
+    response.headers.setdefault("Cache-Control", "no-store")
+    for name, value, seconds in answer.cookies:
+        response.set_cookie(name, value, max_age=seconds, httponly=True, samesite="strict", path="/")
+    return response

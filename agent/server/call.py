@@ -1,0 +1,111 @@
+"""What a handler gets and what it gives back."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from psycopg.rows import dict_row
+
+from agent.access.login import Logins
+from agent.control.outbox import Outbox
+from agent.db.pool import Connection, Database
+from agent.db.queries import load_queries
+from agent.dispatch.service import Dispatcher
+from agent.server.caller import Caller
+from agent.server.errors import Problem
+from agent.settings import Settings
+
+
+@dataclass
+class Services:
+    """What handlers work with, made once a process."""
+
+    settings: Settings
+    database: Database
+    secret: str
+    outbox: Outbox
+    logins: Logins
+    dispatcher: Dispatcher | None = None
+    draining: bool = False
+    counters: dict[tuple[str, str, int], int] = field(default_factory=dict)
+
+
+@dataclass
+class Call:
+    """One request, decoded and checked as its route says."""
+
+    services: Services
+    caller: Caller
+    path: Mapping[str, Any]
+    query: Any = None
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cookies: Mapping[str, str] = field(default_factory=dict)
+    raw: bytes = b""
+    upload: Any = None
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the server."""
+        return self.services.settings
+
+    @contextlib.contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """Lend a connection for one transaction."""
+        with self.services.database.connection() as connection:
+            yield connection
+
+
+@dataclass
+class Answer:
+    """``content`` is encoded as JSON; bytes and None are sent as they are."""
+
+    content: Any
+    status: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    media_type: str = "application/json"
+    cookies: list[tuple[str, str, int]] = field(default_factory=list)
+
+
+def data(content: Any, *, message: str | None = None, status: int | None = None, **headers: str) -> Answer:
+    """Put one object into the envelope."""
+    envelope = {"data": content} if message is None else {"data": content, "message": message}
+    return Answer(envelope, status, {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+def deleted(message: str) -> Answer:
+    """Say that something is gone."""
+    return Answer({"success": True, "message": message})
+
+
+def rows(
+    connection: Connection, package: str, name: str, values: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """Run a named statement; return its rows."""
+    sql = load_queries(package)[name].encode()
+    with connection.cursor(row_factory=dict_row) as cursor:
+        cursor.execute(sql, values or {})
+        return cursor.fetchall() if cursor.description else []
+
+
+def one(
+    connection: Connection, package: str, name: str, values: Mapping[str, Any] | None = None, *, missing: str = ""
+) -> dict[str, Any]:
+    """Run a named statement that gives one row. Raises Problem (404) with ``missing`` when it gives none."""
+    found = rows(connection, package, name, values)
+    if not found:
+        raise Problem.not_found(missing or "there is no such thing")
+    return found[0]
+
+
+def page(items: Sequence[Any], *, number: int, size: int, total: int | None = None, more: bool = False) -> Answer:
+    """Put a page of a list into the envelope; ``more`` says whether another follows where nobody counted."""
+    pagination: dict[str, Any] = {"page": number, "page_size": size}
+    if total is not None:
+        pagination |= {"total_items": total, "total_pages": -(-total // size) if size else 0}
+        more = number * size < total
+    pagination |= {"has_previous": number > 1, "has_next": more}
+    return Answer({"items": list(items), "pagination": pagination})

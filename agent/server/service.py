@@ -1,0 +1,211 @@
+"""`attune server`: the parts of one process, and the order in which they start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+
+import uvicorn
+
+from agent.access.login import Logins
+from agent.access.secret import signing_secret
+from agent.configuration import Loaded
+from agent.control.outbox import Outbox, broker_in_database
+from agent.db.migrations import apply_migrations, status
+from agent.db.pool import Database
+from agent.dispatch.service import Dispatcher
+from agent.errors import ConfigurationError, UsageError
+from agent.logs import add_secret
+from agent.mq.connect import open_broker
+from agent.paths import shipped
+from agent.server.application import build_application
+from agent.server.audit import Audit
+from agent.server.call import Services
+from agent.settings import Settings
+from agent.threads import ThreadGroup
+
+log = logging.getLogger(__name__)
+
+PARTS = ("api", "dispatcher")
+_COMPANION = "server_secret"
+
+
+def run_server(loaded: Loaded, *, only: tuple[str, ...], host: str | None, port: int | None) -> int:
+    """Serve until a signal asks for the end; return the exit code.
+
+    Raises:
+        AgentError: the server can't start; its ``exit_code`` says why.
+    """
+    settings = _settings(loaded.settings, host, port)
+    database = Database(settings.database, application_name="attune-server api")
+    try:
+        parts = _prepare(database, only, named=bool(only))
+        return _serve(settings, database, parts)
+    finally:
+        database.close()
+
+
+def _settings(settings: Settings, host: str | None, port: int | None) -> Settings:
+    server = dataclasses.replace(
+        settings.server,
+        host=settings.server.host if host is None else host,
+        port=settings.server.port if port is None else port,
+    )
+    broker = dataclasses.replace(settings.message_queue, url=settings.message_queue.url or "database")
+    pool = dataclasses.replace(
+        settings.database, max_connections=min(settings.database.max_connections, server.threads + 2)
+    )
+    return dataclasses.replace(settings, server=server, message_queue=broker, database=pool)
+
+
+def _prepare(database: Database, only: tuple[str, ...], *, named: bool) -> tuple[str, ...]:
+    """Migrate an empty schema or our own; on one that others made, run only what was named."""
+    directory = shipped("migrations")
+    found = status(database, directory)
+    if found.origin == "reference" and not named:
+        raise ConfigurationError(
+            "this database was made by Attune's Rust services: nothing runs on it unnamed",
+            hint=f"name the parts that those services don't run: attune server --only {','.join(PARTS)}",
+        )
+    if found.origin != "reference":
+        for done in apply_migrations(database, directory):
+            log.info("applied %s", done.name)
+    elif not _has_companions(database):
+        raise ConfigurationError(
+            "the tables of attune server are missing in this database", hint="run: attune db migrate --server"
+        )
+    return only or PARTS
+
+
+def _has_companions(database: Database) -> bool:
+    with database.connection() as connection:
+        row = connection.execute("SELECT to_regclass(%s)", [_COMPANION]).fetchone()
+        return row is not None and row[0] is not None
+
+
+def _serve(settings: Settings, database: Database, parts: tuple[str, ...]) -> int:
+    broker = open_broker(settings, name="attune-server")
+    if broker_in_database(settings):
+        broker.declare(())
+    secret = signing_secret(database, settings.security.jwt_secret)
+    add_secret(secret)
+    failed: list[BaseException] = []
+    loop_stop: list[_Server] = []
+
+    def died(name: str, error: BaseException) -> None:
+        failed.append(error)
+        for server in loop_stop:
+            server.should_exit = True
+
+    threads = ThreadGroup(on_death=died)
+    publisher = broker.publisher()
+    threads.start("publisher", publisher.run)
+    dispatcher = Dispatcher(settings, broker, publisher, threads) if "dispatcher" in parts else None
+    services = Services(
+        settings,
+        database,
+        secret,
+        Outbox(in_database=broker_in_database(settings)),
+        Logins(
+            database,
+            secret,
+            access_seconds=settings.security.jwt_access_expiration,
+            refresh_seconds=settings.security.jwt_refresh_expiration,
+        ),
+        dispatcher,
+    )
+    audit = Audit(database)
+    threads.start("audit", audit.run)
+    if dispatcher is not None:
+        dispatcher.start()
+    try:
+        server = _http(services, audit, api="api" in parts)
+        loop_stop.append(server)
+        with _listening(settings) as listening:
+            _announce(listening, parts, settings)
+            server.stop_accepting = lambda: setattr(services, "draining", True)
+            asyncio.run(server.serve(sockets=[listening]))
+    finally:
+        services.draining = True
+        if dispatcher is not None:
+            dispatcher.stop()
+        audit.stop()
+        publisher.close()
+        left = threads.join(max(1.0, settings.server.shutdown_timeout))
+        if dispatcher is not None:
+            dispatcher.close()
+        if left:
+            log.warning("threads that did not end: %s", ", ".join(left))
+    return 70 if failed else 0
+
+
+def _http(services: Services, audit: Audit, *, api: bool) -> _Server:
+    from agent.server.resources import health
+    from agent.server.routes import ROUTES
+
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    application = build_application(services, audit, ROUTES if api else health.ROUTES)
+    config = uvicorn.Config(
+        application,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=max(1, int(services.settings.server.shutdown_timeout)),
+        timeout_keep_alive=30,
+    )
+    return _Server(config)
+
+
+class _Server(uvicorn.Server):
+    """Its signals: the first one drains, the second one ends at once; neither kills the process by itself."""
+
+    stop_accepting = staticmethod(lambda: None)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle signals for the length of the block."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._asked_to_stop)
+        yield
+
+    def _asked_to_stop(self) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True
+        self.stop_accepting()
+
+
+@contextlib.contextmanager
+def _listening(settings: Settings) -> Iterator[socket.socket]:
+    host, port = settings.server.host, settings.server.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        made = socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(
+            f"can't listen on {host}:{port}: {reason}", hint="choose another with --host and --port"
+        ) from error
+    with made:
+        yield made
+
+
+def _announce(listening: socket.socket, parts: tuple[str, ...], settings: Settings) -> None:
+    host, port = listening.getsockname()[:2]
+    shown = "localhost" if host in ("0.0.0.0", "::") else host  # noqa: S104 - what a person can open
+    print(f"attune server ({', '.join(parts)}) listens on http://{shown}:{port}", file=sys.stderr)
+    print("first account: attune identity create --admin LOGIN", file=sys.stderr)
+    log.info(
+        "listening on %s:%d with %s",
+        host,
+        port,
+        "the database as broker" if broker_in_database(settings) else "a broker",
+    )

@@ -1,0 +1,90 @@
+"""Receive a file in a multipart body: streamed to the disk, never larger than it may be."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from dataclasses import dataclass, field
+from typing import IO
+
+import anyio.to_thread
+from python_multipart import FormParser
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import Field, File
+from starlette.requests import Request
+
+from agent.server.errors import Problem
+from agent.settings import PackUploadSettings
+
+_FIELD_BYTES = 1000
+
+
+@dataclass
+class Upload:
+    """What a form held: its short fields, and one file."""
+
+    fields: dict[str, str] = field(default_factory=dict)
+    file: IO[bytes] | None = None
+    name: str = ""
+
+    def flag(self, name: str) -> bool:
+        """Whether a field says true."""
+        return self.fields.get(name, "").strip().lower() == "true"
+
+    def close(self) -> None:
+        """Remove the file."""
+        if self.file is not None:
+            with contextlib.suppress(OSError):
+                self.file.close()
+
+
+async def receive(request: Request, settings: PackUploadSettings) -> Upload:
+    """Read the form.
+
+    Raises:
+        Problem: it is no form, is larger than it may be, or has no file.
+    """
+    kind, _, options = request.headers.get("content-type", "").partition(";")
+    boundary = options.partition("boundary=")[2].partition(";")[0].strip().strip('"')
+    if kind.strip().lower() != "multipart/form-data" or not boundary:
+        raise Problem(415, "BAD_REQUEST", "the body must be a form: Content-Type: multipart/form-data", plain=True)
+    upload = Upload()
+
+    def on_field(found: Field) -> None:
+        value = (found.value or b"")[:_FIELD_BYTES].decode("utf-8", "replace")
+        upload.fields[(found.field_name or b"").decode("utf-8", "replace")] = value
+
+    def on_file(found: File) -> None:
+        if upload.file is None:
+            found.file_object.seek(0)
+            target = tempfile.TemporaryFile(prefix="attune-upload-")  # noqa: SIM115 - closed by the binding
+            while chunk := found.file_object.read(1 << 20):
+                target.write(chunk)
+            target.seek(0)
+            upload.file = target
+            upload.name = (found.field_name or b"").decode("utf-8", "replace")
+        found.close()
+
+    parser = FormParser("multipart/form-data", on_field, on_file, boundary=boundary.encode())
+    limit = settings.max_upload_size_bytes
+    size = 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            _check(size, limit)
+            await anyio.to_thread.run_sync(parser.write, chunk)
+        await anyio.to_thread.run_sync(parser.finalize)
+    except FormParserError as error:
+        upload.close()
+        raise Problem.bad(f"the form can't be read: {error}") from None
+    except BaseException:
+        upload.close()
+        raise
+    if upload.file is None:
+        raise Problem.bad("the form has no file; it goes into the field pack")
+    return upload
+
+
+def _check(size: int, limit: int) -> None:
+    if size > limit:
+        raise Problem(413, "BAD_REQUEST", f"the upload is larger than {limit} bytes", plain=True)

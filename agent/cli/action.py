@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from agent.cli.completion import complete
 from agent.cli.deployment import Deployment
-from agent.cli.references import complete
 from agent.cli.tables import print_details, print_json, print_table
 from agent.control.catalog import find_action, list_actions
 

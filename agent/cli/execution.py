@@ -7,9 +7,9 @@ import sys
 
 import click
 
+from agent.cli.completion import complete
 from agent.cli.deployment import Deployment
 from agent.cli.progress import Watch
-from agent.cli.references import complete
 from agent.cli.tables import ago, print_details, print_json, print_table, short, status
 from agent.cli.terminal_filter import harmless
 from agent.control.executions import cancel as cancel_execution

@@ -6,8 +6,8 @@ from typing import IO
 
 import click
 
+from agent.cli.completion import complete
 from agent.cli.deployment import Deployment
-from agent.cli.references import complete
 from agent.cli.secret_input import read_secret
 from agent.cli.tables import ago, print_json, print_table
 

@@ -7,8 +7,8 @@ from typing import IO, Any
 
 import click
 
+from agent.cli.completion import complete
 from agent.cli.deployment import Deployment
-from agent.cli.references import complete
 from agent.cli.secret_input import read_secret
 from agent.cli.tables import ago, print_details, print_json, print_table
 from agent.control import keystore

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
+from agent.cli.completion import complete
 from agent.cli.deployment import Deployment
-from agent.cli.references import complete
 from agent.cli.tables import ago, print_details, print_json, print_table
 from agent.control.catalog import find_pack, remove_pack
 from agent.errors import AgentError, BrokerError

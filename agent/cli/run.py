@@ -9,10 +9,10 @@ from pathlib import Path
 
 import click
 
+from agent.cli.completion import complete
 from agent.cli.deployment import Deployment
 from agent.cli.edge import INTERRUPTED, complain
 from agent.cli.progress import Watch
-from agent.cli.references import complete
 from agent.cli.tables import print_json, short
 from agent.cli.terminal_filter import harmless
 from agent.control.executions import ExecutionSummary, cancel, wait

@@ -34,4 +34,4 @@ def server(deployment: Deployment, only: str | None, host: str | None, port: int
         raise UsageError(
             f"--only: there is no part {unknown[0] if unknown else 'of that name'}; there are {', '.join(PARTS)}"
         )
-    return run_server(loaded, only=parts, host=host, port=port)
+    return run_server(loaded, only=parts, host=host, port=port, say=lambda line: click.echo(line, err=True))

@@ -8,8 +8,8 @@ import time
 import click
 from rich.text import Text
 
+from agent.cli.completion import complete
 from agent.cli.deployment import Deployment
-from agent.cli.references import complete
 from agent.cli.tables import ago, print_details, print_json, print_table, since, status
 from agent.control import workers as control
 from agent.control.fleet import Worker, workers

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from agent.db.error_translation import translated
 from agent.db.pool import Connection, Database
-from agent.dispatch.keys import LEADER
+from agent.dispatch.lock_keys import LEADER
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from agent.control.outbox import Outbox
 from agent.db.pool import Connection, Database
 from agent.db.queries import load_queries
 from agent.dispatch.fleet import Fleet, read_fleet, reserve
-from agent.dispatch.keys import PLACING
+from agent.dispatch.lock_keys import PLACING
 from agent.dispatch.recall import Unclaimed, decide
 from agent.dispatch.waiting import Key, Waiting
 from agent.mq.broker import Outgoing

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from agent.db.error_translation import translated
 from agent.db.pool import Connection, Database
 from agent.db.queries import load_queries
-from agent.dispatch.keys import PRESENCE
+from agent.dispatch.lock_keys import PRESENCE
 from agent.errors import DatabaseError
 
 log = logging.getLogger(__name__)

@@ -24,8 +24,6 @@ class WorkerFacts:
     worker_version: str
     max_concurrent_executions: int
     runtimes: Sequence[str] = ()
-    heartbeat_interval: float | None = None
-    ephemeral: bool = False
     agent_mode: bool = False
     agent_binary_name: str | None = None
     agent_binary_version: str | None = None
@@ -48,10 +46,6 @@ def build_capabilities(facts: WorkerFacts) -> tuple[dict[str, Any], list[str]]:
         # A dispatch may be taken back, or be sent twice: this worker runs only what it has claimed.
         "guarded_claim": True,
     }
-    if facts.heartbeat_interval is not None:
-        capabilities["heartbeat_interval"] = facts.heartbeat_interval
-    if facts.ephemeral:
-        capabilities["ephemeral"] = True
     if facts.agent_mode:
         capabilities["agent_mode"] = True
     for key, text in (

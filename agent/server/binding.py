@@ -23,8 +23,8 @@ from agent.errors import AccessDenied
 from agent.server.audit import Audit
 from agent.server.call import Answer, Call, Services
 from agent.server.caller import Caller
-from agent.server.errors import Problem, problem_of
 from agent.server.peer import client_address
+from agent.server.problems import Problem, problem_of
 from agent.server.route import Route
 from agent.server.strict_json import BadJson, check_text, read_json
 from agent.server.uploads import Upload, receive

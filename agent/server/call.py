@@ -15,7 +15,7 @@ from agent.db.pool import Connection, Database
 from agent.db.queries import load_queries
 from agent.dispatch.service import Dispatcher
 from agent.server.caller import Caller
-from agent.server.errors import Problem
+from agent.server.problems import Problem
 from agent.settings import Settings
 
 

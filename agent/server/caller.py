@@ -11,7 +11,7 @@ from agent.access.grants import Grant, allowed, standard_grants
 from agent.access.identities import Identity, find_identity, grants_of_sets, permissions_of
 from agent.access.tokens import Claims
 from agent.db.pool import Database
-from agent.server.errors import Problem
+from agent.server.problems import Problem
 
 STANDARD = "standard"
 

@@ -8,8 +8,7 @@ import dataclasses
 import logging
 import signal
 import socket
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
 
@@ -36,8 +35,15 @@ PARTS = ("api", "dispatcher")
 _COMPANION = "server_secret"
 
 
-def run_server(loaded: Loaded, *, only: tuple[str, ...], host: str | None, port: int | None) -> int:
-    """Serve until a signal asks for the end; return the exit code.
+def run_server(
+    loaded: Loaded,
+    *,
+    only: tuple[str, ...],
+    host: str | None,
+    port: int | None,
+    say: Callable[[str], None] = lambda line: None,
+) -> int:
+    """Serve until a signal asks for the end; return the exit code. ``say`` gets what a person should read.
 
     Raises:
         AgentError: the server can't start; its ``exit_code`` says why.
@@ -46,7 +52,7 @@ def run_server(loaded: Loaded, *, only: tuple[str, ...], host: str | None, port:
     database = Database(settings.database, application_name="attune-server api")
     try:
         parts = _prepare(database, only, named=bool(only))
-        return _serve(settings, database, parts)
+        return _serve(settings, database, parts, say)
     finally:
         database.close()
 
@@ -89,7 +95,7 @@ def _has_companions(database: Database) -> bool:
         return row is not None and row[0] is not None
 
 
-def _serve(settings: Settings, database: Database, parts: tuple[str, ...]) -> int:
+def _serve(settings: Settings, database: Database, parts: tuple[str, ...], say: Callable[[str], None]) -> int:
     broker = open_broker(settings, name="attune-server")
     if broker_in_database(settings):
         broker.declare(())
@@ -128,7 +134,7 @@ def _serve(settings: Settings, database: Database, parts: tuple[str, ...]) -> in
         server = _http(services, audit, api="api" in parts)
         loop_stop.append(server)
         with _listening(settings) as listening:
-            _announce(listening, parts, settings)
+            _announce(listening, parts, settings, say)
             server.stop_accepting = lambda: setattr(services, "draining", True)
             asyncio.run(server.serve(sockets=[listening]))
     finally:
@@ -198,11 +204,11 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
         yield made
 
 
-def _announce(listening: socket.socket, parts: tuple[str, ...], settings: Settings) -> None:
+def _announce(listening: socket.socket, parts: tuple[str, ...], settings: Settings, say: Callable[[str], None]) -> None:
     host, port = listening.getsockname()[:2]
     shown = "localhost" if host in ("0.0.0.0", "::") else host  # noqa: S104 - what a person can open
-    print(f"attune server ({', '.join(parts)}) listens on http://{shown}:{port}", file=sys.stderr)
-    print("first account: attune identity create --admin LOGIN", file=sys.stderr)
+    say(f"attune server ({', '.join(parts)}) listens on http://{shown}:{port}")
+    say("first account: attune identity create --admin LOGIN")
     log.info(
         "listening on %s:%d with %s",
         host,

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from agent.server.errors import Problem
+from agent.server.problems import Problem
 
 LARGEST_ID = 2**63 - 1
 DEEPEST_OFFSET = 10_000

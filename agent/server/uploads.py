@@ -13,7 +13,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import Field, File
 from starlette.requests import Request
 
-from agent.server.errors import Problem
+from agent.server.problems import Problem
 from agent.settings import PackUploadSettings
 
 _FIELD_BYTES = 1000

@@ -86,8 +86,6 @@ def open_context(loaded: Loaded, *, agent_mode: bool) -> WorkerContext:
         worker_version=__version__,
         max_concurrent_executions=slots,
         runtimes=offered.runtimes,
-        heartbeat_interval=settings.worker.heartbeat_interval,
-        ephemeral=settings.worker.ephemeral,
         agent_mode=agent_mode,
         agent_binary_name=program if agent_mode else None,
         agent_binary_version=__version__ if agent_mode else None,

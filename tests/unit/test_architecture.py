@@ -20,7 +20,7 @@ IMPORTS = {
     "rich": ("cli/",),
     "multiprocessing": (),
     "concurrent": (),
-    "asyncio": (),
+    "asyncio": ("server/service.py",),  # the loop of the HTTP server
 }
 
 #: Calls and attributes that may be used below these places only.
@@ -64,6 +64,13 @@ STANDARD_NAMES = {
 
 #: One file name in several folders, and why that misleads nobody.
 REPEATED_NAMES = {
+    "health": "the command, and what the API says of this process",
+    "identities": "accounts (access), and what the API says of them",
+    "identity": "who a worker is (presence), and the command for accounts",
+    "keys": "what the API says of stored keys",
+    "packs": "what the API says of them",
+    "runtimes": "what the API says of them",
+    "workers": "what is done with them (control), what is looked at (dispatch), what the API says of them",
     "model": "the value types of its folder",
     "store": "the statements of its folder",
     "broker": "mq: the protocol; mq/rabbit and mq/database: the two that speak it",

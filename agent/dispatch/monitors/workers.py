@@ -9,7 +9,7 @@ from agent.control.outbox import Outbox
 from agent.db.pool import Connection
 from agent.db.queries import load_queries
 from agent.dispatch.alerts import Alert, raise_alert
-from agent.dispatch.keys import WORKERS
+from agent.dispatch.lock_keys import WORKERS
 from agent.dispatch.monitors.executions import abandon
 from agent.errors import BrokerError
 from agent.mq import topology

@@ -9,12 +9,12 @@ from msgspec import Meta, Struct
 from psycopg.types.json import Jsonb
 
 from agent.server.call import Answer, Call, data, deleted, one, page, rows
-from agent.server.errors import Problem
+from agent.server.problems import Problem
 from agent.server.resources.changes import Change, changed
 from agent.server.route import Route
 from agent.server.shapes import Id, Label, Paging, Ref, Text
 
-_PACKAGE = "agent.server.resources"
+_PACKAGE = "agent.server"
 _OPTIONAL = (
     "runtime_ref",
     "runtime_version_constraint",

@@ -22,7 +22,7 @@ def list_all(call: Call) -> Answer:
     query: AuditQuery = call.query
     values = {"category": query.category, "outcome": query.outcome, "actor": query.actor_identity}
     with call.connection() as connection:
-        found = rows(connection, "agent.server.resources", "audit_events", values | query.window())
+        found = rows(connection, "agent.server", "audit_events", values | query.window())
     return page(found[: query.size], number=query.page, size=query.page_size, more=len(found) > query.size)
 
 

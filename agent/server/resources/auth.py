@@ -15,7 +15,7 @@ from agent.access.tokens import INTEGRATION_PREFIX, Claims, mint
 from agent.db.queries import load_queries
 from agent.errors import AccessDenied
 from agent.server.call import Answer, Call, data
-from agent.server.errors import Problem
+from agent.server.problems import Problem
 from agent.server.route import ACCESS, PUBLIC, Route
 from agent.server.shapes import Login, NewLogin, Password
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from agent.server.errors import Problem
+from agent.server.problems import Problem
 
 
 class Change(Struct):

@@ -23,11 +23,11 @@ from agent.execution.secrets.encryption import decrypt
 from agent.execution.secrets.redaction import spliced
 from agent.server.call import Answer, Call, data, one, page, rows
 from agent.server.caller import STANDARD
-from agent.server.errors import Problem
+from agent.server.problems import Problem
 from agent.server.route import Route
 from agent.server.shapes import Id, Limit, Paging, PerPage, Ref, Text, matching
 
-_PACKAGE = "agent.server.resources"
+_PACKAGE = "agent.server"
 _ANSWERS = 0x41747453
 _KEY_LENGTH = 255
 Status = Literal[

@@ -44,13 +44,13 @@ def metrics(call: Call) -> Answer:
         lines += ["# TYPE attune_dispatcher_leads gauge", f"attune_dispatcher_leads {int(dispatcher.leads)}"]
     with call.connection() as connection:
         lines.append("# TYPE attune_executions gauge")
-        for row in rows(connection, "agent.server.resources", "live_counts"):
+        for row in rows(connection, "agent.server", "live_counts"):
             lines.append(f'attune_executions{{status="{row["status"]}"}} {row["number"]}')
         lines.append("# TYPE attune_waiting_executions gauge")
-        for row in rows(connection, "agent.server.resources", "waiting_by_runtime"):
+        for row in rows(connection, "agent.server", "waiting_by_runtime"):
             lines.append(f'attune_waiting_executions{{runtime="{row["runtime"]}"}} {row["number"]}')
         lines.append("# TYPE attune_workers gauge")
-        for row in rows(connection, "agent.server.resources", "workers_by_status"):
+        for row in rows(connection, "agent.server", "workers_by_status"):
             lines.append(f'attune_workers{{status="{row["status"]}"}} {row["number"]}')
     return Answer("\n".join(lines).encode() + b"\n", media_type="text/plain; version=0.0.4")
 

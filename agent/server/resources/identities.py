@@ -16,11 +16,11 @@ from agent.access.tokens import INTEGRATION_PREFIX, hashed
 from agent.db.queries import load_queries
 from agent.packs.permissions import grant_problem
 from agent.server.call import Answer, Call, data, deleted, one, page, rows
-from agent.server.errors import Problem
+from agent.server.problems import Problem
 from agent.server.route import ACCESS, Route
 from agent.server.shapes import Id, Label, NewLogin, Paging, Password, Ref, Text
 
-_PACKAGE = "agent.server.resources"
+_PACKAGE = "agent.server"
 
 
 class NewIdentity(Struct):

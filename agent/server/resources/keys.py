@@ -11,11 +11,11 @@ from agent.control.keystore import Owner, delete_key, set_key
 from agent.errors import SecretUnavailable
 from agent.execution.secrets.encryption import decrypt
 from agent.server.call import Answer, Call, data, deleted, one, page, rows
-from agent.server.errors import Problem
+from agent.server.problems import Problem
 from agent.server.route import Route
 from agent.server.shapes import Id, Label, PerPage, Ref, Text
 
-_PACKAGE = "agent.server.resources"
+_PACKAGE = "agent.server"
 OwnerType = Literal["system", "identity", "pack", "action", "sensor"]
 
 

@@ -19,12 +19,12 @@ from agent.packs.install import install
 from agent.packs.parser import parse_pack
 from agent.packs.registered import registered_runtimes
 from agent.server.call import Answer, Call, data, deleted, one, page, rows
-from agent.server.errors import Problem
+from agent.server.problems import Problem
 from agent.server.resources.changes import Change, changed
 from agent.server.route import ACCESS, Route
 from agent.server.shapes import Label, Paging, Ref, Text
 
-_PACKAGE = "agent.server.resources"
+_PACKAGE = "agent.server"
 Version = Annotated[str, Meta(min_length=1, max_length=50)]
 
 

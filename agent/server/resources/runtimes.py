@@ -11,12 +11,12 @@ from psycopg.types.json import Jsonb
 from agent.mq.messages import runtime_verify_requested
 from agent.runtimes.names import normalize_runtime_name
 from agent.server.call import Answer, Call, data, deleted, one, page, rows
-from agent.server.errors import Problem
+from agent.server.problems import Problem
 from agent.server.resources.changes import Change, changed
 from agent.server.route import Route
 from agent.server.shapes import Label, Paging, Ref, Text
 
-_PACKAGE = "agent.server.resources"
+_PACKAGE = "agent.server"
 
 
 class NewRuntime(Struct):

@@ -14,7 +14,7 @@ from agent.server.call import Answer, Call, data, deleted, one, page, rows
 from agent.server.route import Route
 from agent.server.shapes import Paging, Text
 
-_PACKAGE = "agent.server.resources"
+_PACKAGE = "agent.server"
 
 
 class WorkersQuery(Paging, kw_only=True):

@@ -91,5 +91,5 @@ def test_an_invalid_taint_is_left_out_with_a_warning(taint: object) -> None:
 
 
 def test_a_worker_that_never_returns_says_how_soon_it_is_missed() -> None:
-    capabilities, _ = build_capabilities(facts(heartbeat_interval=10.0, ephemeral=True))
+    capabilities, _ = build_capabilities(facts(ephemeral_interval=10.0))
     assert (capabilities["heartbeat_interval"], capabilities["ephemeral"]) == (10.0, True)

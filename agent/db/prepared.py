@@ -19,13 +19,25 @@ from agent.db.pool import Connection
 class PreparedStatement:
     """Belongs to one connection, and with it to one thread at a time."""
 
-    def __init__(self, connection: Connection, name: str, sql: str, types: Sequence[str]) -> None:
-        """Prepare ``sql``, whose parameters ``$1``... are of ``types``, under ``name``. Raises psycopg.Error."""
+    def __init__(
+        self, connection: Connection, name: str, sql: str, types: Sequence[str], *, columns: Sequence[str]
+    ) -> None:
+        """Prepare ``sql``, whose parameters ``$1``... are of ``types``, under ``name``.
+
+        Raises:
+            psycopg.Error: the server refuses it, or is away.
+            TypeError: its columns are not those that ``columns`` names: the code that reads its rows is wrong.
+        """
         self._connection = connection
         self._name = name.encode()
         self._transformer = Transformer(connection)
         oids = [_oid(name) for name in types]
         self._check(connection.pgconn.prepare(self._name, sql.encode(), oids), pq.ExecStatus.COMMAND_OK)
+        described = connection.pgconn.describe_prepared(self._name)
+        self._check(described, pq.ExecStatus.COMMAND_OK)
+        found = [(described.fname(number) or b"").decode() for number in range(described.nfields)]
+        if found != [*columns]:
+            raise TypeError(f"the statement {name} returns {', '.join(found)}, not {', '.join(columns)}")
 
     def run(self, values: Sequence[str]) -> list[tuple[Any, ...]]:
         """Run it with ``values`` in PostgreSQL's text form; return the rows. Raises psycopg.Error."""

@@ -8,10 +8,11 @@ import ssl
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from agent.db.pool import Database
-from agent.db.queries import load_queries
+from agent.db.statements import Statements
 from agent.doctor.finding import Finding, fail, fine, unknown, warn
 from agent.errors import AgentError
 from agent.mq.connect import open_broker
@@ -57,18 +58,31 @@ def _authorities() -> Finding:
     return fine("tls", f"authorities come from {source}")
 
 
+class _Server(NamedTuple):
+    clock: datetime
+    version: str
+    encrypted: bool
+
+
+class _MissingPermission(NamedTuple):
+    permission: str
+
+
 def _database(settings: Settings) -> Iterator[Finding]:
     try:
         database = Database(settings.database, application_name="attune-agent doctor")
         try:
             with database.connection() as connection:
-                queries = load_queries("agent.doctor")
+                sql = Statements("agent.doctor")
                 before = time.time()
-                found = connection.execute(queries["clock_and_server"]).fetchone()
-                assert found is not None
-                yield fine("database", f"reached, PostgreSQL {found[1]}, TLS {'on' if found[2] else 'off'}")
-                yield _clock(found[0], (before + time.time()) / 2)
-                yield _permissions([row[0] for row in connection.execute(queries["missing_permissions"])])
+                server = sql.one(connection, _Server, "clock_and_server")
+                assert server is not None
+                yield fine(
+                    "database", f"reached, PostgreSQL {server.version}, TLS {'on' if server.encrypted else 'off'}"
+                )
+                yield _clock(server.clock, (before + time.time()) / 2)
+                missing = sql.all(connection, _MissingPermission, "missing_permissions")
+                yield _permissions([row.permission for row in missing])
         finally:
             database.close()
     except AgentError as error:

@@ -1,11 +1,11 @@
 -- name: clock_and_server
 -- The clock, the version, and whether this connection is encrypted.
-SELECT clock_timestamp(), current_setting('server_version'),
-       coalesce((SELECT s.ssl FROM pg_stat_ssl s WHERE s.pid = pg_backend_pid()), false);
+SELECT clock_timestamp() AS clock, current_setting('server_version') AS version,
+       coalesce((SELECT s.ssl FROM pg_stat_ssl s WHERE s.pid = pg_backend_pid()), false) AS encrypted;
 
 -- name: missing_permissions
 -- What the agent does to each table, and may not; a table that is not there at all is listed whole.
-SELECT needed.name || ' (' || needed.privilege || ')'
+SELECT needed.name || ' (' || needed.privilege || ')' AS permission
   FROM (SELECT name, unnest(string_to_array(privileges, ' ')) AS privilege
           FROM (VALUES ('worker', 'SELECT INSERT UPDATE'), ('runtime', 'SELECT INSERT'),
                        ('runtime_version', 'SELECT UPDATE'), ('execution', 'SELECT UPDATE'), ('action', 'SELECT'),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent.db.pool import Database
-from agent.db.queries import load_queries
+from agent.db.statements import Statements
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,10 @@ class EnvironmentRow:
     manifest_checksum: str | None
 
 
+class _Changed(NamedTuple):
+    id: int
+
+
 class EnvironmentStore:
     """Reads and writes the rows; every change of a claimed row is guarded by the claim.
 
@@ -43,43 +47,43 @@ class EnvironmentStore:
         """``lease`` is how many seconds a claim lasts without renewal."""
         self._database = database
         self._lease = lease
-        self._sql = load_queries(__package__)
+        self._sql = Statements(__package__)
 
     def upsert(self, record: EnvironmentRecord) -> EnvironmentRow:
         """Insert or refresh the row of this pack, runtime and version."""
         with self._database.connection() as connection:
-            connection.execute(self._sql["outdate_changed"], vars(record))
-            row = connection.execute(self._sql["upsert_environment"], vars(record)).fetchone()
+            self._sql.run(connection, "outdate_changed", vars(record))
+            row = self._sql.one(connection, EnvironmentRow, "upsert_environment", vars(record))
         assert row is not None
-        return EnvironmentRow(*row)
+        return row
 
     def read(self, row_id: int) -> EnvironmentRow | None:
         """Return the row as it is now; None when its pack or runtime was deleted."""
-        row = self._one("read_environment", {"id": row_id})
-        return None if row is None else EnvironmentRow(*row)
+        with self._database.connection() as connection:
+            return self._sql.one(connection, EnvironmentRow, "read_environment", {"id": row_id})
 
     def mark_outdated(self, row_id: int) -> None:
         """Declare a ready row outdated, because the environment isn't usable here."""
         with self._database.connection() as connection:
-            connection.execute(self._sql["mark_outdated"], {"id": row_id})
+            self._sql.run(connection, "mark_outdated", {"id": row_id})
 
     def claim(self, row_id: int, worker: int) -> bool:
         """Take the row for ``worker`` unless another worker's claim is still valid."""
-        return self._one("claim", {"id": row_id, "worker": worker, "lease": self._lease}) is not None
+        return self._changed("claim", {"id": row_id, "worker": worker, "lease": self._lease})
 
     def renew(self, row_id: int, worker: int) -> bool:
         """Extend the claim; False when it isn't ours any more."""
-        return self._one("renew", {"id": row_id, "worker": worker, "lease": self._lease}) is not None
+        return self._changed("renew", {"id": row_id, "worker": worker, "lease": self._lease})
 
     def ready(self, row_id: int, worker: int, checksum: str | None) -> bool:
         """End the claim with success; False when it isn't ours any more."""
-        return self._one("ready", {"id": row_id, "worker": worker, "manifest_checksum": checksum}) is not None
+        return self._changed("ready", {"id": row_id, "worker": worker, "manifest_checksum": checksum})
 
     def failed(self, row_id: int, worker: int, error: str) -> bool:
         """End the claim with a reason; False when it isn't ours any more."""
         text = error.replace("\0", "")
-        return self._one("failed", {"id": row_id, "worker": worker, "error": text}) is not None
+        return self._changed("failed", {"id": row_id, "worker": worker, "error": text})
 
-    def _one(self, name: str, values: Mapping[str, Any]) -> tuple[Any, ...] | None:
+    def _changed(self, name: str, values: Mapping[str, Any]) -> bool:
         with self._database.connection() as connection:
-            return connection.execute(self._sql[name], dict(values)).fetchone()
+            return self._sql.one(connection, _Changed, name, values) is not None

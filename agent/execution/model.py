@@ -33,10 +33,7 @@ OutputFormat = Literal["text", "json", "yaml", "jsonl"]
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """The columns of ``action`` that running it needs; texts are as stored, checked where they are used.
-
-    The order of the fields is the order of the columns in the query ``load_actions``.
-    """
+    """The columns of ``action`` that running it needs; texts are as stored, checked where they are used."""
 
     id: int
     ref: str
@@ -61,7 +58,7 @@ class Execution:
     """The columns of ``execution`` that running it needs, with what is joined from its enforcement and its parent.
 
     ``config`` is the parameter map with secrets still redacted. ``rule_ref`` and ``trigger_ref`` come from the
-    enforcement; ``parent_action_ref`` from the parent execution. The order of the fields is that of ``claimed_rows``.
+    enforcement; ``parent_action_ref`` from the parent execution.
     """
 
     id: int

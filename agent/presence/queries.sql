@@ -1,7 +1,7 @@
 -- name: find_worker
 -- The row of this name, whatever its role: names are unique across roles.
-SELECT id, worker_role::text, status::text, host, last_heartbeat,
-       coalesce((meta ->> 'attune_drained')::timestamptz = last_heartbeat, false)
+SELECT id, worker_role::text AS role, host, last_heartbeat,
+       coalesce((meta ->> 'attune_drained')::timestamptz = last_heartbeat, false) AS drained
   FROM worker
  WHERE name = %(name)s;
 
@@ -22,11 +22,11 @@ UPDATE worker
  WHERE id = %(id)s;
 
 -- name: lock_worker
-SELECT pg_try_advisory_lock(%(key)s), a.pid, a.backend_start FROM pg_stat_activity a WHERE a.pid = pg_backend_pid();
+SELECT pg_try_advisory_lock(%(key)s) AS locked, a.pid, a.backend_start FROM pg_stat_activity a WHERE a.pid = pg_backend_pid();
 
 -- name: lock_holder
 -- Who holds the lock: a bigint key is stored as two 32-bit halves.
-SELECT coalesce(a.client_addr::text, 'the database''s own host'), a.application_name, a.pid, a.backend_start
+SELECT coalesce(a.client_addr::text, 'the database''s own host') AS address, a.application_name, a.pid, a.backend_start
   FROM pg_locks l
   JOIN pg_stat_activity a ON a.pid = l.pid
  WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted

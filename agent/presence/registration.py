@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent.db.error_translation import translated
 from agent.db.pool import Connection, Database
-from agent.db.queries import load_queries
+from agent.db.statements import Row, Statements
 from agent.errors import ConfigurationError, DatabaseError, DatabaseUnavailable, WorkerNameTaken
 from agent.presence.identity import Identity
 
@@ -34,8 +34,33 @@ _SESSION_END_SECONDS = 5.0
 _STATEMENT_SECONDS = 5.0
 _RELEASE_SECONDS = 2.0
 
-#: Process id and start of a session on the server: ids are given away again.
-_Session = tuple[Any, ...]
+
+class _Session(NamedTuple):
+    """A session on the server; its process id alone may be given away again."""
+
+    pid: int
+    backend_start: datetime
+
+
+class _FoundWorker(NamedTuple):
+    id: int
+    role: str
+    host: str | None
+    last_heartbeat: datetime | None
+    drained: bool
+
+
+class _LockAttempt(NamedTuple):
+    locked: bool
+    pid: int
+    backend_start: datetime
+
+
+class _LockHolder(NamedTuple):
+    address: str
+    application_name: str
+    pid: int
+    backend_start: datetime
 
 
 def lock_key(worker_id: int) -> int:
@@ -59,7 +84,7 @@ class Registration:
         """Prepare; nothing is read or written yet."""
         self._database = database
         self._identity = identity
-        self._sql = load_queries("agent.presence")
+        self._sql = Statements("agent.presence")
         self._lock = threading.RLock()
         self._connection: Connection | None = None
         #: The connection whose session holds the lock, and that session; one opened after a loss holds nothing.
@@ -101,7 +126,7 @@ class Registration:
         values["origin"] = json.dumps(dict(self._identity.origin))
         self._execute("refresh_worker", values | {"capabilities": json.dumps(self._identity.capabilities)})
         self._worker_id = row_id
-        return Registered(row_id, found[4] if found and not found[5] else None)
+        return Registered(row_id, found.last_heartbeat if found and not found.drained else None)
 
     def beat(self, *, restore_active: Callable[[], bool]) -> bool:
         """Write a heartbeat; take the lock back when its session was lost. False when another process has it now.
@@ -151,15 +176,15 @@ class Registration:
                 | {"capabilities": json.dumps(self._identity.capabilities)},
             )
             found = self._find()
-        if found[1] != "action":
+        if found.role != "action":
             raise ConfigurationError(
-                f"the name {self._identity.name} belongs to a {found[1]} worker",
+                f"the name {self._identity.name} belongs to a {found.role} worker",
                 hint="give this worker another name (--name, ATTUNE_WORKER_NAME)",
             )
-        return int(found[0])
+        return found.id
 
-    def _find(self) -> tuple[Any, ...] | None:
-        return self._execute("find_worker", {"name": self._identity.name})
+    def _find(self) -> _FoundWorker | None:
+        return self._one(_FoundWorker, "find_worker", {"name": self._identity.name})
 
     def _write(self, name: str, values: Mapping[str, Any]) -> bool:
         """Write this worker's row as its holder; a session that had died unnoticed gets a second try."""
@@ -184,12 +209,12 @@ class Registration:
                 return True
             if self._try_lock(self.worker_id):
                 return True
-            row = self._execute("lock_holder", {"key": lock_key(self.worker_id)})
-            if row is None or row[2:4] != self._session:
+            holder = self._one(_LockHolder, "lock_holder", {"key": lock_key(self.worker_id)})
+            if holder is None or (holder.pid, holder.backend_start) != self._session:
                 return False
             # Our own earlier session: its connection broke without the server having noticed.
             log.info("ending this worker's earlier session on the database, whose connection was lost")
-            self._execute("end_session", {"pid": row[2]})
+            self._execute("end_session", {"pid": holder.pid})
             deadline = time.monotonic() + _SESSION_END_SECONDS
             while not (taken := self._try_lock(self.worker_id)) and time.monotonic() < deadline:
                 time.sleep(_RETRY_SECONDS / 5)
@@ -197,25 +222,32 @@ class Registration:
 
     def _try_lock(self, worker_id: int) -> bool:
         with self._lock:
-            row = self._execute("lock_worker", {"key": lock_key(worker_id)})
-            if row is None or not row[0]:
+            attempt = self._one(_LockAttempt, "lock_worker", {"key": lock_key(worker_id)})
+            if attempt is None or not attempt.locked:
                 return False
-            self._holding, self._session = self._connection, row[1:3]
+            self._holding, self._session = self._connection, _Session(attempt.pid, attempt.backend_start)
             return True
 
     def _holder(self, worker_id: int) -> str:
         with contextlib.suppress(DatabaseError):
-            row = self._execute("lock_holder", {"key": lock_key(worker_id)})
+            holder = self._one(_LockHolder, "lock_holder", {"key": lock_key(worker_id)})
             found = self._find()
-            host = found[3] if found else None
-            if row is not None:
-                return f"{row[1]} on host {host or 'unknown'}, connected from {row[0]}"
+            host = found.host if found else None
+            if holder is not None:
+                return f"{holder.application_name} on host {host or 'unknown'}, connected from {holder.address}"
         return "its host is unknown"
 
-    def _execute(self, name: str, values: Mapping[str, Any]) -> tuple[Any, ...] | None:
-        """Run one statement on the registration's own connection and return its first row, if it has rows."""
+    def _execute(self, name: str, values: Mapping[str, Any]) -> None:
+        """Run one statement on the registration's own connection."""
         with self._lock, translated(self._database.address.label):
-            if self._connection is None or self._connection.closed:
-                self._connection = self._database.connect(autocommit=True, statement_timeout=_STATEMENT_SECONDS)
-            cursor = self._connection.execute(self._sql[name].encode(), values)
-            return cursor.fetchone() if cursor.description else None
+            self._sql.run(self._connected(), name, values)
+
+    def _one(self, kind: type[Row], name: str, values: Mapping[str, Any]) -> Row | None:
+        """Run one statement on the registration's own connection and return its first row, if there is one."""
+        with self._lock, translated(self._database.address.label):
+            return self._sql.one(self._connected(), kind, name, values)
+
+    def _connected(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            self._connection = self._database.connect(autocommit=True, statement_timeout=_STATEMENT_SECONDS)
+        return self._connection

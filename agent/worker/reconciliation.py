@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from agent.db.error_translation import may_pass
 from agent.errors import DatabaseError
 from agent.execution.recording.announcements import announce_completion, announce_end
+from agent.execution.recording.rows import OrphanedExecution
 from agent.execution.recording.spool import Spool
 from agent.execution.recording.store import ExecutionStore
 from agent.execution.report import Report
@@ -51,7 +52,7 @@ def reconcile(
             # Its row is still running, so that it is abandoned below: better than a worker that can't start.
             log.error("the kept result of execution %d can't be stored: %s", report.execution_id, refusal)
         spool.remove(report)
-    left = [_abandoned(*row, error=error) for row in store.orphaned()]
+    left = [_abandoned(orphan, error) for orphan in store.orphaned()]
     _write(store, publisher, left)
     if left or spooled:
         log.warning("reconciled %d executions and wrote %d results of an earlier life", len(left), len(spooled))
@@ -59,9 +60,15 @@ def reconcile(
     if any(since):
         # Written just now or not: a completion has the same id each time, so a second one is recognised.
         known = {report.execution_id for report in (*left, *spooled)}
-        for row in store.recently_ended(min(filter(None, since)) - timedelta(seconds=interval)):
-            if row[0] not in known and row[1] is not None:
-                publisher.send([announce_completion(*row)])
+        for ended in store.recently_ended(min(filter(None, since)) - timedelta(seconds=interval)):
+            if ended.id not in known and ended.action is not None:
+                publisher.send(
+                    [
+                        announce_completion(
+                            ended.id, ended.action, ended.action_ref, ended.status, ended.result, ended.updated
+                        )
+                    ]
+                )
 
 
 def _write(store: ExecutionStore, publisher: Publisher, reports: Sequence[Report]) -> None:
@@ -71,9 +78,9 @@ def _write(store: ExecutionStore, publisher: Publisher, reports: Sequence[Report
             publisher.send(announce_end(done))
 
 
-def _abandoned(execution_id: int, action_id: int | None, action_ref: str, status: str, *, error: str) -> Report:
-    if status == "canceling":
+def _abandoned(orphan: OrphanedExecution, error: str) -> Report:
+    if orphan.status == "canceling":
         result = {"succeeded": False, "cancelled": True, "error": "Execution cancelled by user", "cause": "cancelled"}
-        return Report(execution_id, action_id, action_ref, "cancelled", result)
+        return Report(orphan.id, orphan.action, orphan.action_ref, "cancelled", result)
     result = {"succeeded": False, "error": error, "cause": "worker_lost"}
-    return Report(execution_id, action_id, action_ref, "abandoned", result)
+    return Report(orphan.id, orphan.action, orphan.action_ref, "abandoned", result)

@@ -61,13 +61,13 @@ class UnclaimedDispatches:
         self._publisher.send(
             [
                 execution_requested(
-                    row[0],
-                    row[2],
-                    at=row[6],
-                    action_id=row[1],
-                    parent_id=row[3],
-                    enforcement_id=row[4],
-                    config=row[5],
+                    row.id,
+                    row.action_ref,
+                    at=row.updated,
+                    action_id=row.action,
+                    parent_id=row.parent,
+                    enforcement_id=row.enforcement,
+                    config=row.config,
                 )
                 for row in rows
             ]

@@ -26,10 +26,10 @@ def announce_end(done: Finished) -> list[Outgoing]:
         report.execution_id,
         report.action_id,
         report.action_ref,
-        done.previous_status,
         report.status,
         done.result,
         done.updated,
+        previous=done.previous_status,
     )
 
 
@@ -37,10 +37,11 @@ def announce_finish(
     execution_id: int,
     action_id: int | None,
     action_ref: str,
-    previous: str,
     status: str,
     result: Mapping[str, Any],
     ended_at: datetime,
+    *,
+    previous: str,
 ) -> list[Outgoing]:
     """Tell that an execution has ended as its row says; without an action the contract has no completion."""
     changed = status_changed(execution_id, action_ref, previous, status, changed_at=ended_at)

@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
-
-import psycopg
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from agent.db.pool import Connection
+from agent.db.statements import Statements
 from agent.execution.outcome.log_files import ArtifactFiles
+from agent.execution.recording.rows import AllocatedFile, LogVersionRow
 from agent.execution.report import LogFile, Report
-
-Row = tuple[Any, ...]
-
-
-class Runner(Protocol):
-    """Runs one named statement."""
-
-    def __call__(self, connection: Connection, name: str, values: Mapping[str, Any], /) -> psycopg.Cursor[Row]:
-        """Return the cursor of statement ``name`` with ``values``."""
 
 
 class LogArtifacts:
     """Part of the store; its statements belong to the store's transaction."""
 
-    def __init__(self, files: ArtifactFiles, run: Runner) -> None:
-        """Put files where ``files`` says, run statements with ``run``."""
+    def __init__(self, files: ArtifactFiles, sql: Statements) -> None:
+        """Put files where ``files`` says, run the statements of ``sql``."""
         self._files = files
-        self._run = run
+        self._sql = sql
         self._placed: list[tuple[str, str]] = []
 
     def record_logs(self, connection: Connection, reports: Sequence[Report]) -> dict[int, str]:
@@ -39,20 +30,20 @@ class LogArtifacts:
             return {}
         values = {"logs": json.dumps([_log_row(report, log_) for report, log_ in logs.values()])}
         with connection.pipeline():
-            self._run(connection, "lock_log_artifacts", values)
-            self._run(connection, "upsert_log_artifacts", values)
-            self._run(connection, "lock_artifact_versions", values)
-            versions = self._run(connection, "insert_log_versions", values)
+            self._sql.run(connection, "lock_log_artifacts", values)
+            self._sql.run(connection, "upsert_log_artifacts", values)
+            self._sql.run(connection, "lock_artifact_versions", values)
+            versions = self._sql.cursor(connection, LogVersionRow, "insert_log_versions", values)
         paths = {}
-        for version_id, execution_id, stream, file_path in versions.fetchall():
-            report, log_ = logs[execution_id, stream]
-            placed = self._files.place(log_, file_path)
+        for version in versions.fetchall():
+            report, log_ = logs[version.execution, version.stream]
+            placed = self._files.place(log_, version.file_path)
             if placed is None:
-                self._run(connection, "delete_versions", {"ids": as_array([version_id])})
+                self._sql.run(connection, "delete_versions", {"ids": as_array([version.id])})
                 continue
             self._placed.append((log_.path, placed))
-            if stream == "stderr" and report.wants_stderr_log:
-                paths[execution_id] = placed
+            if version.stream == "stderr" and report.wants_stderr_log:
+                paths[version.execution] = placed
         return paths
 
     def committed(self) -> None:
@@ -61,19 +52,19 @@ class LogArtifacts:
             self._files.retire(live, final)
         self._placed = []
 
-    def measure(self, connection: Connection, allocated: Sequence[Row]) -> None:
+    def measure(self, connection: Connection, allocated: Sequence[AllocatedFile]) -> None:
         """Write the sizes of files that actions allocated through the API; drop the versions that stayed empty."""
         if not allocated:
             return
-        sizes = self._files.measure({row[0]: row[2] for row in allocated})
+        sizes = self._files.measure({file.id: file.file_path for file in allocated})
         filled = [{"id": key, "size_bytes": size} for key, size in sizes.items() if size]
         if filled:
-            self._run(connection, "measure_versions", {"sizes": json.dumps(filled)})
-        if empty := [row for row in allocated if not sizes[row[0]]]:
-            self._run(connection, "delete_versions", {"ids": as_array(row[0] for row in empty)})
-            for row in empty:
-                self._files.delete(row[2])
-        self._run(connection, "measure_latest", {"artifacts": as_array(row[1] for row in allocated)})
+            self._sql.run(connection, "measure_versions", {"sizes": json.dumps(filled)})
+        if empty := [file for file in allocated if not sizes[file.id]]:
+            self._sql.run(connection, "delete_versions", {"ids": as_array(file.id for file in empty)})
+            for file in empty:
+                self._files.delete(file.file_path)
+        self._sql.run(connection, "measure_latest", {"artifacts": as_array(file.artifact for file in allocated)})
 
 
 def as_array(items: Iterable[int | str]) -> str:

@@ -15,12 +15,12 @@ UPDATE execution e
   FROM unnest($1, $2) WITH ORDINALITY AS t(id, status, number)
   JOIN execution old ON old.id = t.id
  CROSS JOIN LATERAL (
-       SELECT jsonb_agg(jsonb_build_array(v.id, v.artifact, v.file_path)) AS allocated
+       SELECT jsonb_agg(jsonb_build_object('id', v.id, 'artifact', v.artifact, 'file_path', v.file_path)) AS allocated
          FROM artifact_version v
         WHERE v.execution = t.id AND v.file_path IS NOT NULL AND v.created_by IS DISTINCT FROM 'worker') AS files
  WHERE e.id = t.id AND e.worker IS NOT DISTINCT FROM $7 AND e.status::text IN ('running', 'canceling')
    AND ($4 OR files.allocated IS NULL)
-RETURNING e.id, old.status::text AS previous, files.allocated, e.updated;
+RETURNING e.id AS finished_id, old.status::text AS previous, files.allocated, e.updated;
 
 -- name: claimed
 -- The conditional update is the claim : whoever changes the row runs the execution.
@@ -34,20 +34,24 @@ RETURNING id, action, action_ref, config, env_vars, parent, enforcement, executo
 -- name: claimed_rows
 -- The stamps change whenever the action, and whenever its runtime or one of its versions does, so that nothing cached is
 -- ever stale. Stored secrets come along: they may change at any time, and a statement of their own would cost more.
-SELECT 'claimed', c.id, a.id, c.action_ref, c.config, c.env_vars, c.parent, c.enforcement, c.executor,
-       c.permission_set_refs, c.workflow_task, c.started_at, f.rule_ref, f.trigger_ref, p.action_ref,
-       a.xmin::text,
+SELECT c.id AS execution_id, a.id AS action, c.action_ref, c.config, c.env_vars, c.parent, c.enforcement, c.executor,
+       c.permission_set_refs, c.workflow_task, c.started_at, f.rule_ref, f.trigger_ref,
+       p.action_ref AS parent_action_ref, a.xmin::text AS stamp,
        concat_ws('.', r.xmin::text,
-                 (SELECT sum(v.xmin::text::bigint) FROM runtime_version v WHERE v.runtime = a.runtime)),
-       (SELECT jsonb_agg(jsonb_build_array(k.owner_type, k.ref, k.name, k.encrypted, k.encryption_key_hash, k.value,
-                                           k.owner_pack, k.owner_action) ORDER BY k.owner_type, k.name)
+                 (SELECT sum(v.xmin::text::bigint) FROM runtime_version v WHERE v.runtime = a.runtime)) AS runtime_stamp,
+       (SELECT jsonb_agg(jsonb_build_object(
+                   'owner_type', k.owner_type, 'ref', k.ref, 'name', k.name, 'encrypted', k.encrypted,
+                   'encryption_key_hash', k.encryption_key_hash, 'value', k.value, 'owner_pack', k.owner_pack,
+                   'owner_action', k.owner_action) ORDER BY k.owner_type, k.name)
           FROM key k
          WHERE k.owner_type = 'system'
             OR (k.owner_type = 'pack' AND k.owner_pack = a.pack)
-            OR (k.owner_type = 'action' AND k.owner_action = a.id)),
-       (SELECT jsonb_agg(jsonb_build_array(s.json_path, s.encrypted_value, s.encryption_key_hash) ORDER BY s.json_path)
+            OR (k.owner_type = 'action' AND k.owner_action = a.id)) AS keys,
+       (SELECT jsonb_agg(jsonb_build_object(
+                   'json_path', s.json_path, 'encrypted_value', s.encrypted_value,
+                   'encryption_key_hash', s.encryption_key_hash) ORDER BY s.json_path)
           FROM execution_secret_value s
-         WHERE s.entity_type = 'execution_config' AND s.entity_id = c.id)
+         WHERE s.entity_type = 'execution_config' AND s.entity_id = c.id) AS cut_out
   FROM claimed c
   LEFT JOIN action a ON a.id = coalesce(c.action, (SELECT x.id FROM action x WHERE x.ref = c.action_ref))
   LEFT JOIN runtime r ON r.id = a.runtime
@@ -55,10 +59,11 @@ SELECT 'claimed', c.id, a.id, c.action_ref, c.config, c.env_vars, c.parent, c.en
   LEFT JOIN execution p ON p.id = c.parent;
 
 -- name: finished_rows
--- As many columns as above: what was written, the status before, the files that the action allocated, when.
-SELECT 'finished', id, NULL, previous, allocated, NULL, NULL, NULL, NULL, NULL, NULL, updated, NULL, NULL, NULL, NULL,
-       NULL, NULL, NULL
-  FROM finished;
+SELECT finished_id, previous, allocated, updated FROM finished;
+
+-- name: claimed_and_finished_rows
+-- A join that never matches: each row is a claimed or a finished one, and the columns of the other are NULL.
+SELECT * FROM ({claimed}) AS c FULL JOIN ({finished}) AS f ON false;
 
 -- name: load_actions
 SELECT id, ref, pack, pack_ref, entrypoint, runtime, runtime_version_constraint, is_adhoc, parameter_delivery,
@@ -76,11 +81,11 @@ SELECT id, status::text, worker FROM execution WHERE id = ANY(%(ids)s::bigint[])
 UPDATE execution
    SET status = 'cancelled', result = %(result)s::jsonb
  WHERE id = %(id)s AND status = 'canceling' AND worker = %(worker)s
-RETURNING id, action, action_ref, result, updated;
+RETURNING id, action, action_ref, status::text, result, updated;
 
 -- name: cancelled_unstarted
 -- The update before may have been committed although its answer was lost.
-SELECT id, action, action_ref, result, updated
+SELECT id, action, action_ref, status::text, result, updated
   FROM execution
  WHERE id = %(id)s AND status = 'cancelled' AND worker = %(worker)s AND result = %(result)s::jsonb;
 
@@ -135,7 +140,7 @@ SELECT n.artifact, n.version, n.execution, 'text/plain', n.size_bytes,
        replace(n.ref, '.', '/') || '/v' || n.version || '.txt',
        jsonb_build_object('stream', n.stream, 'execution_id', n.execution), 'worker'
   FROM numbered n
-RETURNING id, execution, meta ->> 'stream', file_path;
+RETURNING id, execution, meta ->> 'stream' AS stream, file_path;
 
 -- name: measure_versions
 UPDATE artifact_version v
@@ -168,7 +173,7 @@ SELECT id FROM execution WHERE id = ANY(%(ids)s::bigint[]) AND worker = %(worker
 
 -- name: orphaned
 -- Executions that an earlier life of this worker left behind; one that is being cancelled may never have started.
-SELECT e.id, coalesce(e.action, a.id), e.action_ref, e.status::text
+SELECT e.id, coalesce(e.action, a.id) AS action, e.action_ref, e.status::text
   FROM execution e
   LEFT JOIN action a ON a.ref = e.action_ref
  WHERE e.worker = %(worker)s AND e.status IN ('running', 'canceling')
@@ -177,7 +182,7 @@ SELECT e.id, coalesce(e.action, a.id), e.action_ref, e.status::text
 -- name: recently_ended
 -- Their completions may never have been published (promise: commit before publish).
 -- What a monitor ended, the monitor has announced.
-SELECT e.id, coalesce(e.action, a.id), e.action_ref, e.status::text, e.result, e.updated
+SELECT e.id, coalesce(e.action, a.id) AS action, e.action_ref, e.status::text, e.result, e.updated
   FROM execution e
   LEFT JOIN action a ON a.ref = e.action_ref
  WHERE e.worker = %(worker)s AND (e.started_at IS NOT NULL OR e.result ? 'cause') AND e.updated >= %(since)s
@@ -192,10 +197,10 @@ UPDATE execution
 RETURNING id, action, action_ref, parent, enforcement, config, updated;
 
 -- name: has_scheduled
-SELECT EXISTS (SELECT 1 FROM execution WHERE status = 'scheduled' AND worker = %(worker)s);
+SELECT EXISTS (SELECT 1 FROM execution WHERE status = 'scheduled' AND worker = %(worker)s) AS found;
 
 -- name: other_live_workers
-SELECT count(*)
+SELECT count(*) AS number
   FROM worker
  WHERE worker_role = 'action' AND status = 'active' AND NOT cordoned AND id <> %(worker)s
    AND last_heartbeat > now() - interval '90 seconds';

@@ -42,7 +42,7 @@ class RefusedDispatches:
         """
         if not self._open:
             return
-        statuses = {row[0]: row[1] for row in self._store.unclaimed(self._open)}
+        statuses = {found.id: found.status for found in self._store.unclaimed(self._open)}
         for execution_id in sorted(self._open):
             status = statuses.get(execution_id)
             if status == "canceling" or (status == "cancelled" and execution_id in self._doubtful):
@@ -57,11 +57,11 @@ class RefusedDispatches:
         """End one execution; after a lost answer its row may say so already, and then only the messages are missing."""
         self._doubtful.add(execution_id)
         try:
-            row = self._store.cancel_unstarted(execution_id, cancelled_before_start().result)
+            ended = self._store.cancel_unstarted(execution_id, cancelled_before_start().result)
         except DatabaseError as error:
             if may_pass(error):
                 raise
             log.error("execution %d can't be cancelled: %s", execution_id, error)
             return
-        if row is not None:
-            self._publisher.send(announce_finish(row[0], row[1], row[2], "canceling", "cancelled", row[3], row[4]))
+        if ended is not None:
+            self._publisher.send(announce_finish(*ended, previous="canceling"))

@@ -12,7 +12,8 @@ from agent.db.queries import load_queries
 from agent.execution.model import Claim, CutOut, Execution, StoredKey
 from agent.execution.recording.jsonb_loading import Unreadable
 from agent.execution.recording.jsonb_values import to_jsonb
-from agent.execution.recording.log_artifacts import Row, as_array
+from agent.execution.recording.log_artifacts import as_array
+from agent.execution.recording.rows import AllocatedFile, ClaimedRow, FinishedRow
 from agent.execution.report import Finished, Report
 
 # Left to itself the server plans the same statement anew each time, which takes as long as running it; and a plan that
@@ -29,11 +30,11 @@ _PARAMETERS = ("bigint[]", "text[]", "jsonb", "boolean", "bigint[]", "bigint[]",
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What was claimed and finished; ``allocated`` are files (id, artifact, path) of the finished, to be measured."""
+    """What was claimed and finished; ``allocated`` are files of the finished, to be measured."""
 
     claims: list[Claim]
     finished: list[Finished]
-    allocated: list[Row]
+    allocated: list[AllocatedFile]
 
 
 class RecordingStatements:
@@ -44,14 +45,16 @@ class RecordingStatements:
         connection.execute(_PLANNING)
         sql = load_queries("agent.execution.recording")
         claimed, finished = f"claimed AS ({sql['claimed']})", f"finished AS ({sql['finished']})"
-        texts = {
-            "claim": f"WITH {claimed} {sql['claimed_rows']}",
-            "finish": f"WITH {finished} {sql['finished_rows']}",
-            "claim and finish": f"WITH {finished}, {claimed} {sql['claimed_rows']} UNION ALL {sql['finished_rows']}",
-        }
-        self._statements = {
-            name: PreparedStatement(connection, name, text, _PARAMETERS) for name, text in texts.items()
-        }
+        claim, finish = sql["claimed_rows"], sql["finished_rows"]
+        joined = sql["claimed_and_finished_rows"].format(claimed=claim, finished=finish)
+        both = f"WITH {finished}, {claimed} {joined}"
+
+        def prepare(name: str, text: str, *columns: str) -> PreparedStatement:
+            return PreparedStatement(connection, name, text, _PARAMETERS, columns=columns)
+
+        self._claim = prepare("claim", f"WITH {claimed} {claim}", *ClaimedRow._fields)
+        self._finish = prepare("finish", f"WITH {finished} {finish}", *FinishedRow._fields)
+        self._both = prepare("claim and finish", both, *ClaimedRow._fields, *FinishedRow._fields)
         self._worker = str(worker_id)
 
     def run(
@@ -68,9 +71,8 @@ class RecordingStatements:
         ``again`` may be claimed although they are ours and running already. ``paths`` are the logs that results must
         name, by execution. Without ``with_files`` an execution stays as it is that allocated files itself.
         """
-        recorded = Recorded([], [], [])
         if not ids and not reports:
-            return recorded
+            return Recorded([], [], [])
         results, texts = _stored(reports, paths)
         values = (
             as_array(report.execution_id for report in reports),
@@ -81,15 +83,24 @@ class RecordingStatements:
             as_array(again),
             self._worker,
         )
-        statement = self._statements["claim and finish" if ids and reports else "claim" if ids else "finish"]
+        claimed, finished = self._rows(values, claim=bool(ids), finish=bool(reports))
         by_id = {report.execution_id: report for report in reports}
-        for kind, *row in statement.run(values):
-            if kind == "claimed":
-                recorded.claims.append(_claim(row))
-            else:
-                recorded.finished.append(Finished(by_id[row[0]], row[2], row[10], results[row[0]]))
-                recorded.allocated.extend(row[3] or ())
-        return recorded
+        return Recorded(
+            [_claim(row) for row in claimed],
+            [Finished(by_id[row.finished_id], row.previous, row.updated, results[row.finished_id]) for row in finished],
+            [AllocatedFile(**file) for row in finished for file in row.allocated or ()],
+        )
+
+    def _rows(self, values: Sequence[str], *, claim: bool, finish: bool) -> tuple[list[ClaimedRow], list[FinishedRow]]:
+        if not finish:
+            return [ClaimedRow(*row) for row in self._claim.run(values)], []
+        if not claim:
+            return [], [FinishedRow(*row) for row in self._finish.run(values)]
+        rows, border = self._both.run(values), len(ClaimedRow._fields)
+        return (
+            [ClaimedRow(*row[:border]) for row in rows if row[0] is not None],
+            [FinishedRow(*row[border:]) for row in rows if row[0] is None],
+        )
 
 
 def _stored(reports: Sequence[Report], paths: Mapping[int, str]) -> tuple[dict[int, Mapping[str, Any]], list[str]]:
@@ -105,15 +116,30 @@ def _stored(reports: Sequence[Report], paths: Mapping[int, str]) -> tuple[dict[i
     return results, texts
 
 
-def _claim(row: Sequence[Any]) -> Claim:
+def _claim(row: ClaimedRow) -> Claim:
     problem = next((f"its row can't be read: {value.reason}" for value in row if isinstance(value, Unreadable)), None)
-    keys, cut_out = (row[16], row[17]) if problem is None else ((), ())
+    keys, cut_out = (row.keys, row.cut_out) if problem is None else ((), ())
     return Claim(
-        Execution(*row[:14]),
-        row[1],
-        row[14] or "",
-        row[15],
-        tuple(StoredKey(*key) for key in keys or ()),
-        tuple(CutOut(*cut) for cut in cut_out or ()),
-        problem,
+        execution=Execution(
+            id=row.execution_id,
+            action=row.action,
+            action_ref=row.action_ref,
+            config=row.config,
+            env_vars=row.env_vars,
+            parent=row.parent,
+            enforcement=row.enforcement,
+            executor=row.executor,
+            permission_set_refs=row.permission_set_refs,
+            workflow_task=row.workflow_task,
+            started_at=row.started_at,
+            rule_ref=row.rule_ref,
+            trigger_ref=row.trigger_ref,
+            parent_action_ref=row.parent_action_ref,
+        ),
+        action_id=row.action,
+        stamp=row.stamp or "",
+        runtime_stamp=row.runtime_stamp,
+        keys=tuple(StoredKey(**key) for key in keys or ()),
+        cut_out=tuple(CutOut(**cut) for cut in cut_out or ()),
+        problem=problem,
     )

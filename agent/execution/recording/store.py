@@ -5,20 +5,39 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 
 from agent.db.error_translation import OUTDATED, translated
 from agent.db.pool import Connection, Database
-from agent.db.queries import load_queries
+from agent.db.statements import Row, Statements
 from agent.execution.model import Action, Claim
 from agent.execution.outcome.log_files import ArtifactFiles
 from agent.execution.recording.jsonb_loading import tolerate_unreadable
 from agent.execution.recording.jsonb_values import to_jsonb
-from agent.execution.recording.log_artifacts import LogArtifacts, Row, as_array
+from agent.execution.recording.log_artifacts import LogArtifacts, as_array
+from agent.execution.recording.rows import (
+    EndedExecution,
+    ExecutionStatus,
+    OrphanedExecution,
+    RecordedEnd,
+    RequestedExecution,
+)
 from agent.execution.recording.statements import RecordingStatements
 from agent.execution.report import Finished, Report
+
+
+class _Id(NamedTuple):
+    id: int
+
+
+class _Found(NamedTuple):
+    found: bool
+
+
+class _Count(NamedTuple):
+    number: int
 
 
 class ExecutionStore:
@@ -31,8 +50,8 @@ class ExecutionStore:
         self._database = database
         self._worker_id = worker_id
         self._statement_timeout = statement_timeout
-        self._log_artifacts = LogArtifacts(files, self._run)
-        self._sql = load_queries("agent.execution.recording")
+        self._sql = Statements("agent.execution.recording")
+        self._log_artifacts = LogArtifacts(files, self._sql)
         self._connection: Connection | None = None
         self._statements: RecordingStatements
 
@@ -76,7 +95,7 @@ class ExecutionStore:
     def _store_secrets(self, connection: Connection, reports: Sequence[Report]) -> None:
         for report in reports:
             for secret in report.secrets:
-                self._run(
+                self._sql.run(
                     connection,
                     "store_result_secret",
                     {
@@ -90,75 +109,74 @@ class ExecutionStore:
 
     def load_actions(self, ids: Iterable[int]) -> dict[int, Action]:
         """Read the definitions of actions. Raises DatabaseError."""
-        rows = self._query("load_actions", {"ids": as_array(ids)})
-        return {row[0]: Action(*row) for row in rows}
+        return {action.id: action for action in self._query(Action, "load_actions", ids=as_array(ids))}
 
     def already_finished(self, reports: Sequence[Report]) -> list[Finished]:
         """Return those of ``reports`` that the database holds as they are. Raises DatabaseError."""
-        rows = {row[0]: row for row in self._query("recorded_ends", {"ids": as_array(r.execution_id for r in reports)})}
-        done = []
-        for report in reports:
-            row = rows.get(report.execution_id)
-            if row is not None and row[1] == report.status and _same_result(row[2], report):
-                done.append(Finished(report, "running", row[3], row[2]))
-        return done
+        ids = as_array(report.execution_id for report in reports)
+        ends = {end.id: end for end in self._query(RecordedEnd, "recorded_ends", ids=ids)}
+        return [
+            Finished(report, "running", end.updated, end.result)
+            for report in reports
+            if (end := ends.get(report.execution_id)) is not None
+            and end.status == report.status
+            and _same_result(end.result, report)
+        ]
 
-    def unclaimed(self, ids: Iterable[int]) -> list[Row]:
-        """Read id, status and worker of executions that could not be claimed. Raises DatabaseError."""
-        return self._query("unclaimed", {"ids": as_array(ids)})
+    def unclaimed(self, ids: Iterable[int]) -> list[ExecutionStatus]:
+        """Read where executions stand that could not be claimed. Raises DatabaseError."""
+        return self._query(ExecutionStatus, "unclaimed", ids=as_array(ids))
 
-    def cancel_unstarted(self, execution_id: int, result: Mapping[str, Any]) -> Row | None:
+    def cancel_unstarted(self, execution_id: int, result: Mapping[str, Any]) -> EndedExecution | None:
         """Turn a ``canceling`` row of ours that never ran into ``cancelled``.
 
-        Returns id, action, action's ref, result and time of the row, also where it says just that already; None when
-        it says something else. Raises DatabaseError.
+        Returns the row, also where it says just that already; None when it says something else. Raises DatabaseError.
         """
         values = {"id": execution_id, "worker": self._worker_id, "result": json.dumps(result)}
-        rows = self._query("cancel_unstarted", values) or self._query("cancelled_unstarted", values)
-        return rows[0] if rows else None
+        for name in ("cancel_unstarted", "cancelled_unstarted"):
+            for row in self._query(EndedExecution, name, **values):
+                return row
+        return None
 
     def mine(self, ids: Iterable[int]) -> set[int]:
         """Return those of ``ids`` that were given to this worker. Raises DatabaseError."""
-        return {row[0] for row in self._query("mine", {"worker": self._worker_id, "ids": as_array(ids)})}
+        return {row.id for row in self._query(_Id, "mine", worker=self._worker_id, ids=as_array(ids))}
 
-    def orphaned(self) -> list[Row]:
+    def orphaned(self) -> list[OrphanedExecution]:
         """Read what an earlier life of this worker left running. Raises DatabaseError."""
-        return self._query("orphaned", {"worker": self._worker_id})
+        return self._query(OrphanedExecution, "orphaned", worker=self._worker_id)
 
-    def recently_ended(self, since: datetime) -> list[Row]:
+    def recently_ended(self, since: datetime) -> list[EndedExecution]:
         """Read what ended here after ``since``. Raises DatabaseError."""
-        return self._query("recently_ended", {"worker": self._worker_id, "since": since})
+        return self._query(EndedExecution, "recently_ended", worker=self._worker_id, since=since)
 
-    def hand_back(self) -> list[Row]:
+    def hand_back(self) -> list[RequestedExecution]:
         """Return everything scheduled for this worker to the executor. Raises DatabaseError.
 
         Promise: unstarted work is handed back.
         """
-        return self._query("hand_back", {"worker": self._worker_id})
+        return self._query(RequestedExecution, "hand_back", worker=self._worker_id)
 
     def has_scheduled(self) -> bool:
         """Tell whether anything is scheduled for this worker. Raises DatabaseError."""
-        return bool(self._query("has_scheduled", {"worker": self._worker_id})[0][0])
+        return any(row.found for row in self._query(_Found, "has_scheduled", worker=self._worker_id))
 
     def other_live_workers(self) -> int:
         """Count the workers that could step in. Raises DatabaseError."""
-        return int(self._query("other_live_workers", {"worker": self._worker_id})[0][0])
+        return sum(row.number for row in self._query(_Count, "other_live_workers", worker=self._worker_id))
 
     def close(self) -> None:
         """Close the connection."""
         if self._connection is not None:
             self._connection.close()
 
-    def _query(self, name: str, values: Mapping[str, Any]) -> list[Row]:
+    def _query(self, kind: type[Row], name: str, **values: object) -> list[Row]:
         with translated(self._database.address.label):
             try:
-                return self._run(self._connected(), name, values).fetchall()
+                return self._sql.all(self._connected(), kind, name, values)
             except psycopg.Error as error:
                 self._drop_useless(error)
                 raise
-
-    def _run(self, connection: Connection, name: str, values: Mapping[str, Any]) -> psycopg.Cursor[Row]:
-        return connection.execute(self._sql[name].encode(), values, binary=True)
 
     def _connected(self) -> Connection:
         if self._connection is None:

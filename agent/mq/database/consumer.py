@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 from psycopg import sql
+from psycopg.rows import class_row
 
 from agent.db.pool import Connection, Database
 from agent.mq.broker import Delivery, Subscription
@@ -15,6 +16,13 @@ from agent.mq.database.declaration import SQL, declare
 from agent.mq.database.link import DatabaseLink
 
 Settlement = Literal["acknowledge", "requeue", "drop"]
+
+
+class _TakenRow(NamedTuple):
+    id: int
+    redelivered: bool
+    body: bytes
+
 
 # First key of the advisory locks of sessions: "mqse".
 SESSION_LOCK = 0x6D717365
@@ -115,14 +123,12 @@ class DatabaseConsumer(DatabaseLink):
         room = self._subscription.prefetch - len(self._in_hand)
         if self._stopped or room <= 0:
             return False
-        rows = connection.execute(
-            SQL["take"],
-            {"queue": self._subscription.queue.name, "count": room, "session": self._session},
-            binary=True,
-        ).fetchall()
-        self._in_hand.update(row[0] for row in rows)
-        for row, redelivered, body in sorted(rows):
-            self._hand_over(DatabaseDelivery(self, self._session, row, redelivered, body))
+        values = {"queue": self._subscription.queue.name, "count": room, "session": self._session}
+        cursor = connection.cursor(binary=True, row_factory=class_row(_TakenRow))
+        rows = cursor.execute(SQL["take"], values).fetchall()
+        self._in_hand.update(row.id for row in rows)
+        for row in sorted(rows):
+            self._hand_over(DatabaseDelivery(self, self._session, row.id, row.redelivered, row.body))
         return len(rows) == room
 
     def _hand_over(self, delivery: DatabaseDelivery) -> None:

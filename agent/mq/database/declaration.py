@@ -15,7 +15,7 @@ from agent.mq.broker import Queue
 from agent.mq.topology import DEAD_LETTER_QUEUE, EXCHANGES
 
 Connection = psycopg.Connection[tuple[Any, ...]]
-SQL = load_queries("agent.mq")
+SQL = load_queries("agent.mq.database")
 
 
 def declare(connection: Connection, queues: tuple[Queue, ...]) -> None:

@@ -13,6 +13,7 @@ import psycopg
 
 from agent.errors import DatabaseError, DatabaseUnavailable
 from agent.execution.model import Action, Claim, Execution
+from agent.execution.recording.rows import EndedExecution, ExecutionStatus, OrphanedExecution, RequestedExecution
 from agent.execution.recording.store import ExecutionStore
 from agent.execution.report import Finished, Report
 from tests.unit.fakes.clock import FakeClock
@@ -120,12 +121,14 @@ class FakeStore(ExecutionStore):
             if (row.status, row.result) == (report.status, report.result)
         ]
 
-    def unclaimed(self, ids: Iterable[int]) -> list[tuple[Any, ...]]:
+    def unclaimed(self, ids: Iterable[int]) -> list[ExecutionStatus]:
         """Read why some could not be claimed."""
         self._answer(self._meet("unclaimed"))
-        return [(row.id, row.status, row.worker) for id_ in ids if (row := self.rows.get(id_)) is not None]
+        return [
+            ExecutionStatus(row.id, row.status, row.worker) for id_ in ids if (row := self.rows.get(id_)) is not None
+        ]
 
-    def cancel_unstarted(self, execution_id: int, result: Mapping[str, Any]) -> tuple[Any, ...] | None:
+    def cancel_unstarted(self, execution_id: int, result: Mapping[str, Any]) -> EndedExecution | None:
         """End one that is ours and being cancelled; the same answer where that was done before."""
         trouble = self._meet("cancel_unstarted")
         row = self.rows[execution_id]
@@ -135,32 +138,32 @@ class FakeStore(ExecutionStore):
         self._answer(trouble)
         if (row.status, row.worker, row.result) != ("cancelled", ME, dict(result)):
             return None
-        return (row.id, row.action, ACTION.ref, row.result, row.updated)
+        return EndedExecution(row.id, row.action, ACTION.ref, row.status, row.result, _moment(row))
 
     # What a start and an end of the service call.
 
-    def orphaned(self) -> list[tuple[Any, ...]]:
+    def orphaned(self) -> list[OrphanedExecution]:
         """Read what is ours and not ended."""
         self._answer(self._meet("orphaned"))
-        return [(row.id, row.action, ACTION.ref, row.status) for row in self._mine(RUNS)]
+        return [OrphanedExecution(row.id, row.action, ACTION.ref, row.status) for row in self._mine(RUNS)]
 
-    def recently_ended(self, since: datetime) -> list[tuple[Any, ...]]:
+    def recently_ended(self, since: datetime) -> list[EndedExecution]:
         """Read what has ended here after ``since``; what a monitor has ended, the monitor has announced."""
         self._answer(self._meet("recently_ended"))
         return [
-            (row.id, row.action, ACTION.ref, row.status, row.result, row.updated)
+            EndedExecution(row.id, row.action, ACTION.ref, row.status, row.result, _moment(row))
             for row in self._mine(ENDED)
             if row.result is not None and "abandoned_by" not in row.result and _moment(row) >= since
         ]
 
-    def hand_back(self) -> list[tuple[Any, ...]]:
+    def hand_back(self) -> list[RequestedExecution]:
         """Give what is scheduled for us to nobody."""
         trouble = self._meet("hand_back")
         rows = self._mine(("scheduled",))
         for row in rows:
             row.status, row.worker = "requested", None
         self._answer(trouble)
-        return [(row.id, row.action, ACTION.ref, None, None, None, _moment(row)) for row in rows]
+        return [RequestedExecution(row.id, row.action, ACTION.ref, None, None, None, _moment(row)) for row in rows]
 
     def other_live_workers(self) -> int:
         """Return ``others_alive``."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from docker.models.containers import Container
 from tests.acceptance.container import Site, Worker, container, install_volume, stop, wait_until_ready
 from tests.services.docker import BaseImage, Engine
 from tests.services.postgres import fresh_database
+from tests.services.waiting import until
 
 pytestmark = [pytest.mark.docker, pytest.mark.postgres]
 
@@ -58,11 +58,7 @@ def test_the_agent_is_one_process_and_reaps_orphans(site: Site, worker: Worker) 
         wait_until_ready(site, worker, made)
         # An orphan that nobody here started: `docker exec` leaves it to PID 1.
         made.exec_run(["sh", "-c", "(sleep 0.3 &) ; (setsid sleep 0.4 &)"])
-        deadline = time.monotonic() + 10
-        while any("sleep" in words[-1] for words in processes(made)):
-            assert time.monotonic() < deadline, processes(made)
-            time.sleep(0.1)
-        assert not [words for words in processes(made) if words[0].startswith("Z")]
+        until(lambda: not [words for words in processes(made) if "sleep" in words[-1] or words[0].startswith("Z")])
         assert stop(made) == 0
 
 
@@ -126,14 +122,10 @@ def test_a_draining_agent_is_live_but_not_ready(site: Site, worker: Worker) -> N
     with container(site, worker) as made:
         wait_until_ready(site, worker, made)
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            job = pool.submit(site.action, "core.sleep", "--param", "seconds=4")
-            deadline = time.monotonic() + 20
-            while not any("sleep" in words[-1] for words in processes(made)):
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
+            job = pool.submit(site.action, "core.sleep", "--param", "seconds=8")
+            until(lambda: any("sleep" in words[-1] for words in processes(made)))
             made.kill("SIGTERM")
-            time.sleep(0.5)  # the signal has no answer that could be waited for
-            assert made.exec_run([PROGRAM, "health"]).exit_code == 1
+            until(lambda: made.exec_run([PROGRAM, "health"]).exit_code == 1)
             assert made.exec_run([PROGRAM, "health", "--live"]).exit_code == 0
             assert job.result()["status"] == "completed"
         assert made.wait(timeout=30)["StatusCode"] == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 
 import pytest
@@ -114,7 +113,7 @@ def test_no_more_than_the_prefetch_limit_is_in_hand(case: BrokerCase) -> None:
     with publishing(broker) as publish, running(broker.consumer(subscription(inbox, prefetch=3))):
         publish(*(dispatch(number) for number in range(10)))
         inbox.wait(3)
-        time.sleep(0.2)
+        until(lambda: case.ready(QUEUE.name) == 7)
         assert inbox.bodies == [b"0", b"1", b"2"]
         inbox.deliveries[1].ack()
         assert inbox.wait(4) == [b"0", b"1", b"2", b"3"]
@@ -207,8 +206,8 @@ def test_a_message_expires_only_while_it_waits_and_is_dead_lettered(case: Broker
     ):
         publish(dispatch("in hand"), dispatch("waiting"))
         assert dead.wait(1) == [b"waiting"]
-        time.sleep(0.4)
-        assert dead.bodies == [b"waiting"]
+        publish(dispatch("later"))
+        assert dead.wait(2) == [b"waiting", b"later"]
         inbox.deliveries[0].ack()
     assert inbox.bodies == [b"in hand"]
 
@@ -236,14 +235,14 @@ def test_after_stop_nothing_new_is_delivered_but_what_is_in_hand_can_be_settled(
         assert consumer.subscribed
         consumer.stop()
         until(lambda: not consumer.subscribed)
-        time.sleep(0.1)
         inbox.deliveries[0].ack()
         inbox.deliveries[1].reject(requeue=True)
-        time.sleep(0.2)
+        until(lambda: case.ready(QUEUE.name) == 4)
         assert inbox.bodies == [b"0", b"1"]
         rest = Inbox()
         with running(broker.consumer(subscription(rest))):
             assert rest.wait(4) == [b"1", b"2", b"3", b"4"]
+    assert inbox.bodies == [b"0", b"1"]
     assert drain(case) == []
 
 
@@ -409,8 +408,7 @@ def test_settling_a_delivery_of_a_lost_connection_leaves_its_successor_alone(cas
         inbox.wait(1)
         case.cut()
         inbox.wait(2)
-        inbox.deliveries[0].ack()
-        time.sleep(0.2)
+        inbox.deliveries[0].ack()  # the end of the consumer comes after all that was acknowledged before
     assert drain(case) == [b"only"]
 
 
@@ -423,7 +421,7 @@ def test_nothing_is_lost_while_connections_are_cut_again_and_again(case: BrokerC
             publisher.send([dispatch(number)])
             if number % 200 == 100:
                 case.cut()
-        assert publisher.flush(20)
+        assert publisher.flush(60)
         until(lambda: len(set(inbox.bodies)) == 600)
     first_seen = list(dict.fromkeys(map(int, inbox.bodies)))
     assert sorted(first_seen) == list(range(600))
@@ -462,7 +460,5 @@ class TestABrokerThatIsAway:
             assert publisher.backlog == 1
             assert not publisher.connected
             assert not consumer.subscribed
-            started = time.monotonic()
-        assert time.monotonic() - started < 5
         assert len(caplog.records) == 2, "one line for each connection, not for each attempt"
         assert "s3cret" not in caplog.text

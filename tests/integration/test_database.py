@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,6 +14,7 @@ import pytest
 from agent.db.pool import Database
 from agent.errors import DatabaseError, DatabaseUnavailable
 from agent.settings import DatabaseSettings
+from tests.services.waiting import not_for_ever, until
 
 pytestmark = pytest.mark.postgres
 
@@ -133,11 +133,9 @@ def test_a_closed_database_leaves_no_session_behind(settings: DatabaseSettings) 
         connection.execute("SELECT 1")
     database.close()
     with psycopg.connect(settings.url) as watcher:
-        deadline = time.monotonic() + 5
+        watcher.autocommit = True
         count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'attune-test'"
-        while (row := watcher.execute(count).fetchone()) != (0,):
-            assert time.monotonic() < deadline, row
-            watcher.rollback()
+        until(lambda: watcher.execute(count).fetchone() == (0,))
 
 
 def test_a_server_that_restarted_in_the_meantime_is_not_noticed(opened: Database, settings: DatabaseSettings) -> None:
@@ -180,11 +178,9 @@ def test_an_unreachable_server_is_reported_at_once_by_name_and_without_the_passw
         bound.bind(("127.0.0.1", 0))
         port = bound.getsockname()[1]
         url = f"postgresql://me:secret@127.0.0.1:{port}/attune"
-        database = Database(DatabaseSettings(url=url), application_name="attune-test")
-        begin = time.monotonic()
-        with pytest.raises(DatabaseUnavailable) as caught, database.connection():
+        database = Database(DatabaseSettings(url=url, connect_timeout=600), application_name="attune-test")
+        with not_for_ever(), pytest.raises(DatabaseUnavailable) as caught, database.connection():
             pass
-    assert time.monotonic() - begin < 5
     assert caught.value.exit_code == 3
     assert f"127.0.0.1:{port}/attune" in str(caught.value)
     assert "refused" in str(caught.value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from agent.environments.store import EnvironmentRecord, EnvironmentStore
 from agent.errors import EnvironmentFailed
 from agent.settings import DatabaseSettings
 from tests.integration.environment_site import Site, quick_config
+from tests.services.waiting import until
 
 pytestmark = pytest.mark.postgres
 
@@ -153,15 +153,12 @@ def test_who_is_installing_may_finish_when_the_manifest_changes(world: World, st
 
 
 def test_a_lease_is_renewed_while_it_is_held(world: World) -> None:
-    store = EnvironmentStore(world.database, lease=2.0)
+    store = EnvironmentStore(world.database, lease=60.0)
     row = store.upsert(record(world))
     store.claim(row.id, world.me)
     (before,) = world.one("SELECT claim_expires_at FROM pack_environment")
     with Lease(store, row.id, world.me, renew_every=0.05).held("a" * 64):
-        deadline = time.monotonic() + 10
-        while world.row()["claim_expires_at"] <= before:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: world.row()["claim_expires_at"] > before)
     assert world.row()["status"] == "ready"
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("environment-lease")]
 
@@ -181,13 +178,10 @@ def test_a_build_that_an_execution_needed_is_recorded(tmp_path: Path, world: Wor
     request = request_of(site, world, "sh", "-c", f"until [ -e '{seen}' ]; do sleep 0.02; done")
     building = threading.Thread(target=manager.ensure, args=(request,))
     building.start()
-    deadline = time.monotonic() + 10
-    while world.one("SELECT 1 FROM pack_environment WHERE status = 'installing'") is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: world.one("SELECT 1 FROM pack_environment WHERE status = 'installing'") is not None)
     assert world.row()["claimed_by_worker"] == world.me
     seen.touch()
-    building.join(20)
+    building.join(60)
     row = world.row()
     assert row["status"] == "ready"
     assert row["env_path"] == str(site.envs / "env_plain" / "python")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,8 +16,9 @@ from agent.mq.connect import open_broker
 from agent.settings import DatabaseSettings, MessageQueueSettings, Settings
 from agent.threads import ThreadGroup
 from tests.services.rabbitmq import RabbitNode
-
-PATIENCE = 15.0
+from tests.services.waiting import PATIENCE
+from tests.services.waiting import until as until
+from tests.services.wire import DatabaseWire, RabbitWire, Wire
 
 
 class Part(Protocol):
@@ -47,6 +47,15 @@ class BrokerCase:
             return DatabaseBroker(self.settings.database, name=name, poll_seconds=0.1)
         return open_broker(self.settings, name=name)
 
+    def ready(self, queue: str) -> int:
+        """How many messages of a queue nobody has in hand."""
+        database, settings = self.kind == "database", self.settings
+        wire: Wire = DatabaseWire(settings.database.url) if database else RabbitWire(settings.message_queue.url)
+        try:
+            return wire.depth(queue)
+        finally:
+            wire.close()
+
 
 @pytest.fixture(
     params=[
@@ -61,10 +70,8 @@ def case(request: pytest.FixtureRequest) -> BrokerCase:
         settings = Settings(database=DatabaseSettings(url=url), message_queue=MessageQueueSettings(url="database"))
         return BrokerCase("database", settings, lambda: _terminate_backends(url))
     url = request.getfixturevalue("amqp_vhost_url")
-    node: RabbitNode = request.getfixturevalue("rabbit_node")
-    vhost = url.rpartition("/")[2]
     settings = Settings(message_queue=MessageQueueSettings(url=url))
-    return BrokerCase("rabbitmq", settings, lambda: _close_connections(node, vhost))
+    return BrokerCase("rabbitmq", settings, lambda: _close_connections(request, url.rpartition("/")[2]))
 
 
 def _terminate_backends(url: str) -> None:
@@ -75,7 +82,8 @@ def _terminate_backends(url: str) -> None:
         )
 
 
-def _close_connections(node: RabbitNode, vhost: str) -> None:
+def _close_connections(request: pytest.FixtureRequest, vhost: str) -> None:
+    node: RabbitNode = request.getfixturevalue("rabbit_node")  # skips where the server is not the tests' own
     node.ctl("close_all_connections", "--vhost", vhost, "cut by a test")
 
 
@@ -125,14 +133,6 @@ def running(*parts: Part) -> Iterator[None]:
         alive = threads.join(PATIENCE)
     assert not alive
     assert not died
-
-
-def until(condition: Callable[[], object], timeout: float = PATIENCE) -> None:
-    """Wait until ``condition`` is true."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def message(text: str, exchange: str, key: str) -> Outgoing:

@@ -21,6 +21,7 @@ from urllib.parse import quote, urlsplit
 from psycopg.conninfo import conninfo_to_dict
 
 from agent.threads import ThreadGroup
+from tests.services.waiting import until as until
 
 _PATIENCE = 10.0
 _CHUNK = 65536
@@ -51,7 +52,7 @@ class Proxy:
         self._delay = 0.0
         self._rate = math.inf
         self._closing = False
-        self.accepted = 0
+        self.accepted = self.pieces = 0
         self._threads = ThreadGroup()
         self._threads.start("proxy-accept", self._accept)
 
@@ -217,6 +218,7 @@ class Proxy:
 
     def _travels(self, data: bytes) -> bool:
         """Let a piece take its time; False when it is lost."""
+        self.pieces += 1
         self._flowing.wait()
         if self._delay:
             time.sleep(self._delay)
@@ -285,11 +287,3 @@ def broker_proxy(url: str, *, address: str = "127.0.0.1") -> Iterator[tuple[Prox
         yield proxy, parts._replace(netloc=f"{credentials}{at}{address}:{proxy.port}").geturl()
     finally:
         proxy.close()
-
-
-def until(condition: Callable[[], object], what: str = "it", timeout: float = 30.0) -> None:
-    """Wait until ``condition`` is true; ``what`` names it."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen within {timeout:g} s"
-        time.sleep(0.01)

@@ -24,6 +24,7 @@ from tests.services.tls import Authority, ServerCertificate, make_authority, mak
 
 SCRIPTS = Path("/usr/lib/rabbitmq/bin")
 START_TIMEOUT = 90.0
+NOT_OURS = "ATTUNE_TEST_AMQP_URL names a server that is not the tests' own: they neither stop nor administer it"
 
 
 class RabbitNode:
@@ -238,7 +239,12 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="session")
 def rabbit_node(authority: Authority) -> Iterator[RabbitNode]:
-    """A private node for the whole run, with a certificate for ``localhost``."""
+    """A private node for the whole run, with a certificate for ``localhost``: tests stop it and look into it.
+
+    Where ATTUNE_TEST_AMQP_URL names another server they are skipped: that one is not theirs to stop.
+    """
+    if os.environ.get("ATTUNE_TEST_AMQP_URL"):
+        pytest.skip(NOT_OURS)
     if missing():
         unavailable("RabbitMQ", f"install the Debian package rabbitmq-server (missing: {', '.join(missing())})")
     with tempfile.TemporaryDirectory(prefix="attune-rabbit-") as directory:

@@ -12,8 +12,8 @@ from typing import Any
 PATIENCE = 60.0
 
 
-def until(condition: Callable[[], object], timeout: float = PATIENCE, what: str = "it") -> None:
-    """Wait until ``condition`` is true."""
+def until(condition: Callable[[], object], what: str = "it", timeout: float = PATIENCE) -> None:
+    """Wait until ``condition`` is true; ``what`` names it."""
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not happen within {timeout:g} s"

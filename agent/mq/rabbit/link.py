@@ -204,4 +204,4 @@ class Link(ABC):
         if connection.is_open:
             connection.close()
         else:
-            self._loop.stop()  # pika fails when it is told to close in the middle of the handshake
+            self._loop.hang_up()  # pika fails when it is told to close in the middle of the handshake

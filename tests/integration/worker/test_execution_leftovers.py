@@ -6,7 +6,6 @@ import itertools
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,13 +98,12 @@ def test_a_daemon_is_killed_when_its_execution_runs_out_of_time(deployment: Depl
 
 def test_a_cancellation_reaches_grandchildren_that_hold_the_pipe(deployment: Deployment, pid_file: Path) -> None:
     execution_id = deployment.start(
-        register(deployment, f"bash -c 'echo $$ > {pid_file}; sleep 60; echo no' & wait; echo no\n")
+        register(deployment, f"bash -c 'echo $$ > {pid_file}; sleep 600; echo no' & wait; echo no\n")
     )
     pid = pid_in(pid_file)
-    started = time.monotonic()
     deployment.cancel(execution_id)
     done = deployment.wait(execution_id)
-    assert (done.status, time.monotonic() - started < 4) == ("cancelled", True)
+    assert done.status == "cancelled"
     assert "stdout" not in done.result
     assert wait_until_gone(gone(pid), 0) == []
 

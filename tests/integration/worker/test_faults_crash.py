@@ -124,7 +124,7 @@ def test_what_jobs_of_a_killed_agent_left_running_is_killed_before_their_rows_en
         assert all(Path(f"/proc/{pid}").exists() for pid in left)
         fresh_deployment.start_agent(**ONLY_SHELL)
         assert fresh_deployment.execution(lost).status == "abandoned"
-        until(lambda: all(gone(int(pid)) for pid in left), "the end of what was left", 2)
+        until(lambda: all(gone(int(pid)) for pid in left), "the end of what was left")
         assert not gone(jobs.starts(spared)[0])
         jobs.release(spared)
         assert fresh_deployment.wait(spared).status == "completed"

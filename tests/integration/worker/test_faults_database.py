@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import stat
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,10 +70,8 @@ def test_results_wait_on_disk_while_the_database_is_away_and_are_written_when_it
     late = fresh_deployment.start(jobs.QUICK)
     assert fresh_deployment.agent.running
     network.accept()
-    began = time.monotonic()
     for execution_id in (*running, late):
         fresh_deployment.wait(execution_id)
-    assert time.monotonic() - began < 5
     for execution_id in (*running, late):
         jobs.assert_ran_once(execution_id)
     assert spooled(fresh_deployment) == []

@@ -17,8 +17,8 @@ from docker.models.containers import Container
 
 from tests.acceptance.command import ROOT, run
 from tests.services.docker import Engine
+from tests.services.waiting import PATIENCE
 
-PATIENCE = 60.0
 #: Where the directory with the database's socket is mounted.
 SOCKET = "/database"
 

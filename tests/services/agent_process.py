@@ -7,15 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.services.waiting import PATIENCE, until
+
 ROOT = Path(__file__).resolve().parents[2]
-START_TIMEOUT = 30.0
-STOP_TIMEOUT = 45.0
 
 
 @dataclass
@@ -46,24 +45,21 @@ class AgentProcess:
         records = [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
         return [record for record in records if level is None or record["level"] == level]
 
-    def wait_for_log(self, text: str, *, timeout: float = 15.0) -> None:
+    def wait_for_log(self, text: str, *, timeout: float = PATIENCE) -> None:
         """Wait until ``text`` appears in its log."""
-        deadline = time.monotonic() + timeout
-        while text not in self.log():
-            assert time.monotonic() < deadline, f"{text!r} was not logged within {timeout:g} s"
-            time.sleep(0.01)
+        until(lambda: text in self.log(), f"logging {text!r}", timeout)
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
         self.process.send_signal(number)
 
-    def stop(self, timeout: float = STOP_TIMEOUT) -> int:
+    def stop(self, timeout: float = PATIENCE) -> int:
         """Ask it to drain and leave (SIGTERM), wait, return its exit code."""
         if self.running:
             self.process.terminate()
         return self.wait(timeout)
 
-    def wait(self, timeout: float = STOP_TIMEOUT) -> int:
+    def wait(self, timeout: float = PATIENCE) -> int:
         """Wait for its end and return its exit code."""
         return self.process.wait(timeout)
 

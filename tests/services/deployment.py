@@ -28,13 +28,13 @@ from agent.packs.loader import register
 from agent.packs.parser import read_pack
 from agent.packs.registered import registered_runtimes
 from agent.settings import DatabaseSettings
-from tests.services.agent_process import ROOT, START_TIMEOUT, AgentProcess, own_environment, spawn_agent
+from tests.services.agent_process import ROOT, AgentProcess, own_environment, spawn_agent
 from tests.services.catalog import Catalog
 from tests.services.postgres import database_name, fresh_database
 from tests.services.rabbitmq import fresh_vhost
+from tests.services.waiting import PATIENCE
 from tests.services.wire import OBSERVER, DatabaseWire, Message, RabbitWire, Wire
 
-PATIENCE = 20.0
 ENDED = ("completed", "failed", "cancelled", "timeout", "abandoned")
 ENCRYPTION_KEY = "a key of the tests, longer than 32 bytes"
 JWT_SECRET = "another secret of the tests, also long enough"
@@ -103,7 +103,7 @@ class Deployment(Catalog):
 
     def wait_active(self, agent: AgentProcess, since: datetime | None = None) -> None:
         """Wait until the agent's row says active, written after ``since``."""
-        deadline = time.monotonic() + START_TIMEOUT
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             row = self.database.execute(
                 "SELECT id FROM worker WHERE name = %s AND status = 'active'"
@@ -115,7 +115,7 @@ class Deployment(Catalog):
                 return
             assert agent.running, f"the agent exited with {agent.process.returncode}:\n{agent.log()}"
             time.sleep(0.02)
-        raise AssertionError(f"the agent was not active within {START_TIMEOUT:g} s:\n{agent.log()}")
+        raise AssertionError(f"the agent was not active within {PATIENCE:g} s:\n{agent.log()}")
 
     @property
     def agent(self) -> AgentProcess:

@@ -23,9 +23,8 @@ import docker
 from tests.services.availability import everything_is_installed, unavailable
 from tests.services.frozen import ROOT
 from tests.services.roots import CACHE, archive, make_ahead
-from tests.services.waiting import until
+from tests.services.waiting import PATIENCE, until
 
-START_TIMEOUT = 30.0
 #: Docker 19.03 and newer.
 API_VERSION = "1.40"
 #: Where slirp4netns answers questions for names.
@@ -126,7 +125,7 @@ def _network(pid: int) -> str:
 
 
 def _connect(url: str, process: subprocess.Popen[bytes], log: Path) -> docker.DockerClient:
-    deadline = time.monotonic() + START_TIMEOUT
+    deadline = time.monotonic() + PATIENCE
     while process.poll() is None and time.monotonic() < deadline:
         # The SDK forgets to close a socket that can't be connected, so ask without it first.
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:

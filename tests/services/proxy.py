@@ -21,9 +21,9 @@ from urllib.parse import quote, urlsplit
 from psycopg.conninfo import conninfo_to_dict
 
 from agent.threads import ThreadGroup
+from tests.services.waiting import PATIENCE
 from tests.services.waiting import until as until
 
-_PATIENCE = 10.0
 _CHUNK = 65536
 #: What PostgreSQL sends when it is ready for the next query, outside any transaction (protocol 3, ReadyForQuery).
 _IDLE = b"Z\x00\x00\x00\x05I"
@@ -134,7 +134,7 @@ class Proxy:
     def wait_for_faults(self) -> None:
         """Wait until everything that was injected has happened."""
         with self._lock:
-            assert self._lock.wait_for(lambda: not self._faults, _PATIENCE), f"nobody sent {self._faults[0][0]!r}"
+            assert self._lock.wait_for(lambda: not self._faults, PATIENCE), f"nobody sent {self._faults[0][0]!r}"
 
     def close(self) -> None:
         """Stop."""
@@ -143,7 +143,7 @@ class Proxy:
         self._flowing.set()
         self.cut()
         _shut(*self._held, *self._severed)
-        assert not self._threads.join(_PATIENCE)
+        assert not self._threads.join(PATIENCE)
 
     def _accept(self) -> None:
         while not self._closing:
@@ -261,7 +261,7 @@ def database_proxy(url: str, *, address: str = "127.0.0.1") -> Iterator[tuple[Pr
 
     def connect() -> socket.socket:
         if not host.startswith("/"):
-            return socket.create_connection((host, port), _PATIENCE)
+            return socket.create_connection((host, port), PATIENCE)
         server = socket.socket(socket.AF_UNIX)
         server.connect(f"{host}/.s.PGSQL.{port}")
         return server
@@ -281,7 +281,7 @@ def broker_proxy(url: str, *, address: str = "127.0.0.1") -> Iterator[tuple[Prox
     """Put a proxy in front of a RabbitMQ server; give it and the URL that leads through it."""
     parts = urlsplit(url)
     place = (parts.hostname or "localhost", parts.port or 5672)
-    proxy = Proxy(lambda: socket.create_connection(place, _PATIENCE), address=address)
+    proxy = Proxy(lambda: socket.create_connection(place, PATIENCE), address=address)
     try:
         credentials, at, _ = parts.netloc.rpartition("@")
         yield proxy, parts._replace(netloc=f"{credentials}{at}{address}:{proxy.port}").geturl()

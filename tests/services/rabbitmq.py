@@ -23,7 +23,7 @@ from tests.services.availability import unavailable
 from tests.services.tls import Authority, ServerCertificate, make_authority, make_server_certificate
 
 SCRIPTS = Path("/usr/lib/rabbitmq/bin")
-START_TIMEOUT = 90.0
+START_TIMEOUT = 180.0
 NOT_OURS = "ATTUNE_TEST_AMQP_URL names a server that is not the tests' own: they neither stop nor administer it"
 
 

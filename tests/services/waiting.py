@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 #: Seconds after which a test gives up; far more than a busy machine needs.
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 def until(condition: Callable[[], object], what: str = "it", timeout: float = PATIENCE) -> None:

@@ -27,8 +27,9 @@ class Heartbeat:
         restore_active: Callable[[], bool],
         before: Callable[[], None],
         on_lost: Callable[[], None],
+        stopping: threading.Event | None = None,
     ) -> None:
-        """Beat every ``interval`` seconds.
+        """Beat every ``interval`` seconds until ``stopping`` is set.
 
         ``before`` is called before each beat, ``on_lost`` once when another process took the worker's place.
         """
@@ -37,7 +38,7 @@ class Heartbeat:
         self._restore_active = restore_active
         self._before = before
         self._on_lost = on_lost
-        self._stop = threading.Event()
+        self._stop = stopping or threading.Event()
         self.last_success = time.monotonic()
 
     def run(self) -> None:

@@ -101,7 +101,7 @@ class Spool:
         try:
             self._noted = int((self._directory / _UNANNOUNCED).read_text(encoding="ascii"))
             return datetime.fromtimestamp(self._noted, UTC)
-        except (OSError, ValueError):
+        except (OSError, ValueError, OverflowError):
             return None
 
     def waiting(self) -> Iterator[Report]:

@@ -58,7 +58,7 @@ class FakeStore(ExecutionStore):
     """See ``ExecutionStore``.
 
     ``troubles`` meet the next calls, one each, ``troubles_of`` those of one method. What the ``unstorable`` executions
-    report is refused, unless it is a failure. ``during`` is called within each call.
+    report as completed is refused. ``during`` is called within each call.
     """
 
     def __init__(self, journal: Journal, clock: FakeClock) -> None:
@@ -165,6 +165,16 @@ class FakeStore(ExecutionStore):
         self._answer(trouble)
         return [RequestedExecution(row.id, row.action, ACTION.ref, None, None, None, _moment(row)) for row in rows]
 
+    def has_scheduled(self) -> bool:
+        """Tell whether anything is scheduled for us."""
+        self._answer(self._meet("has_scheduled"))
+        return bool(self._mine(("scheduled",)))
+
+    def mine(self, ids: Iterable[int]) -> set[int]:
+        """Return those that were given to us."""
+        self._answer(self._meet("mine"))
+        return {row.id for id_ in ids if (row := self.rows.get(id_)) is not None and row.worker == ME}
+
     def other_live_workers(self) -> int:
         """Return ``others_alive``."""
         self._answer(self._meet("other_live_workers"))
@@ -201,7 +211,7 @@ class FakeStore(ExecutionStore):
     def _commit(
         self, ids: Iterable[int], reports: Sequence[Report], again: set[int], *, with_files: bool
     ) -> tuple[list[Claim], list[Finished]]:
-        if any(report.execution_id in self.unstorable and report.status != "failed" for report in reports):
+        if any(report.execution_id in self.unstorable and report.status == "completed" for report in reports):
             raise DatabaseError("can't be stored") from psycopg.errors.ProgramLimitExceeded()
         finished = [done for report in reports if (done := self._finish(report, with_files=with_files)) is not None]
         return [claim for id_ in ids if (claim := self._claim(id_, again)) is not None], finished

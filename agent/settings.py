@@ -216,7 +216,7 @@ class WorkerSettings:
         0.0, "seconds between two checks of all runtime versions by a running worker; 0 = never", least=0
     )
     reverify_after: float = setting(600.0, "seconds for which the check of a runtime version is trusted", least=0)
-    probe_timeout: float = setting(5.0, "seconds an interpreter may take to tell its version", above=0)
+    probe_timeout: float = setting(5.0, "seconds an interpreter may take to report its version", above=0)
     verify_timeout: float = setting(10.0, "seconds one verification command may take", above=0)
     environment_timeout: float = setting(900.0, "seconds to create an environment", above=0)
     install_timeout: float = setting(900.0, "seconds to install a pack's dependencies", above=0)

@@ -47,7 +47,7 @@ class ThreadGroup:
                 thread.start()
             except RuntimeError as error:
                 raise MachineTooSmall(
-                    f"no thread could be started for {name}, the {len(self._threads) + 1}. of this program",
+                    f"can't start thread {name}: this program already runs {len(self._threads)} threads",
                     hint="raise the limit of processes (--pids-limit, pids.max, ulimit -u) or use fewer slots"
                     " (worker.max_concurrent_tasks)",
                 ) from error

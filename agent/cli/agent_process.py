@@ -50,7 +50,7 @@ class AgentProcess:
         """
         if self._over.is_set():
             reason = self._outcome.reason or f"exit code {self._outcome.exit_code}" if self._outcome else "unknown"
-            raise AgentError(f"the agent ended early ({reason}):\n" + "\n".join(self.last_lines()))
+            raise AgentError(f"the agent exited early ({reason}):\n" + "\n".join(self.last_lines()))
 
     def last_lines(self, count: int = 15) -> list[str]:
         """Return the end of its log."""

@@ -31,9 +31,16 @@ def execution() -> None:
 
 
 @execution.command("list")
-@click.option("-n", "--limit", default=20, show_default=True, type=click.IntRange(1), help="How many, newest first.")
-@click.option("--status", "wanted", type=click.Choice(STATUSES), help="Only those of this status.")
-@click.option("--action", metavar="REF", help="Only those of this action.", shell_complete=complete("action"))
+@click.option(
+    "-n",
+    "--limit",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Number of executions to show, newest first.",
+)
+@click.option("--status", "wanted", type=click.Choice(STATUSES), help="Show only executions with this status.")
+@click.option("--action", metavar="REF", help="Show only executions of this action.", shell_complete=complete("action"))
 @click.option("--before", type=int, metavar="ID", help="Go on below this one: the next page.")
 @_json
 @click.pass_obj
@@ -93,8 +100,8 @@ def show(deployment: Deployment, execution_id: int, as_json: bool) -> None:
 
 @execution.command()
 @click.argument("execution_id", type=click.IntRange(0, 2**63 - 1), shell_complete=complete("execution"))
-@click.option("-f", "--follow", is_flag=True, help="Go on until the execution has ended.")
-@click.option("--stream", type=click.Choice(["stdout", "stderr"]), help="Only this stream; default both.")
+@click.option("-f", "--follow", is_flag=True, help="Follow the output until the execution ends.")
+@click.option("--stream", type=click.Choice(["stdout", "stderr"]), help="Show only this stream (default: both).")
 @click.pass_obj
 def logs(deployment: Deployment, execution_id: int, follow: bool, stream: str | None) -> int:
     """Print what an execution wrote: its stdout to stdout, its stderr to stderr."""
@@ -113,7 +120,7 @@ def logs(deployment: Deployment, execution_id: int, follow: bool, stream: str | 
         text = str(result["stdout"])
         click.echo(harmless(text) if sys.stdout.isatty() else text, nl=False)
     elif not any(watch.has_shown(name) for name in streams) and sys.stderr.isatty():
-        click.secho(f"nothing written yet, or not on this machine ({artifacts_dir})", dim=True, err=True)
+        click.secho(f"no output yet, or its log is not on this machine ({artifacts_dir})", dim=True, err=True)
     return 0
 
 
@@ -128,7 +135,7 @@ def cancel(deployment: Deployment, execution_id: int, as_json: bool) -> None:
     if as_json:
         print_json({"id": execution_id, "status": outcome})
     elif outcome == "cancelled":
-        click.echo(f"execution {execution_id} is cancelled; it had not begun")
+        click.echo(f"execution {execution_id} was cancelled before it started")
     else:
         click.echo(f"execution {execution_id} is being cancelled by its worker")
 

@@ -55,7 +55,7 @@ def register_pack(deployment: Deployment, path: Path, as_json: bool) -> int:
     else:
         _print_report(installed, told=told)
     if trouble is not None:
-        message = f"the pack is registered, but workers were not told: {trouble}"
+        message = f"the pack is registered, but workers were not notified: {trouble}"
         raise type(trouble)(message, hint="register it again when the broker is back") from trouble
     return 0
 
@@ -190,9 +190,9 @@ def _print_report(installed: Installed, *, told: bool) -> None:
         click.echo(f"  {note}")
     if told:
         names = ", ".join(done.runtime_names)
-        click.echo("  workers were told" + (f" to prepare: {names}" if names else ""))
+        click.echo("  workers were notified" + (f" to prepare: {names}" if names else ""))
     else:
-        click.echo("  workers were not told")
+        click.echo("  workers were not notified")
 
 
 def _as_document(installed: Installed, warnings: Iterable[Problem], *, told: bool) -> dict[str, object]:

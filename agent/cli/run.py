@@ -25,12 +25,14 @@ from agent.errors import UsageError
 
 @click.command()
 @click.argument("action_ref", shell_complete=complete("action"))
-@click.option("-p", "--param", "pairs", multiple=True, metavar="NAME=VALUE", help="One parameter; may be repeated.")
+@click.option(
+    "-p", "--param", "pairs", multiple=True, metavar="NAME=VALUE", help="A parameter; repeat the option for more."
+)
 @click.option("--params", "document", metavar="JSON", help="A JSON object, @FILE that holds one, or - for stdin.")
 @click.option(
-    "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Wait S seconds, then cancel."
+    "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Cancel the execution after S seconds."
 )
-@click.option("--no-wait", is_flag=True, help="Print the execution's id and return.")
+@click.option("--no-wait", is_flag=True, help="Print the execution's id and don't wait.")
 @click.option("--json", "as_json", is_flag=True, help="Print the execution as JSON.")
 @click.pass_obj
 def run(
@@ -100,7 +102,7 @@ def _give_up(
     outcome = cancel(database, send, execution.id)
     if as_json:
         print_json({**execution.as_document(), "status": outcome})
-    word = "cancelled" if outcome == "cancelled" else "its worker was asked to cancel it"
+    word = "cancelled" if outcome == "cancelled" else "a request to cancel it was sent to its worker"
     print(f"attune: execution {execution.id} did not end within {timeout:g} s: {word}", file=sys.stderr)
     return 1
 

@@ -17,7 +17,7 @@ from agent.logs import MASK, mask_url
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--changed", is_flag=True, help="Only those that differ from the default.")
+@click.option("--changed", is_flag=True, help="Show only settings that differ from their default.")
 @click.option("--page", is_flag=True, hidden=True, help="Print the reference page.")
 @click.pass_obj
 def settings(deployment: Deployment, as_json: bool, changed: bool, page: bool) -> None:

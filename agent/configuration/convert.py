@@ -32,7 +32,7 @@ def convert(node: Node, field: Field) -> Any:
         value = _convert(node, field.kind, field.key)
         _check_range(value, field)
     except _WrongKind as error:
-        shown = "a value of another kind" if field.secret else _shown(node)
+        shown = "a value of another type" if field.secret else _shown(node)
         raise ConfigurationError(f"{node.origin}: {field.key} must be {error}, not {shown}") from None
     return value
 

@@ -58,7 +58,7 @@ def read_file(path: Path) -> Node:
     try:
         loader = yaml.SafeLoader(path.read_bytes())
     except OSError as error:
-        raise ConfigurationError(f"{path}: can't be read: {error.strerror}") from error
+        raise ConfigurationError(f"{path} can't be read: {error.strerror}") from error
     except yaml.YAMLError as error:
         raise _malformed(path, error) from error
     try:
@@ -67,7 +67,7 @@ def read_file(path: Path) -> Node:
     except yaml.YAMLError as error:
         raise _malformed(path, error) from error
     except (RecursionError, ValueError) as error:
-        raise ConfigurationError(f"{path}: is not usable YAML: {error}") from error
+        raise ConfigurationError(f"{path}: is not valid YAML: {error}") from error
     finally:
         loader.dispose()
     if node.is_unset:
@@ -80,7 +80,7 @@ def read_file(path: Path) -> Node:
 def _existing(path: Path, named_by: str) -> Path:
     if not path.is_file():
         raise ConfigurationError(
-            f"{path}: there is no such file (named by {named_by})", hint="name an existing file, or none at all"
+            f"{path} doesn't exist (named by {named_by})", hint="name a file that exists, or don't name one"
         )
     return path
 

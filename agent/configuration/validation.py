@@ -40,7 +40,7 @@ def validate(settings: Settings, sources: Mapping[str, str]) -> None:
             sources,
             "worker.heartbeat_interval",
             f"must be at most {_LONGEST_HEARTBEAT:g} s, not {settings.worker.heartbeat_interval:g}",
-            hint="the executor takes a worker for dead after 90 seconds without a heartbeat",
+            hint="the executor considers a worker dead after 90 seconds without a heartbeat",
         )
     _check_transports(settings, sources)
 

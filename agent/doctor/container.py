@@ -31,7 +31,7 @@ def _home(environ: Mapping[str, str]) -> Finding:
     if home and os.path.isdir(home) and os.access(home, os.W_OK):
         return fine("home", home)
     detail = f"{home} can't be written" if home else "HOME is not set"
-    return warn("home", f"{detail}: tools that keep a cache there will complain", "set HOME to a writable directory")
+    return warn("home", f"{detail}: tools that keep a cache there may fail", "set HOME to a writable directory")
 
 
 def _fields(path: Path) -> dict[str, str]:
@@ -55,7 +55,7 @@ def _capabilities(status: Mapping[str, str]) -> Finding:
 def _seccomp(status: Mapping[str, str]) -> Finding:
     modes = {"0": "off", "1": "strict", "2": "filter"}
     if "Seccomp" not in status:
-        return unknown("seccomp", "the kernel does not say")
+        return unknown("seccomp", "the kernel doesn't report it")
     return fine("seccomp", modes.get(status["Seccomp"], status["Seccomp"]))
 
 

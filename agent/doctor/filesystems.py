@@ -40,7 +40,7 @@ def check_filesystems(settings: Settings, scratch: list[str]) -> Iterator[Findin
         yield fine("scratch", f"temporary files go to {usable[0]}")
     else:
         remedy = "mount a writable volume and name it in worker.scratch_dir"
-        yield warn("scratch", "no directory for temporary files can be written", remedy)
+        yield warn("scratch", "no directory for temporary files is writable", remedy)
 
 
 def _judge(place: _Place) -> Finding:
@@ -50,13 +50,13 @@ def _judge(place: _Place) -> Finding:
         return warn(place.check, f"{path} does not exist: {place.without}", mount)
     if not place.needs_writing:
         readable = os.access(path, os.R_OK | os.X_OK)
-        remedy = f"let UID {os.geteuid()} read {path}"
+        remedy = f"allow UID {os.geteuid()} to read {path}"
         return (
             fine(place.check, f"{path} can be read") if readable else warn(place.check, f"{path} can't be read", remedy)
         )
     problem = _write_error(str(path))
     if problem is not None:
-        remedy = f"let UID {os.geteuid()}, GID {os.getegid()} write to {path}, or mount a writable volume there"
+        remedy = f"allow UID {os.geteuid()}, GID {os.getegid()} to write to {path}, or mount a writable volume there"
         return warn(place.check, f"{path} can't be written ({problem}): {place.without}", remedy)
     status = os.statvfs(path)
     if place.needs_execution and status.f_flag & os.ST_NOEXEC:
@@ -91,5 +91,5 @@ def check_program(tree: Path | None) -> Finding:
         except OSError as error:
             return fail("program", f"{tree / name}: {error.strerror}", remedy)
         if len(content) != int(size) or hashlib.blake2b(content, digest_size=32).hexdigest() != digest:
-            return fail("program", f"{tree / name} has other content than was packed", remedy)
-    return fine("program", f"{len(lines)} files in {tree} are as they were packed")
+            return fail("program", f"{tree / name} differs from the packed file", remedy)
+    return fine("program", f"{len(lines)} files in {tree} are unchanged")

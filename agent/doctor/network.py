@@ -42,7 +42,7 @@ def _resolve(name: str, url: str) -> Iterator[Finding]:
     try:
         addresses = {str(item[4][0]) for item in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a name"
+        reason = error.strerror if isinstance(error, OSError) else "invalid host name"
         yield fail(check, f"{host}: {reason}", "check the name, /etc/hosts and /etc/resolv.conf")
         return
     yield fine(check, f"{host} is {', '.join(sorted(addresses))}")
@@ -103,7 +103,7 @@ def _permissions(missing: list[str]) -> Finding:
     if missing:
         remedy = "run `attune db migrate`, or grant this role what is missing"
         return fail("database permissions", f"missing: {', '.join(missing)}", remedy)
-    return fine("database permissions", "all tables can be used as the agent does")
+    return fine("database permissions", "the role has every permission that the agent needs")
 
 
 def _broker(settings: Settings) -> Finding:
@@ -121,8 +121,10 @@ def check_grace(settings: Settings, environ: dict[str, str] | os._Environ[str]) 
     given = environ.get("ATTUNE_STOP_GRACE_PERIOD", "")
     if not given.isdecimal():
         remedy = "set ATTUNE_STOP_GRACE_PERIOD (seconds) beside stop_grace_period or terminationGracePeriodSeconds"
-        return unknown("grace period", f"not known here; draining may take {drain:g} s", remedy)
+        return unknown("grace period", f"unknown; draining may take {drain:g} s", remedy)
     if int(given) <= drain:
         remedy = f"allow {drain + 5:g} s, or lower worker.shutdown_timeout"
-        return warn("grace period", f"{given} s until the kill, but draining may take {drain:g} s", remedy)
+        return warn(
+            "grace period", f"the container is killed after {given} s, but draining may take {drain:g} s", remedy
+        )
     return fine("grace period", f"{given} s, draining may take {drain:g} s")

@@ -98,7 +98,7 @@ def _create(site: BuildSite, backend: Backend, timeout: float, env: Mapping[str,
     interpreter = interpreter_in(site.request, site.env_dir)
     if interpreter is not None and not interpreter.exists():
         raise EnvironmentFailed(
-            f"{site.request}: {name} failed: its command exited with 0 but made no {interpreter}", step=name
+            f"{site.request}: {name} failed: its command exited with 0 but didn't create {interpreter}", step=name
         )
     backend.stage(site)
 

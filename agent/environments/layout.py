@@ -43,7 +43,7 @@ class Layout:
         """
         for part in (pack_ref, name):
             if not _COMPONENT.fullmatch(part):
-                raise EnvironmentFailed(f"{part!r} can't name an environment", step="prepare directory")
+                raise EnvironmentFailed(f"{part!r} is not a valid name for an environment", step="prepare directory")
         self.root = runtime_envs_dir
         self.pack = runtime_envs_dir / pack_ref
         self.link = self.pack / name
@@ -91,7 +91,7 @@ class Layout:
             finally:
                 temporary.unlink(missing_ok=True)
         except OSError as error:
-            log.warning("can't point %s to %s: %s", self.link, build.name, error)
+            log.warning("can't link %s to %s: %s", self.link, build.name, error)
 
     def _move_foreign_directory(self) -> None:
         with contextlib.suppress(FileNotFoundError):

@@ -30,7 +30,7 @@ def find_build(layout: Layout, request: EnvironmentRequest, wanted: Fingerprint)
             continue
         interpreter = interpreter_in(request, build)
         if interpreter is not None and not interpreter.exists():
-            log.warning("%s: %s has lost its interpreter %s", request, build, interpreter)
+            log.warning("%s: the interpreter %s of %s no longer exists", request, interpreter, build)
             continue
         if not _serves_others(layout, build, wanted):
             layout.point_to(build)

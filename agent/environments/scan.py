@@ -54,7 +54,7 @@ def scan(
         try:
             outcome = _set_up(manager, request, pause)
         except (AgentError, OSError) as error:
-            log.warning("%s is not set up: %s", request, error)
+            log.warning("%s could not be set up: %s", request, error)
             summary.errors.append(f"{request}: {error}")
         else:
             (summary.created if outcome == "created" else summary.skipped).append(str(request))
@@ -70,7 +70,7 @@ def _set_up(manager: EnvironmentManager, request: EnvironmentRequest, pause: Cal
         try:
             row = enter(store, request, manager.layout(request), manager.fingerprint(request))
         except DatabaseError as error:
-            log.warning("%s is set up without the database: %s", request, error)
+            log.warning("%s is set up, but not recorded in the database: %s", request, error)
     if store is None or worker is None or row is None:
         return "created" if manager.build_if_needed(request) else "skipped"
     return _coordinated(manager, request, store, worker, row, pause)

@@ -49,7 +49,6 @@ def run_step(step: Step, site: BuildSite, backend: Backend) -> None:
     lines = last_lines(outcome)
     what = {
         "exited": f"exited with {outcome.exit_code}" if outcome.exit_code != -1 else outcome.reason,
-        "timed_out": f"gave {outcome.reason}",
         "cancelled": "was cancelled",
     }.get(outcome.kind, outcome.reason)
     text = f"{site.request}: {step.name} failed: {hide_credentials(shlex.join(step.command))} {what}"

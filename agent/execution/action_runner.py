@@ -160,7 +160,7 @@ class ActionRunner:
                 remedy = f" ({error.hint})" if isinstance(error, AgentError) and error.hint else ""
                 return early_failure(cause, f"{error}{remedy}", masker)
         trace = masker.mask_text("".join(traceback.format_exception(error)))
-        log.error("execution %d failed for a reason of the agent's own: %s", execution_id, trace)
+        log.error("execution %d failed because of an error in the agent: %s", execution_id, trace)
         return early_failure("invalid", f"internal error of the agent: {type(error).__name__}: {error}", masker)
 
     def _logs(self, action: Action, execution_id: int, streams: tuple[_Stream, ...]) -> tuple[LogFile, ...]:

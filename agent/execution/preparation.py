@@ -120,7 +120,7 @@ class Preparer:
             found = self._registry.for_file(action.entrypoint)
             if found is None:
                 raise InvalidExecution(
-                    f"{action.ref} names no runtime and none runs a file like {action.entrypoint[:100]!r}",
+                    f"{action.ref} has no runtime, and no runtime runs files like {action.entrypoint[:100]!r}",
                     hint="give the action a runner_type",
                 )
             return found
@@ -133,7 +133,7 @@ class Preparer:
                 # What is known may be a moment old; failing the execution for an outage would be worse.
                 if self._registry.find(action.runtime) is None:
                     raise
-                log.warning("runtimes can't be read again: %s", error)
+                log.warning("runtimes can't be reloaded: %s", error)
         return self._registry.resolve(action.runtime)
 
     def _environment(

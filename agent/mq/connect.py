@@ -35,5 +35,5 @@ def open_broker(settings: Settings, *, name: str) -> Broker:
         where = settings.database if url == "database" else dataclasses.replace(settings.database, url=url)
         return DatabaseBroker(where, name=name)
     if url:
-        raise ConfigurationError("message_queue.url names no broker that is known", hint=_BOTH)
+        raise ConfigurationError("message_queue.url names an unknown broker", hint=_BOTH)
     raise ConfigurationError("no message broker is configured", hint=_BOTH)

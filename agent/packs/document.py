@@ -60,7 +60,9 @@ class Document:
                     merged = self.entries(source, path, depth + 1) | merged
             elif key.value in own:
                 self.complain(
-                    key, join(path, key.value), f"is there twice; the first is in line {line_of(own[key.value][0])}"
+                    key,
+                    join(path, key.value),
+                    f"is defined twice; the first definition is in line {line_of(own[key.value][0])}",
                 )
             elif not _storable(key.value):
                 self.complain(key, path, "a key holds characters that the database can't store")

@@ -37,7 +37,7 @@ def wrong_file(entrypoint: str, directory: Path, pack: Path) -> str | None:
         if not real.is_file():
             return f"there is no file {directory.name}/{entrypoint}"
     except (OSError, ValueError, RuntimeError) as error:
-        return f"{entrypoint!r} is no usable path: {error}"
+        return f"{entrypoint!r} is not a valid path: {error}"
     return None
 
 

@@ -50,6 +50,6 @@ def read_manifest(fields: MappingReader) -> Manifest:
     )
     for name in ("worker_selector", "worker_tolerations", "worker_affinity"):
         if fields.has(name):
-            fields.warn(name, "is not kept for a whole pack; write it into each action and sensor")
+            fields.warn(name, "is not supported for a whole pack; set it in each action and sensor")
     fields.finish()
     return manifest

@@ -10,7 +10,7 @@ import yaml
 
 from agent.packs.document import Document, join
 
-_KINDS = {dict: "a mapping", list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
+_KINDS = {dict: "a mapping", list: "a list", str: "a string", bool: "true or false", int: "a number", float: "a number"}
 
 
 class MappingReader:
@@ -93,13 +93,13 @@ class MappingReader:
         return None
 
     def texts(self, *names: str) -> tuple[str, ...]:
-        """Read a list of texts."""
+        """Read a list of strings."""
         found = self.find(*names)
         if found is None:
             return ()
         name, node = found
         if not isinstance(node, yaml.SequenceNode):
-            self._wrong(name, node, "a list of texts")
+            self._wrong(name, node, "a list of strings")
             return ()
         texts = []
         for index, item in enumerate(node.value):
@@ -108,7 +108,7 @@ class MappingReader:
                 texts.append(value)
             elif value is not None:
                 self.document.complain(
-                    item, f"{join(self.path, name)}[{index}]", f"must be text, not {value!r}; quote it"
+                    item, f"{join(self.path, name)}[{index}]", f"must be a string, not {value!r}; quote it"
                 )
         return tuple(texts)
 
@@ -179,7 +179,7 @@ class MappingReader:
 
     def _wrong(self, name: str, node: yaml.Node, expected: str) -> None:
         given = node.value if isinstance(node, yaml.ScalarNode) else _node_kind(node)
-        quote = "; quote it" if expected == "text" and isinstance(node, yaml.ScalarNode) else ""
+        quote = "; quote it" if expected == "a string" and isinstance(node, yaml.ScalarNode) else ""
         self.document.complain(node, join(self.path, name), f"must be {expected}, not {_short(str(given))}{quote}")
 
 

@@ -93,7 +93,9 @@ class _Reader:
             ref = fields.text("ref") or ""
             line = fields.line("ref")
             if ref and ref in places:
-                self.complaints.add(Problem(file, line, "ref", f"{ref} is there twice; the first is in {places[ref]}"))
+                self.complaints.add(
+                    Problem(file, line, "ref", f"{ref} is defined twice; the first definition is in {places[ref]}")
+                )
             places.setdefault(ref, f"{file}:{line}")
             if value is not None:
                 found.append(value)

@@ -93,6 +93,6 @@ def grant_problem(grant: Any) -> str | None:
         return f"has the action {wrong[0]!r}; known are {', '.join(ACTIONS)}"
     constraints = grant.get("constraints") or {}
     if not isinstance(constraints, dict):
-        return "has constraints that are no mapping"
+        return "has constraints that are not a mapping"
     strange = sorted(set(constraints) - set(_CONSTRAINTS))
     return f"has the constraint {strange[0]!r}; known are {', '.join(_CONSTRAINTS)}" if strange else None

@@ -59,7 +59,7 @@ def _check_versions(fields: MappingReader) -> None:
     for entry in fields.sections("versions"):
         version = entry.required_text("version")
         if version in seen:
-            entry.complain("version", f"{version} is there twice; the first is in line {seen[version]}")
+            entry.complain("version", f"{version} is defined twice; the first definition is in line {seen[version]}")
         elif version:
             seen[version] = entry.line("version")
         entry.ignore("is_default", "distributions", "execution_config", "meta", "description")

@@ -13,7 +13,7 @@ def selector_problem(selector: Any, labels: Mapping[str, Any]) -> str | None:
     """Say which label differs from the selector, None when all are equal."""
     for key, wanted in _mapping(selector).items():
         if key not in labels:
-            return f"has no label {key} (wanted {wanted})"
+            return f"has no label {key} (required: {wanted})"
         if labels[key] != wanted:
             return f"its label {key} is {labels[key]}, not {wanted}"
     return None

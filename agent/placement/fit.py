@@ -67,7 +67,7 @@ def _required_problem(demand: Demand, capabilities: Mapping[str, Any]) -> str | 
         if wanted not in _offered(capabilities):
             return f"offers {_listed(capabilities)}; not {wanted}, which the action also requires"
         if not isinstance(constraint, str):
-            return f"the action's required_worker_runtimes.{name} is not a text"
+            return f"the action's required_worker_runtimes.{name} must be a string"
         if constraint.strip() != "*":
             problem = _version_problem({wanted}, constraint, capabilities)
             if problem:
@@ -83,14 +83,14 @@ def _version_problem(names: set[str], constraint: str, capabilities: Mapping[str
     label = min(names)
     versions = _advertised(names, capabilities)
     if not versions:
-        return f"says no version of {label}; {constraint} is wanted"
+        return f"advertises no version of {label}; {constraint} is required"
     for text in versions:
         try:
             if wanted.accepts(parse_version(text, label)):
                 return None
         except VersionError:
             continue  # another program advertised something that is no version
-    return f"has {label} {', '.join(versions)}; {constraint} is wanted"
+    return f"has {label} {', '.join(versions)}; {constraint} is required"
 
 
 def _advertised(names: set[str], capabilities: Mapping[str, Any]) -> list[str]:

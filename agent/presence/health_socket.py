@@ -41,7 +41,7 @@ class HealthSocket:
         """Answer until ``stop``. Without a free name the agent runs on, unheard."""
         listener = _listen()
         if listener is None:
-            log.warning("health can't be asked: %d agents listen in this container already", _MAX_AGENTS)
+            log.warning("can't listen for health checks: %d agents already listen in this container", _MAX_AGENTS)
             return
         with listener:
             listener.settimeout(_POLL)
@@ -51,7 +51,7 @@ class HealthSocket:
                 except TimeoutError:
                     continue
                 except OSError as error:  # out of descriptors, or the asker has gone: the next one may fare better
-                    log.debug("a question about health was lost: %s", error)
+                    log.debug("a health check failed: %s", error)
                     self._stop.wait(_POLL)
                     continue
                 with asker:
@@ -89,7 +89,7 @@ def ask(question: str, timeout: float) -> str | None:
                 reason = reason or "no answer in time"
                 continue
             asking.settimeout(max(0.001, deadline - time.monotonic()))
-            answer = _ask_on(asking, question) if _is_trusted(asking) else "the socket belongs to somebody else"
+            answer = _ask_on(asking, question) if _is_trusted(asking) else "the socket belongs to another user"
         if answer == "yes":
             return None
         reason = reason or answer

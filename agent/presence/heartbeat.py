@@ -48,12 +48,12 @@ class Heartbeat:
             self._before()
             try:
                 if not self._registration.beat(restore_active=self._restore_active):
-                    log.error("another process has taken this worker's place: draining")
+                    log.error("another process has taken over this worker's name: draining")
                     self._on_lost()
                     return
             except DatabaseError as error:
                 if not away:
-                    log.error("no heartbeat: %s", error)
+                    log.error("can't send a heartbeat: %s", error)
                 away = True
                 continue
             if away:

@@ -84,7 +84,7 @@ def run_command(
             own.close()
     kind, reason = _KINDS[outcome.ending], outcome.reason
     if outcome.ending is Ending.TIMEOUT:
-        reason = f"no end within {timeout:g} s"
+        reason = f"did not end within {timeout:g} s"
     elif outcome.ending is Ending.SIGNAL:
         reason = f"ended by signal {outcome.signal}"
     code = None if kind == "failed_to_start" else -1 if outcome.exit_code is None else outcome.exit_code

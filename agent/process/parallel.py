@@ -198,7 +198,7 @@ class _Command:
         if self._pid < 0:
             kind = "failed_to_start"
         elif self._timed_out:
-            kind, reason = "timed_out", f"no end within {self._timeout:g} s"
+            kind, reason = "timed_out", f"did not end within {self._timeout:g} s"
         elif self._code == -1:
             reason = "ended by a signal"
         seconds = (self._ended_at or time.monotonic()) - self._started

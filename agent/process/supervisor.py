@@ -42,10 +42,10 @@ _REMEDIES = {
     errno.ENOEXEC: "not a program this machine can run (a script needs a #! line)",
     errno.E2BIG: "its arguments and environment are larger than the kernel allows",
     errno.ENOTDIR: "the working directory is not a directory",
-    errno.EAGAIN: "no process is left (raise the container's limit of processes: --pids-limit, ulimit -u)",
-    errno.EMFILE: "no file descriptor is left (raise the limit of open files: ulimit -n)",
-    errno.ENFILE: "no file descriptor is left on this machine (fs.file-max)",
-    errno.ENOMEM: "no memory is left for it",
+    errno.EAGAIN: "the limit of processes is reached (raise it: --pids-limit, ulimit -u)",
+    errno.EMFILE: "the limit of open files is reached (raise it: ulimit -n)",
+    errno.ENFILE: "this machine's limit of open files is reached (raise fs.file-max)",
+    errno.ENOMEM: "there is not enough memory",
 }
 
 
@@ -96,7 +96,7 @@ def _is_want(error: OSError | ValueError) -> bool:
 
 def _why(error: OSError | ValueError, request: ProcessRequest) -> str:
     if isinstance(error, ValueError):
-        return f"can't start {request.argv[0]}: its arguments or environment hold what no program can be given: {error}"
+        return f"can't start {request.argv[0]}: its arguments or environment can't be passed to a program: {error}"
     name = error.filename if isinstance(error.filename, str) else request.argv[0]
     return f"can't start {name}: {_REMEDIES.get(error.errno or 0, error.strerror or str(error))}"
 

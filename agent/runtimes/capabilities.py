@@ -76,7 +76,7 @@ def _labels(labels: Mapping[str, Any], warnings: list[str]) -> dict[str, str]:
         if _says_something(key) and _says_something(value):
             valid[key.strip()] = value.strip()
         else:
-            warnings.append(f"worker.labels: {key!r}: {value!r} is left out; both must be texts that aren't blank")
+            warnings.append(f"worker.labels: {key!r}: {value!r} is ignored; both must be non-empty strings")
     return valid
 
 
@@ -85,7 +85,7 @@ def _taints(taints: Sequence[Any], warnings: list[str]) -> list[dict[str, str]]:
     for taint in taints:
         problem = _taint_problem(taint)
         if problem:
-            warnings.append(f"worker.taints: {taint!r} is left out; {problem}")
+            warnings.append(f"worker.taints: {taint!r} is ignored; {problem}")
             continue
         entry = {"key": taint["key"].strip()}
         if taint.get("value") is not None:
@@ -98,9 +98,9 @@ def _taint_problem(taint: Any) -> str | None:
     if not isinstance(taint, Mapping):
         return "a taint has a key, and may have a value and an effect"
     if not _says_something(taint.get("key")):
-        return "its key must be a text that isn't blank"
+        return "its key must be a non-empty string"
     if taint.get("value") is not None and not _says_something(taint["value"]):
-        return "its value must be a text that isn't blank"
+        return "its value must be a non-empty string"
     if (taint.get("effect") or _EFFECTS[0]) not in _EFFECTS:
         return f"its effect must be {' or '.join(_EFFECTS)}"
     return None

@@ -34,7 +34,7 @@ class Answer:
 
 def run_checks(subjects: Sequence[Sequence[Check]], machine: Machine) -> list[Answer]:
     """Return one answer for each subject, in order. A command that several ask for runs once."""
-    answers = [Answer(None, "" if checks else "nothing says how to verify it") for checks in subjects]
+    answers = [Answer(None, "" if checks else "it has no verification commands") for checks in subjects]
     outcomes: dict[_Argv, CommandOutcome | None] = {}
     turn = 0
     while waiting := [i for i, checks in enumerate(subjects) if answers[i].check is None and turn < len(checks)]:
@@ -86,7 +86,7 @@ def _mismatch(check: Check, pattern: str, output: str) -> str:
         found = regex.search(pattern, output, timeout=_PATTERN_TIMEOUT)
     except TimeoutError:
         log.warning("verification by %s: pattern %r takes too long", check, pattern)
-        return f"its pattern found nothing within {_PATTERN_TIMEOUT:g} s"
+        return f"its pattern took longer than {_PATTERN_TIMEOUT:g} s"
     except (regex.error, RecursionError, OverflowError, MemoryError) as error:
         log.warning("verification by %s: pattern %r is malformed: %s", check, pattern, error)
         return f"its pattern is malformed ({error})"

@@ -55,5 +55,5 @@ def _read(path: Path) -> RuntimeDefinition | None:
             document = yaml.safe_load(stream.read(_MOST_BYTES))
         return runtime_from_yaml(document)
     except (OSError, yaml.YAMLError, PackError, RecursionError) as error:
-        log.warning("%s is passed over: %s", path, error)
+        log.warning("%s is skipped: %s", path, error)
         return None

@@ -75,7 +75,7 @@ def _problem(family: Family, outcome: CommandOutcome, version: str | None, outpu
         ended = outcome.reason or f"{family.version_arguments[0]} ends with exit code {outcome.exit_code}"
         return f"{ended}: {said}" if said else ended
     if version is None:
-        return f"it says no version, but: {said}" if said else "it says no version"
+        return f"it prints no version, but: {said}" if said else "it prints no version"
     if family.name == "python" and version.split(".")[0] == "2":
         return f"it is Python {version}; actions need Python 3"
     return None

@@ -44,7 +44,7 @@ UPDATE runtime_version
    AND (available OR verified_at IS NULL OR verified_at < now() - interval '1 hour');
 
 -- name: other_offers
--- What the other live workers say of themselves; the executor takes a worker for dead after 90 seconds.
+-- What the other live workers say of themselves; the executor considers a worker dead after 90 seconds.
 SELECT capabilities -> 'runtime_versions' AS runtime_versions,
        capabilities -> 'detected_interpreters' AS detected_interpreters
   FROM worker

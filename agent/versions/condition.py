@@ -45,7 +45,7 @@ def read_condition(reader: Reader, language: str | None) -> Condition:
     reader.skip_blanks()
     prefixed = reader.take("vV")
     if operator and not reader.rest:
-        raise reader.fail(f"a version was expected behind {written_operator}")
+        raise reader.fail(f"expected a version after {written_operator}")
     portable = written_operator not in ("==", "!=", "~=", "~>") and not (operator and prefixed)
     numbers, free = _numbers(reader, wildcards=_wildcards_allowed(reader, written_operator), operator=operator)
     written = len(numbers)
@@ -78,7 +78,7 @@ def _operator(reader: Reader) -> str:
     match = reader.matched(_OPERATOR)
     operator = match[0] if match else ""
     if operator in _MEANT:
-        raise reader.fail(f"{operator} is no operator; write {_MEANT[operator]}", at)
+        raise reader.fail(f"{operator} is not an operator; write {_MEANT[operator]}", at)
     if not operator:
         _refuse_words(reader)
     return operator
@@ -90,13 +90,13 @@ def _refuse_words(reader: Reader) -> None:
     if reader.rest[:1] in ("v", "V") and reader.rest[1:2].isdigit():
         return
     if word is not None and word[2]:
-        raise reader.fail(f"the name of a runtime has no place here; write {word[2]}")
+        raise reader.fail(f"leave out the name of the runtime; write {word[2]}")
     if word is not None and word[1].lower() in _NO_VERSIONS:
-        raise reader.fail(f"{word[1]} is no version; write * for any, or >= with the oldest that will do")
+        raise reader.fail(f"{word[1]} is not a version; write * for any, or >= with the oldest that will do")
     if reader.rest and reader.rest[0] in _WILDCARDS:
-        raise reader.fail("a wildcard stands alone or behind a dot; leave it out")
+        raise reader.fail("a wildcard must stand alone or follow a dot; remove it")
     if reader.rest and not reader.rest[0].isdigit():
-        raise reader.fail("one of = != > >= < <= ~ ~= ^ or a version was expected")
+        raise reader.fail("expected one of = != > >= < <= ~ ~= ^ or a version")
 
 
 def _wildcards_allowed(reader: Reader, operator: str) -> bool:
@@ -118,7 +118,7 @@ def _numbers(reader: Reader, *, wildcards: bool, operator: str) -> tuple[list[in
             if not wildcards:
                 text = ".".join(map(str, numbers))
                 meant = f"{text}.x" if operator in ("^", "~", "~=", "=") else f"{operator}{text}"
-                raise reader.fail(f"a wildcard has no meaning behind {operator}; write {meant}")
+                raise reader.fail(f"a wildcard has no meaning after {operator}; write {meant}")
             reader.take(_WILDCARDS)
             free = True
         elif free:
@@ -158,11 +158,11 @@ def _expect_end(reader: Reader, start: int, operator: str, numbers: list[int]) -
     if reader.rest[:1] == "-":
         raise reader.fail(f"a pre-release needs all three numbers; write {operator}{full}{reader.rest.split()[0]}")
     if reader.rest and not reader.rest[0].isspace():
-        raise reader.fail("nothing was expected here")
+        raise reader.fail("unexpected text")
     at = reader.at
     reader.skip_blanks()
     if _RANGE.match(reader.rest):
         first, last = reader.text[start:at].strip(), reader.rest[1:].split()[0]
-        raise reader.fail(f"a range is written >={first}, <={last}")
+        raise reader.fail(f"write a range as >={first}, <={last}")
     if reader.rest[:1] in _WILDCARDS and reader.rest:
-        raise reader.fail("a wildcard stands alone or behind a dot; leave it out")
+        raise reader.fail("a wildcard must stand alone or follow a dot; remove it")

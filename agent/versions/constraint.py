@@ -57,12 +57,12 @@ def parse_constraint(text: str, language: str | None = None) -> Constraint:
         VersionError: it isn't one; the message points at the offending character and says what to write instead.
     """
     if len(text) > _LONGEST:
-        raise VersionError(f"bad constraint {text[:40]!r}…: it has more than {_LONGEST} characters")
+        raise VersionError(f"invalid constraint {text[:40]!r}…: it has more than {_LONGEST} characters")
     parts = list(_split(text, "||"))
     alternatives = [_alternative(text, part, at, language, alone=len(parts) == 1) for part, at in parts]
     read = [condition for conditions in alternatives for condition in conditions]
     if len(read) > _MOST_COMPARATORS:
-        raise VersionError(f"bad constraint {text!r}: it has more than {_MOST_COMPARATORS} conditions")
+        raise VersionError(f"invalid constraint {text!r}: it has more than {_MOST_COMPARATORS} conditions")
     return Constraint(
         text.strip(),
         tuple(tuple(condition.comparator for condition in conditions) for conditions in alternatives),
@@ -84,7 +84,7 @@ def matches_constraint(version: str, constraint: str, language: str | None = Non
 def _alternative(text: str, part: str, at: int, language: str | None, *, alone: bool) -> list[Condition]:
     pieces = [(piece, offset) for piece, offset in _split(part, ",", at) if piece.strip()]
     if not alone and not pieces:
-        raise Reader("", "constraint", text, at).fail("a condition was expected on both sides of ||")
+        raise Reader("", "constraint", text, at).fail("expected a condition on both sides of ||")
     if not pieces or (len(pieces) == 1 and pieces[0][0].strip() in tuple(_WILDCARDS)):
         return []
     return [condition for piece, offset in pieces for condition in _conditions(text, piece, offset, language)]

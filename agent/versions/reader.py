@@ -27,7 +27,7 @@ class Reader:
         place = self._offset + (self.at if at is None else at)
         found = self._original[place : place + 1]
         where = f"at character {place + 1} ({found!r})" if found else "at its end"
-        return VersionError(f"bad {self._what} {self._original!r} {where}: {reason}")
+        return VersionError(f"invalid {self._what} {self._original!r} {where}: {reason}")
 
     def take(self, choices: str) -> bool:
         """Step over one character when it is one of ``choices``."""
@@ -60,7 +60,7 @@ class Reader:
         """Read a number below 2^64 without leading zeros."""
         match = _DIGITS.match(self.text, self.at)
         if match is None:
-            raise self.fail("a number was expected")
+            raise self.fail("expected a number")
         if len(match[0]) > 1 and match[0][0] == "0":
             raise self.fail("a number must not start with 0")
         if len(match[0]) > len(str(_LARGEST)) or int(match[0]) > _LARGEST:
@@ -87,11 +87,11 @@ class Reader:
     def end(self) -> None:
         """Expect that nothing is left."""
         if self.at != len(self.text):
-            raise self.fail("nothing was expected here")
+            raise self.fail("unexpected text")
 
     def _identifiers(self) -> str:
         match = _IDENTIFIERS.match(self.text, self.at)
         if match is None:
-            raise self.fail("letters, digits or - were expected")
+            raise self.fail("expected letters, digits or -")
         self.at = match.end()
         return match[0]

@@ -104,7 +104,7 @@ def _read(reader: Reader) -> Version:
     numbers = [reader.number()]
     for _ in range(2):
         if not reader.take("."):
-            raise reader.fail("a dot was expected")
+            raise reader.fail("expected a dot")
         numbers.append(reader.number())
     pre, build = reader.prerelease(), reader.build()
     reader.end()

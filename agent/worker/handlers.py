@@ -51,7 +51,11 @@ class Handlers:
             log.error("ignored a malformed request to cancel: %s", error)
         else:
             known = self._running.cancel(execution_id)
-            log.info("asked to cancel execution %d%s", execution_id, "" if known else ", which does not run here")
+            log.info(
+                "received a request to cancel execution %d%s",
+                execution_id,
+                "" if known else ", which does not run here",
+            )
         delivery.ack()
 
     def pack_event(self, delivery: Delivery) -> None:

@@ -62,9 +62,9 @@ class Provisioner:
             try:
                 task()
             except (AgentError, OSError) as error:
-                log.warning("could not prepare ahead of need: %s", error)
+                log.warning("could not prepare environments in advance: %s", error)
             except Exception:
-                log.exception("could not prepare ahead of need")
+                log.exception("could not prepare environments in advance")
 
     def _prepare(self, pack_ref: str | None) -> None:
         self._registry.refresh()

@@ -50,12 +50,12 @@ def reconcile(
             if may_pass(refusal):
                 raise
             # Its row is still running, so that it is abandoned below: better than a worker that can't start.
-            log.error("the kept result of execution %d can't be stored: %s", report.execution_id, refusal)
+            log.error("the spooled result of execution %d can't be stored: %s", report.execution_id, refusal)
         spool.remove(report)
     left = [_abandoned(orphan, error) for orphan in store.orphaned()]
     _write(store, publisher, left)
     if left or spooled:
-        log.warning("reconciled %d executions and wrote %d results of an earlier life", len(left), len(spooled))
+        log.warning("ended %d executions and wrote %d results of the previous process", len(left), len(spooled))
     since = [previous_heartbeat, spool.unannounced()]
     if any(since):
         # Written just now or not: a completion has the same id each time, so a second one is recognised.

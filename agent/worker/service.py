@@ -122,7 +122,7 @@ class WorkerService:
         site = f"ATTUNE_ARTIFACTS_DIR={self._loaded.settings.artifacts_dir}"
         killed = kill_leftovers(parts.store.mine, site=site, scores=scores)
         if killed:
-            log.warning("killed %d processes that jobs of an earlier life had left running", killed)
+            log.warning("killed %d processes that jobs of the previous process had left running", killed)
 
     def _subscribed(self, parts: Parts) -> bool:
         """Wait until the broker delivers to all consumers; False when the end was asked for before."""
@@ -195,7 +195,9 @@ class WorkerService:
         parts.slots.stop()
         reported = parts.coordinator.settled(_REPORT_RESERVE) and parts.publisher.flush(_REPORT_RESERVE)
         if not reported:
-            log.warning("not everything could be reported: the next start under this name goes on with it")
+            log.warning(
+                "not everything could be reported: the next process with this worker's name will report the rest"
+            )
             self.exit_code = self.exit_code or Interrupted.exit_code
         parts.spool.note_unannounced(parts.publisher.oldest)
         parts.unclaimed.delete_queues()
@@ -227,7 +229,7 @@ class WorkerService:
 
         self._threads.start(f"status-{status}", write)
         if not written.wait(_STATUS_PATIENCE):
-            log.warning("the database does not answer: going on without the status %s", status)
+            log.warning("the database does not answer: continuing without setting the status %s", status)
 
     def _thread_died(self, name: str, error: BaseException) -> None:
         self._failed.set()

@@ -52,7 +52,7 @@ class UnclaimedDispatches:
             if not self._store.other_live_workers():
                 if not self._store.has_scheduled():
                     return True
-                log.warning("no other worker could step in: unstarted executions stay in this worker's queue")
+                log.warning("no other worker can run them: unstarted executions stay in this worker's queue")
                 return False
             rows = self._store.hand_back()
         except DatabaseError as error:

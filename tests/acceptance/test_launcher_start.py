@@ -180,4 +180,4 @@ print(done.returncode, done.stderr)
     done = subprocess.run(
         ["unshare", "--mount", sys.executable, "-c", script, agent_file], capture_output=True, text=True, check=True
     )
-    assert done.stdout.startswith("1 attune-agent: the socket belongs to somebody else"), done.stderr
+    assert done.stdout.startswith("1 attune-agent: the socket belongs to another user"), done.stderr

@@ -50,7 +50,7 @@ def test_a_pack_that_ships_is_registered_by_its_name(attune: Attune, tmp_path: P
     assert done.stdout.splitlines() == [
         "registered core 1.0.0: 10 runtimes, 7 actions",
         f"  files copied to {tmp_path}/packs/core",
-        "  workers were not told",
+        "  workers were not notified",
     ]
     assert attune("pack", "register", str(tmp_path / "packs" / "core")).stdout.splitlines()[:2] == [
         "updated core 1.0.0: 10 runtimes, 7 actions",
@@ -140,7 +140,7 @@ def test_workers_are_told_what_to_prepare(
 
     done = attune("pack", "register", str(COMPLETE), ATTUNE__MESSAGE_QUEUE__URL=amqp_vhost_url)
 
-    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "  workers were told to prepare: python")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "  workers were notified to prepare: python")
     event = events()
     assert event is not None
     assert (event.pack_ref, event.version, event.runtime_names) == ("complete", "2.1.0-rc.1", ("python",))
@@ -152,5 +152,5 @@ def test_a_pack_is_registered_even_when_the_broker_is_away(attune: Attune) -> No
     done = attune("pack", "register", "core", ATTUNE__MESSAGE_QUEUE__URL=url)
 
     assert done.returncode == 4
-    assert "the pack is registered, but workers were not told" in done.stderr
+    assert "the pack is registered, but workers were not notified" in done.stderr
     assert [one["ref"] for one in json.loads(attune("pack", "list", "--json").stdout)] == ["core"]

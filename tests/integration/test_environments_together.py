@@ -134,7 +134,7 @@ def test_a_hanging_installer_is_killed_with_its_group(site: Site, tmp_path: Path
     pids = tmp_path / "pids"
     config = quick_config("sh", "-c", f'sleep 600 & echo $$ $! > "{pids}"; echo still busy >&2; wait')
     manager = site.new_manager(install_timeout=1.5)
-    with pytest.raises(EnvironmentFailed, match=r"no end within 1\.5 s") as caught:
+    with pytest.raises(EnvironmentFailed, match=r"did not end within 1\.5 s") as caught:
         manager.ensure(site.request("env_plain", config))
     assert caught.value.step == "install dependencies"
     assert not caught.value.cancelled

@@ -80,7 +80,7 @@ def _looks_like_path(entrypoint: str) -> bool:
 def _trouble(pack_dir: str, path: str, entrypoint: str) -> str | None:
     """Return why ``path`` can't be run, None when it is a regular file of the pack."""
     if not entrypoint or "\0" in entrypoint:
-        return "is no file name"
+        return "is not a valid file name"
     try:
         if _is_plain(pack_dir, entrypoint):
             return None

@@ -54,7 +54,7 @@ def plan_inline(
         InvalidExecution: the text can't be handed over.
     """
     if "\0" in code:
-        raise InvalidExecution("the script holds a NUL character")
+        raise InvalidExecution("the script contains a NUL character")
     if inline.strategy == "direct":
         return InlinePlan((interpreter[0], "-c", _argument(code)))
     suffix = inline.extension or ""
@@ -100,5 +100,7 @@ def _foreign() -> re.Pattern[str]:
 
 def _argument(code: str) -> str:
     if len(code.encode("utf-8", "surrogateescape")) >= _LONGEST_ARGUMENT:
-        raise InvalidExecution(f"the script has {_LONGEST_ARGUMENT // 1024} KiB or more, too long for an argument")
+        raise InvalidExecution(
+            f"the script has {_LONGEST_ARGUMENT // 1024} KiB or more, which is too long for an argument"
+        )
     return code

@@ -47,7 +47,7 @@ def serialise(parameters: Mapping[str, Any], fmt: str, limit: int) -> bytes:
         elif fmt == "yaml":
             text = _to_yaml(parameters)
         else:
-            raise InvalidExecution(f"unknown parameter_format {fmt!r}: json, yaml and dotenv are known")
+            raise InvalidExecution(f"unknown parameter_format {fmt!r}; use json, yaml or dotenv")
         document = text.encode()
     except (ValueError, TypeError, RecursionError) as error:
         # Only the kind of trouble: the driver's words may quote a value.
@@ -73,7 +73,7 @@ def _to_yaml(parameters: Mapping[str, Any]) -> str:
             width=1 << 30,  # a reader that works line by line must find each scalar on its line
         )
     except yaml.YAMLError:
-        raise ValueError("no YAML can hold it") from None
+        raise ValueError("YAML can't represent it") from None
     return text
 
 

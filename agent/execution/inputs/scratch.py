@@ -42,7 +42,7 @@ class Scratch:
             except OSError as error:
                 reasons.append(f"{directory}: {error.strerror or error}")
         raise InvalidExecution(
-            f"this execution needs a temporary file and no directory can be written ({'; '.join(reasons)})",
+            f"this execution needs a temporary file, but no directory is writable ({'; '.join(reasons)})",
             hint="mount a writable volume and name it in worker.scratch_dir",
         )
 

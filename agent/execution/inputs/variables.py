@@ -86,16 +86,18 @@ def _own_variables(env_vars: Any, warnings: list[str]) -> dict[str, str]:
     if not env_vars:
         return {}
     if not isinstance(env_vars, Mapping):
-        warnings.append("env_vars of the execution is ignored: it is not an object")
+        warnings.append("env_vars of the execution are ignored: they must be an object")
         return {}
     variables = {}
     for name, value in env_vars.items():
         if name.startswith("ATTUNE_"):
             warnings.append(f"env_vars of the execution can't set {name}")
         elif not isinstance(value, str):
-            warnings.append(f"env_vars of the execution: {name!r} is ignored, its value is not a text")
+            warnings.append(f"env_vars of the execution: {name!r} is ignored because its value is not a string")
         elif not _possible(name, value):
-            warnings.append(f"env_vars of the execution: {name!r} is ignored, no environment can hold it")
+            warnings.append(
+                f"env_vars of the execution: {name!r} is ignored because it can't be an environment variable"
+            )
         else:
             variables[name] = value
     return variables
@@ -110,7 +112,7 @@ def _add_context(variables: dict[str, str], config: Any, warnings: list[str]) ->
         if _possible(key, text):
             variables[f"ATTUNE_CONTEXT_{key.upper()}"] = text
         else:
-            warnings.append(f"context: {key!r} is ignored, no environment can hold it")
+            warnings.append(f"context: {key!r} is ignored because it can't be an environment variable")
 
 
 def _combined(entry: EnvVar, existing: str) -> str:

@@ -125,7 +125,7 @@ class _Builder:
             top.value.append(value)
         elif top.key is None:
             if not isinstance(value, str):
-                raise ValueError("a name that is not a text")  # noqa: TRY004 - one kind for all that is no document
+                raise ValueError("a key that is not a string")  # noqa: TRY004 - one kind for all that is no document
             top.key = value
         else:
             top.value[top.key] = value

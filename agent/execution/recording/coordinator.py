@@ -181,12 +181,12 @@ class Coordinator:
             self._assign_claims()
             self._refused_dispatches.settle()
             if self._failures:
-                log.info("the database is back: executions go on")
+                log.info("the database is back: executions are claimed again")
             self._failures = 0
         except DatabaseError as error:
             self._announce([])
             if not self._failures:
-                log.error("executions wait: %s", error)
+                log.error("no executions are claimed: %s", error)
             self._failures += 1
             if not may_pass(error):
                 self._store_one_by_one()
@@ -233,7 +233,7 @@ class Coordinator:
             new = self._running.add(id_ for dispatch in dispatches if (id_ := dispatch.execution_id) not in ended)
         except OSError as error:
             if not self._starved:
-                log.error("executions wait: %s (raise the limit of open files)", error)
+                log.error("no executions are claimed: %s (raise the limit of open files)", error)
             self._starved = True
             self._dispatches.extendleft(reversed(dispatches))
             return [], []
@@ -278,7 +278,7 @@ class Coordinator:
         for execution_id in new:
             self._running.remove(execution_id)
         if refused - new:
-            log.info("ignored a second delivery of executions in hand: %s", sorted(refused - new))
+            log.info("ignored a second delivery of executions that are in progress: %s", sorted(refused - new))
         self._refused_dispatches.add(new)
 
     def _store_one_by_one(self) -> None:

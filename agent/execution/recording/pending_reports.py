@@ -75,7 +75,7 @@ class PendingReports:
             self._spool.remove(report)
             if report.execution_id not in written:
                 log.warning(
-                    "execution %d was ended by somebody else before it was %s: its row stays as it is",
+                    "execution %d was ended by another program before it was %s: its row is left unchanged",
                     report.execution_id,
                     report.status,
                 )

@@ -36,7 +36,7 @@ class Spool:
         assert self._directory is not None
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self._is_mine():
-            raise PermissionError(f"{self._directory} belongs to somebody else")
+            raise PermissionError(f"{self._directory} belongs to another user")
 
     def _is_mine(self) -> bool:
         """Whether nobody else can have written there: the reports are believed, and the files they name are kept."""
@@ -91,7 +91,7 @@ class Spool:
                 spare.write_text(str(oldest), encoding="ascii")
                 os.replace(spare, path)
         except OSError as error:
-            log.warning("can't note on disk which messages wait for the broker: %s", error)
+            log.warning("can't record on disk that messages wait for the broker: %s", error)
         self._noted = oldest
 
     def unannounced(self) -> datetime | None:
@@ -112,7 +112,7 @@ class Spool:
             try:
                 report = Report.from_json(path.read_text(encoding="utf-8"))
             except (OSError, ValueError, KeyError, TypeError) as error:
-                log.warning("%s is damaged and stays where it is: %s", path, error)
+                log.warning("%s is damaged and was left in place: %s", path, error)
                 continue
             self._kept.add(report.execution_id)
             yield report

@@ -48,7 +48,7 @@ def decrypt(value: Any, key: str | None, expected_hash: str | None = None) -> An
         return json.loads(plain)
     except (ValueError, RecursionError):
         # The decoder's error holds the plain text: it must not stay in the chain.
-        raise SecretUnavailable("what it decrypts to is not JSON") from None
+        raise SecretUnavailable("its decrypted value is not JSON") from None
 
 
 def encrypt(value: Any, key: str | None) -> str:
@@ -79,7 +79,7 @@ def _aes_key(key: str | None) -> bytes:
 
 def _decoded(value: Any) -> bytes:
     if not isinstance(value, str):
-        raise SecretUnavailable("its encrypted value is not a text")
+        raise SecretUnavailable("its encrypted value is not a string")
     try:
         encrypted = base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):

@@ -127,7 +127,7 @@ def reason(error: BaseException) -> str:
             case exceptions.ProbableAccessDeniedError():
                 return "it has no such virtual host, or the user may not use it"
             case exceptions.AMQPHeartbeatTimeout():
-                return "no heartbeat came"
+                return "its heartbeats stopped"
             case exceptions.ConnectionClosed() | exceptions.ChannelClosed():
                 return f"{cause.reply_code} {cause.reply_text}"
             case workflow.AMQPConnectorStackTimeout() | TimeoutError():
@@ -137,7 +137,7 @@ def reason(error: BaseException) -> str:
             case OSError():
                 return cause.strerror or str(cause)
             case exceptions.StreamLostError() | exceptions.IncompatibleProtocolError():
-                return "the stream ended"
+                return "it closed the connection"
     return str(error) or type(error).__name__
 
 

@@ -85,9 +85,11 @@ class RabbitPublisher(Link):
         self._tag = 0
         connection = channel.connection
         connection.add_on_connection_blocked_callback(
-            lambda *_: log.warning("%s: RabbitMQ takes no messages", self._name)
+            lambda *_: log.warning("%s: RabbitMQ blocks publishing", self._name)
         )
-        connection.add_on_connection_unblocked_callback(lambda *_: log.info("%s: RabbitMQ takes messages", self._name))
+        connection.add_on_connection_unblocked_callback(
+            lambda *_: log.info("%s: RabbitMQ accepts messages again", self._name)
+        )
         channel.confirm_delivery(self._confirmed, callback=self._ready)
 
     def _ready(self, _frame: Any) -> None:

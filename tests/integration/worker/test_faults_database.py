@@ -200,7 +200,7 @@ def test_a_cancellation_that_comes_while_a_claim_is_in_doubt_counts(
     network.wait_for_faults()
     fresh_deployment.wait(execution_id, "running")
     fresh_deployment.cancel(execution_id)
-    fresh_deployment.agent.wait_for_log(f"asked to cancel execution {execution_id}")
+    fresh_deployment.agent.wait_for_log(f"received a request to cancel execution {execution_id}")
     network.accept()
     assert fresh_deployment.wait(execution_id).status == "cancelled"
     assert [m.payload["status"] for m in jobs.completions(execution_id)] == ["Cancelled"]

@@ -40,7 +40,9 @@ def test_what_is_cancelled_while_it_waits_for_a_slot_never_runs(fresh_deployment
     by_api, by_executor = fresh_deployment.start(jobs.QUICK), fresh_deployment.start(jobs.QUICK)
     fresh_deployment.all(f"UPDATE execution SET status = 'cancelled' WHERE id = {by_api}")
     fresh_deployment.cancel(by_executor)
-    fresh_deployment.agent.wait_for_log(f"asked to cancel execution {by_executor}, which does not run here")
+    fresh_deployment.agent.wait_for_log(
+        f"received a request to cancel execution {by_executor}, which does not run here"
+    )
     jobs.release(running)
     assert fresh_deployment.wait(by_executor).status == "cancelled"
     assert [m.payload["status"] for m in jobs.completions(by_executor)] == ["Cancelled"]
@@ -63,7 +65,7 @@ def test_a_cancellation_that_overtakes_the_claim_counts(deployment: Deployment, 
             )
             payload = {"execution_id": execution_id, "worker_id": worker}
             deployment.publish(topology.cancel_key(worker), "ExecutionCancelRequested", payload, source="api")
-            deployment.agent.wait_for_log(f"asked to cancel execution {execution_id}")
+            deployment.agent.wait_for_log(f"received a request to cancel execution {execution_id}")
     row = deployment.wait(execution_id)
     assert (row.status, row.result["cause"]) == ("cancelled", "cancelled")
     assert shared_jobs.starts(execution_id) == []
@@ -76,7 +78,7 @@ def test_cancelling_what_has_ended_or_never_was_changes_nothing(deployment: Depl
     for execution_id in (ended.id, 987654):
         payload = {"execution_id": execution_id, "worker_id": worker}
         deployment.publish(topology.cancel_key(worker), "ExecutionCancelRequested", payload, source="api-service")
-        deployment.agent.wait_for_log(f"asked to cancel execution {execution_id}, which does not run here")
+        deployment.agent.wait_for_log(f"received a request to cancel execution {execution_id}, which does not run here")
     deployment.publish_raw(topology.cancel_key(worker), b"not json")
     deployment.agent.wait_for_log("malformed request to cancel")
     assert shared_jobs.assert_ran_once(ended.id) == ended

@@ -228,7 +228,7 @@ def test_a_value_that_contains_itself_or_is_very_deep_is_refused(text: str) -> N
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("a: 1\nb: 2\na: 3", "file.yaml:3: a: is there twice; the first is in line 1"),
+        ("a: 1\nb: 2\na: 3", "file.yaml:3: a: is defined twice; the first definition is in line 1"),
         ("? [x, y]\n: 1", "file.yaml:1: a key must be a single word or number"),
         ("a: !!binary aGk=", "file.yaml:1: a: a value of type binary is not allowed"),
         ("a: !secret x", "file.yaml:1: a: a value of type !secret is not allowed"),

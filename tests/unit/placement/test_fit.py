@@ -43,10 +43,10 @@ PYTHON = Demand(runtime_names=("python", "python3", "Python"))
         (PYTHON, worker(capabilities={"runtimes": ["Python3"]}), None),
         (PYTHON, worker(capabilities={"runtimes": "python"}), "offers no runtime; not python"),
         (Demand(("python",), ">=3.11"), worker(), None),
-        (Demand(("python",), ">=3.12"), worker(), "has python 3.11.2; >=3.12 is wanted"),
+        (Demand(("python",), ">=3.12"), worker(), "has python 3.11.2; >=3.12 is required"),
         (Demand(("python",), "  "), worker(), None),
-        (Demand(("shell",), ">=5"), worker(), "says no version of shell; >=5 is wanted"),
-        (Demand(("python",), ">=3.12"), worker(status="inactive"), "has python 3.11.2; >=3.12 is wanted"),
+        (Demand(("shell",), ">=5"), worker(), "advertises no version of shell; >=5 is required"),
+        (Demand(("python",), ">=3.12"), worker(status="inactive"), "has python 3.11.2; >=3.12 is required"),
         (PYTHON, worker(status="inactive"), "is inactive"),
         (PYTHON, worker(status="busy"), "is busy"),
         (PYTHON, worker(cordoned=True, cordon_reason="disk"), "is cordoned (disk)"),
@@ -54,7 +54,7 @@ PYTHON = Demand(runtime_names=("python", "python3", "Python"))
         (PYTHON, worker(heartbeat_age=90.0), None),
         (PYTHON, worker(heartbeat_age=91.0), "sent its last heartbeat 91 s ago"),
         (Demand(required_runtimes={"python3": "*"}), worker(), None),
-        (Demand(required_runtimes={"python": " >=3.12 "}), worker(), "has python 3.11.2;  >=3.12  is wanted"),
+        (Demand(required_runtimes={"python": " >=3.12 "}), worker(), "has python 3.11.2;  >=3.12  is required"),
         (
             Demand(required_runtimes={"go": "*"}),
             worker(),
@@ -63,7 +63,7 @@ PYTHON = Demand(runtime_names=("python", "python3", "Python"))
         (
             Demand(required_runtimes={"python": 3}),
             worker(),
-            "the action's required_worker_runtimes.python is not a text",
+            "the action's required_worker_runtimes.python must be a string",
         ),
     ],
 )

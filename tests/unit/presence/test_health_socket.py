@@ -110,7 +110,7 @@ def stranger(address: str, *, backlog: int = 1) -> Iterator[None]:
 
 def test_another_user_is_not_believed_not_even_by_root() -> None:
     with stranger(next(health_socket._addresses())):
-        assert ask("ready", 1) == "the socket belongs to somebody else"
+        assert ask("ready", 1) == "the socket belongs to another user"
 
 
 def test_another_user_that_takes_nobody_does_not_keep_the_answer_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,7 @@ def test_one_that_hangs_is_killed_with_its_group_and_the_others_keep_their_outco
     with not_for_ever():
         hung, quick, leaves = run_commands([[str(hanging)], sh("echo quick"), sh("sleep 600 & echo left")], timeout=1)
     assert (hung.kind, hung.exit_code, hung.stdout) == ("timed_out", -1, b"begun\n")
-    assert hung.reason == "no end within 1 s"
+    assert hung.reason == "did not end within 1 s"
     assert (quick.kind, quick.stdout) == (leaves.kind, b"quick\n") == ("exited", b"quick\n")
     assert leaves.stdout == b"left\n"
 

@@ -188,7 +188,7 @@ def test_an_end_of_somebody_elses_stands_and_is_not_announced_here(
     worker.go()
     assert store.rows[1].status == "abandoned"
     assert journal.ids("announced", "completion of completed") == []
-    assert "execution 1 was ended by somebody else before it was completed" in caplog.text
+    assert "execution 1 was ended by another program before it was completed" in caplog.text
     assert worker.coordinator.settled(0)
 
 

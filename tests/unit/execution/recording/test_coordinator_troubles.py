@@ -223,7 +223,7 @@ def test_it_says_once_that_the_database_is_away_and_once_that_it_is_back(
     busy.elapse(30)
     store.away = False
     busy.elapse(30)
-    assert caplog.text.count("executions wait") == 1
+    assert caplog.text.count("no executions are claimed") == 1
     assert caplog.text.count("the database is back") == 1
 
 

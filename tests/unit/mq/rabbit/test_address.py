@@ -92,9 +92,9 @@ def test_a_file_of_authorities_that_is_missing_or_empty_is_named(tmp_path: Path)
         (exceptions.ProbableAccessDeniedError(exceptions.ConnectionClosedByBroker(530, "x")), "virtual host"),
         (exceptions.ConnectionClosedByBroker(320, "CONNECTION_FORCED"), "320 CONNECTION_FORCED"),
         (exceptions.ChannelClosedByBroker(406, "PRECONDITION_FAILED"), "406 PRECONDITION_FAILED"),
-        (exceptions.AMQPHeartbeatTimeout("no activity"), "no heartbeat"),
+        (exceptions.AMQPHeartbeatTimeout("no activity"), "its heartbeats stopped"),
         (exceptions.AMQPConnectionError(ConnectionRefusedError(111, "Connection refused")), "Connection refused"),
-        (exceptions.StreamLostError("Transport indicated EOF"), "the stream ended"),
+        (exceptions.StreamLostError("Transport indicated EOF"), "it closed the connection"),
         (exceptions.AMQPConnectionError(TimeoutError()), "timed out"),
     ],
 )

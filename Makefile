@@ -11,7 +11,7 @@ PARALLEL := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 export PYTHON WORKERS
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test unit quick lint format bench docs run-agent run-agent-release clean
+.PHONY: help install install-dev demo test test-kubernetes unit quick lint format bench docs run-agent run-agent-release clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ test: install-dev ## Run all tests and checks; installs what they need where it 
 	@status=0; $(MAKE) --no-print-directory lint || status=1; \
 	$(BIN)/python scripts/unit.py --others || status=1; \
 	$(BIN)/python -m pytest $(PARALLEL) --durations=25 $(ARGS) || status=1; exit $$status
+
+test-kubernetes: install-dev ## Run the tests on a cluster: the one of KUBECONFIG, else one of this machine's own (as root)
+	@scripts/services.sh
+	@ATTUNE_TEST_KUBERNETES=1 $(BIN)/python -m pytest tests/kubernetes --durations=15 $(ARGS)
 
 unit: install-dev ## Run the unit tests on each Python from 3.11 on: no service, no network, under a minute
 	@$(BIN)/python scripts/unit.py $(ARGS)

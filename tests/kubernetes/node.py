@@ -21,7 +21,7 @@ from tests.kubernetes.credentials import Credentials
 from tests.kubernetes.images import archive, layer
 
 NODE = "node"
-START_TIMEOUT = 90.0
+START_TIMEOUT = 180.0
 _PAUSE = """#include <signal.h>
 #include <unistd.h>
 static void end(int signal) { (void)signal; _exit(0); }

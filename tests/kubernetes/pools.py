@@ -114,6 +114,7 @@ class Helm:
             },
             "packs": {"image": f"{PACKS}:{TAG}"},
             "workerDefaults": {"resources": _RESOURCES},
+            "initResources": _RESOURCES,
             "workers": [
                 {"name": pool.name, "image": f"{pool.image}:{TAG}", "replicas": pool.replicas, "env": dict(pool.env)}
                 for pool in pools

@@ -19,6 +19,7 @@ from pathlib import Path
 SOURCES = Path(__file__).parent / "programs"
 KUBERNETES = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kubectl")
 _VERSION = "k8s.io/component-base/version"
+_HELM = "helm.sh/helm/v3/pkg/chartutil"
 #: What the sources need at least; Debian's own may be older and gets the other one as a module.
 _GO = (1, 22)
 _TOOLCHAIN = "golang.org/toolchain@v0.0.1-go1.23.12.linux-{architecture}"
@@ -55,11 +56,15 @@ def build() -> Path:
             flags = (
                 f"-X {_VERSION}.gitVersion=v{release[1]} -X {_VERSION}.gitMajor=1 -X {_VERSION}.gitMinor={release[2]}"
             )
-            _compile(go, ".", place / "kubernetes", flags)
+            if not (place / "kubernetes").exists():
+                _compile(go, ".", place / "kubernetes", flags)
             for name in KUBERNETES:
                 (place / name).unlink(missing_ok=True)
                 (place / name).symlink_to("kubernetes")
-            _compile(go, "helm.sh/helm/v3/cmd/helm", place / "helm", "")
+            # Without a cluster Helm renders for the release that it was told when it was built.
+            told = {"k8sVersionMajor": "1", "k8sVersionMinor": release[2]}
+            flags = " ".join(f"-X {_HELM}.{name}={value}" for name, value in told.items())
+            _compile(go, "helm.sh/helm/v3/cmd/helm", place / "helm", flags)
     return place
 
 

@@ -288,7 +288,7 @@ def test_every_key_of_a_pool_arrives(chart: Render) -> None:
                     "priorityClassName": "high",
                     "volumes": [{"name": "models", "emptyDir": {}}],
                     "volumeMounts": [{"name": "models", "mountPath": "/models"}],
-                    "strategy": {"type": "Recreate", "rollingUpdate": None},
+                    "strategy": {"type": "Recreate"},
                     "probes": {"liveness": None, "readiness": {"periodSeconds": 30}},
                     "podDisruptionBudget": {"enabled": False},
                 }
@@ -491,3 +491,45 @@ def test_two_pools_of_one_name_are_refused(refused: Callable[..., str]) -> None:
 
 def test_autoscaling_without_a_runtime_says_what_to_set(refused: Callable[..., str]) -> None:
     assert "autoscaling.runtimes" in refused(workers=[PYTHON | {"autoscaling": {"enabled": True}}])
+
+
+# --- the server ---
+
+
+def test_the_server_is_two_replicas_behind_a_service_when_it_is_asked_for(chart: Render) -> None:
+    assert not chart(workers=[PYTHON]).of("Service")
+    objects = chart(server={"enabled": True, "env": {"ATTUNE__LOG__LEVEL": "debug"}})
+    deployment, service = objects.only("Deployment"), objects.only("Service")
+    pod = deployment["spec"]["template"]
+    one = container(pod, "server")
+    assert deployment["spec"]["replicas"] == 2
+    assert one["command"][:2] == ["attune", "server"]
+    assert one["readinessProbe"]["httpGet"] == {"path": "/health/ready", "port": "http"}
+    assert one["livenessProbe"]["httpGet"] == {"path": "/health/live", "port": "http"}
+    assert one["securityContext"]["readOnlyRootFilesystem"] is True
+    assert variables(pod, "server")["ATTUNE__LOG__LEVEL"] == "debug"
+    assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    assert not objects.of("Ingress")
+    assert not objects.of("ServiceMonitor")
+    policy = objects.only("NetworkPolicy")["spec"]["podSelector"]["matchLabels"]
+    assert not policy.items() <= pod["metadata"]["labels"].items()
+
+
+def test_the_server_may_have_an_ingress_and_be_watched(chart: Render) -> None:
+    ingress = {"enabled": True, "host": "attune.example", "className": "nginx", "tls": [{"secretName": "cert"}]}
+    objects = chart(server={"enabled": True, "ingress": ingress, "serviceMonitor": {"enabled": True}})
+    spec = objects.only("Ingress")["spec"]
+    (rule,) = spec["rules"]
+    assert (rule["host"], spec["ingressClassName"], spec["tls"]) == (
+        "attune.example",
+        "nginx",
+        [{"secretName": "cert"}],
+    )
+    assert rule["http"]["paths"][0]["backend"]["service"]["name"] == objects.only("Service")["metadata"]["name"]
+    monitor = objects.only("ServiceMonitor")["spec"]
+    assert monitor["selector"]["matchLabels"].items() <= objects.only("Service")["metadata"]["labels"].items()
+    assert monitor["endpoints"] == [{"port": "http", "path": "/metrics", "interval": "15s"}]
+
+
+def test_an_ingress_without_a_host_says_what_to_set(refused: Callable[..., str]) -> None:
+    assert "server.ingress.host" in refused(server={"enabled": True, "ingress": {"enabled": True}})

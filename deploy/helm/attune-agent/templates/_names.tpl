@@ -54,6 +54,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $workers := list -}}
 {{- range concat .Values.workers .Values.actionWorkers -}}
 {{- $worker := mergeOverwrite (deepCopy $root.Values.workerDefaults) (deepCopy .) -}}
+{{- /* The two kinds of strategy have no key in common: one replaces the other. */ -}}
+{{- with .strategy }}{{- $_ := set $worker "strategy" . }}{{- end -}}
 {{- $name := include "attune-agent.workerName" (dict "root" $root "worker" $worker) -}}
 {{- if hasKey $seen $name -}}
 {{- fail (printf "workers: %q and %q would both be the Deployment %s; give one of them another name" (get $seen $name) $worker.name $name) -}}

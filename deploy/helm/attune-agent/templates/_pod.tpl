@@ -43,13 +43,13 @@ spec:
   {{- end }}
   {{- end }}
   initContainers:
-    # Without a limit of CPU: unpacking is all that a pod's start waits for.
     - name: install-agent
       image: {{ include "attune-agent.image" (dict "root" .root "image" $agent) }}
       imagePullPolicy: {{ $agent.pullPolicy }}
       command: ["/attune-agent", "install", "/opt/attune/bin"]
       terminationMessagePolicy: FallbackToLogsOnError
-      resources: {requests: {cpu: 100m, memory: 64Mi}}
+      resources:
+        {{- toYaml $values.initResources | nindent 8 }}
       securityContext:
         {{- toYaml $values.securityContext | nindent 8 }}
       volumeMounts:
@@ -60,7 +60,8 @@ spec:
       imagePullPolicy: {{ $values.packs.imagePullPolicy }}
       command: ["cp", "-R", {{ printf "%s/." $values.packs.path | quote }}, "/opt/attune/packs/"]
       terminationMessagePolicy: FallbackToLogsOnError
-      resources: {requests: {cpu: 100m, memory: 32Mi}}
+      resources:
+        {{- toYaml $values.initResources | nindent 8 }}
       securityContext:
         {{- toYaml $values.securityContext | nindent 8 }}
       volumeMounts:

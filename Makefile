@@ -11,7 +11,7 @@ PARALLEL := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 export PYTHON WORKERS
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test test-kubernetes unit quick lint format bench docs run-agent run-agent-release clean
+.PHONY: help install install-dev demo test test-kubernetes test-emulation unit quick lint format bench docs run-agent run-agent-release clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ test: install-dev ## Run all tests and checks; installs what they need where it 
 test-kubernetes: install-dev ## Run the tests on a cluster: the one of KUBECONFIG, else one of this machine's own (as root)
 	@scripts/services.sh
 	@ATTUNE_TEST_KUBERNETES=1 $(BIN)/python -m pytest tests/kubernetes --durations=15 $(ARGS)
+
+test-emulation: install-dev ## Build the agent for the other architecture under emulation, and try it there (as root)
+	@scripts/services.sh
+	@ATTUNE_TEST_EMULATION=1 $(BIN)/python -m pytest tests/emulation $(ARGS)
 
 unit: install-dev ## Run the unit tests on each Python from 3.11 on: no service, no network, under a minute
 	@$(BIN)/python scripts/unit.py $(ARGS)

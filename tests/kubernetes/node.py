@@ -68,7 +68,8 @@ _APISERVER = """--etcd-servers=http://127.0.0.1:{etcd} --bind-address=127.0.0.1 
     --tls-cert-file=api.pem --tls-private-key-file=api.key --client-ca-file=ca.pem --authorization-mode=Node,RBAC
     --service-account-key-file=accounts.key --service-account-signing-key-file=accounts.key
     --service-account-issuer=https://kubernetes.default.svc --service-cluster-ip-range=10.99.0.0/24
-    --kubelet-client-certificate=admin.pem --kubelet-client-key=admin.key"""
+    --kubelet-client-certificate=admin.pem --kubelet-client-key=admin.key
+    --kubelet-preferred-address-types=InternalIP"""
 _MANAGER = """--kubeconfig=admin.conf --root-ca-file=ca.pem --service-account-private-key-file=accounts.key
     --bind-address=127.0.0.1 --secure-port={manager} --leader-elect=false"""
 _SCHEDULER = "--kubeconfig=admin.conf --bind-address=127.0.0.1 --secure-port={scheduler} --leader-elect=false"

@@ -24,6 +24,16 @@ _HELM = "helm.sh/helm/v3/pkg/chartutil"
 _GO = (1, 22)
 _TOOLCHAIN = "golang.org/toolchain@v0.0.1-go1.23.12.linux-{architecture}"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+#: Definitions of the resources of others that the chart renders: where they are published, as Go modules.
+_DEFINITIONS = {
+    "github.com/kedacore/keda/v2@v2.16.1": (
+        "config/crd/bases/keda.sh_scaledobjects.yaml",
+        "config/crd/bases/keda.sh_triggerauthentications.yaml",
+    ),
+    "github.com/prometheus-operator/prometheus-operator@v0.79.2": (
+        "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
+    ),
+}
 
 
 class CannotBuild(Exception):
@@ -68,6 +78,22 @@ def build() -> Path:
     return place
 
 
+def definitions() -> list[Path]:
+    """Return the files with definitions of others' resources; fetch what is missing. Raises CannotBuild."""
+    found = []
+    for module, files in _DEFINITIONS.items():
+        root = _module(_go(), module)
+        found += [root / name for name in files]
+    return found
+
+
+def _module(go: str, name: str) -> Path:
+    done = subprocess.run([go, "mod", "download", "-json", name], capture_output=True, text=True, check=False, cwd="/")
+    if done.returncode != 0:
+        raise CannotBuild(f"the Go module {name} can't be fetched: {done.stdout}{done.stderr}")
+    return Path(json.loads(done.stdout)["Dir"])
+
+
 def _go() -> str:
     installed = shutil.which("go")
     if installed is None:
@@ -81,11 +107,7 @@ def _go() -> str:
 
 def toolchain(go: str) -> str:
     """Return a newer compiler, fetched as a module by the one that is installed."""
-    module = _TOOLCHAIN.format(architecture=_ARCHITECTURES.get(platform.machine(), "amd64"))
-    done = subprocess.run([go, "mod", "download", "-json", module], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise CannotBuild(f"Go is too old and a newer one can't be fetched: {done.stdout}{done.stderr}")
-    root = Path(json.loads(done.stdout)["Dir"])
+    root = _module(go, _TOOLCHAIN.format(architecture=_ARCHITECTURES.get(platform.machine(), "amd64")))
     # The module cache keeps no execute permissions.
     for pattern in ("bin/*", "pkg/tool/*/*"):
         for program in root.glob(pattern):
@@ -112,6 +134,6 @@ def _compile(go: str, package: str, output: Path, flags: str) -> None:
 
 if __name__ == "__main__":
     try:
-        print(build())
+        print(build(), *definitions(), sep="\n")
     except CannotBuild as error:
         sys.exit(f"Kubernetes' programs can't be made: {error}")

@@ -1,0 +1,1 @@
+"""The agent for another architecture, built and run under QEMU's emulation: ``make test-emulation``."""

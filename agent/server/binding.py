@@ -1,6 +1,6 @@
 """From a request to a call and from an answer to a response, for one route: authenticate, decode, check, act, encode.
 
-Who sends it is known before a byte of the body is read.
+Who sends it, and that they may, is known before a byte of the body is read.
 """
 
 from __future__ import annotations
@@ -73,8 +73,9 @@ class Binding:
         )
         upload: Upload | None = None
         try:
-            if self._route.upload:
+            if self._route.upload or self._route.body is not None:
                 await anyio.to_thread.run_sync(_permit, self._route, call, limiter=self._limiter)
+            if self._route.upload:
                 upload = call.upload = await receive(request, self._services.settings.pack_upload)
             elif self._route.body is not None:
                 call.raw = await _read(request, self._services.settings.server.max_body_bytes)
@@ -126,7 +127,8 @@ def _permit(route: Route, call: Call) -> None:
 
 
 def _run(route: Route, call: Call) -> Answer:
-    _permit(route, call)
+    if route.body is None and not route.upload:
+        _permit(route, call)
     return route.handler(call)
 
 

@@ -1,0 +1,207 @@
+"""Who may use the API: log-ins and their ends, kinds of tokens on every route, permissions, tokens of programs."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from agent.access.tokens import Claims, mint
+from agent.server.routes import ROUTES
+from tests.integration.server.conftest import PASSWORD, Site
+from tests.services.deployment import JWT_SECRET
+
+pytestmark = pytest.mark.postgres
+
+
+def token(kind: str, *, subject: str = "1", secret: str = JWT_SECRET, life: float = 600, **metadata: Any) -> str:
+    claims = Claims(subject, f"{kind}:1", kind, time.time() + life, kind, metadata)
+    return mint(claims, secret=secret, now=time.time())
+
+
+def fill(path: str) -> str:
+    """Name things that do not exist."""
+    for name in ("{id}", "{token_id}"):
+        path = path.replace(name, "987654321")
+    return (
+        path.replace("{status}", "running")
+        .replace("{ref}", "no.such")
+        .replace("{pack_ref}", "no_such")
+        .replace("{version}", "1")
+    )
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_every_route_lets_in_the_tokens_that_it_names_and_no_other(site: Site, route: Any) -> None:
+    if not route.who:
+        return
+
+    def status(shown: str | None) -> int:
+        return site.admin.as_(shown).request(route.method, fill(route.path)).status_code
+
+    assert status(None) == 401
+    assert status("nonsense") == 401
+    assert status(token("access", secret="x" * 40)) == 401
+    assert status(token("access", life=-3600)) == 401
+    assert status(token("refresh")) == 401
+    for kind in ("execution", "worker", "sensor"):
+        expected_in = kind in route.who
+        found = status(token(kind, execution_id=1, permission_set_refs=[]))
+        assert (found != 403) if expected_in and route.needs is None else found in (403, 404, 200), (kind, found)
+        if not expected_in:
+            assert found == 403
+    gone = status(token("access", subject="987654321"))
+    assert gone == 401
+
+
+def test_a_token_is_looked_at_before_the_body_is_read(site: Site) -> None:
+    answer = httpx.post(f"{site.server.url}/api/v1/keys", content=b"{" * 100_000, trust_env=False)
+    assert answer.status_code == 401
+    assert answer.json() == {"error": {"code": 401, "message": "Missing authentication token"}}
+
+
+def test_header_counts_before_cookie_and_a_cookie_only_reads(site: Site) -> None:
+    stale = {"Cookie": "attune_access_token=stale"}
+    assert site.admin.get("/auth/me", headers=stale).status_code == 200
+    assert site.admin.as_(None).get("/auth/me", headers=stale).status_code == 401
+    good = {"Cookie": f"attune_access_token={site.admin.token}"}
+    assert site.admin.as_(None).get("/auth/me", headers=good).status_code == 200
+    assert site.admin.as_(None).post("/api/v1/keys", {}, headers=good).status_code == 403
+
+
+def test_log_in_tells_neither_which_logins_exist_nor_a_frozen_password(site: Site) -> None:
+    login, _ = site.person()
+    unknown = site.admin.as_(None).post("/auth/login", {"login": "nobody-at-all", "password": "x"})
+    wrong = site.admin.as_(None).post("/auth/login", {"login": login, "password": "x"})
+    assert (unknown.status_code, unknown.json()) == (wrong.status_code, wrong.json())
+    assert unknown.status_code == 401
+    identity = site.deployment.one("SELECT id FROM identity WHERE login = %s", [login])["id"]
+    site.admin.ok("POST", f"/api/v1/identities/{identity}/freeze")
+    frozen = site.admin.as_(None).post("/auth/login", {"login": login, "password": PASSWORD})
+    assert frozen.status_code == 403
+
+
+def test_a_frozen_account_can_do_nothing_more_with_the_tokens_that_it_has(site: Site) -> None:
+    login, client = site.person("core.viewer")
+    assert client.get("/api/v1/workers").status_code == 200
+    identity = site.deployment.one("SELECT id FROM identity WHERE login = %s", [login])["id"]
+    site.admin.ok("POST", f"/api/v1/identities/{identity}/freeze")
+    assert client.get("/api/v1/workers").status_code == 403
+    site.admin.ok("POST", f"/api/v1/identities/{identity}/unfreeze")
+    assert client.get("/api/v1/workers").status_code == 200
+
+
+def test_guessing_is_slowed_down_and_the_account_is_free_again_soon(site: Site) -> None:
+    login, _ = site.person()
+    wrong = {"login": login, "password": "wrong"}
+    answers = [site.admin.as_(None).post("/auth/login", wrong) for _ in range(7)]
+    assert [answer.status_code for answer in answers[:5]] == [401] * 5
+    assert answers[-1].status_code == 429
+    assert 1 <= int(answers[-1].headers["retry-after"]) <= 6
+    site.deployment.database.execute("UPDATE server_login_failure SET latest = latest - interval '10 seconds'")
+    assert site.admin.login(login, PASSWORD).token
+    assert site.deployment.all("SELECT 1 FROM server_login_failure WHERE subject = %s", [login]) == []
+    site.deployment.database.execute("DELETE FROM server_login_failure")
+
+
+def test_an_invented_forwarding_header_changes_nothing(site: Site) -> None:
+    for number in range(25):
+        headers = {"X-Forwarded-For": f"10.0.0.{number}"}
+        body = {"login": f"nobody-{number}", "password": "x"}
+        last = site.admin.as_(None).post("/auth/login", body, headers=headers)
+    assert last.status_code == 429
+    site.deployment.database.execute("DELETE FROM server_login_failure")
+
+
+def test_refresh_rotates_with_grace_and_a_stolen_token_ends_the_log_in(site: Site) -> None:
+    login, _ = site.person()
+    anybody = site.admin.as_(None)
+    first = anybody.ok("POST", "/auth/login", {"login": login, "password": PASSWORD})
+    second = anybody.ok("POST", "/auth/refresh", {"refresh_token": first["refresh_token"]})
+    assert second["refresh_token"] != first["refresh_token"]
+    assert "user" not in second
+    other_tab = anybody.ok("POST", "/auth/refresh", {"refresh_token": first["refresh_token"]})
+    assert other_tab["refresh_token"] not in (first["refresh_token"], second["refresh_token"])
+    site.deployment.database.execute("UPDATE server_refresh_token SET replaced_at = replaced_at - interval '1 minute'")
+    assert anybody.post("/auth/refresh", {"refresh_token": first["refresh_token"]}).status_code == 401
+    for left in (second, other_tab):
+        assert anybody.post("/auth/refresh", {"refresh_token": left["refresh_token"]}).status_code == 401
+
+
+def test_log_out_and_a_new_password_end_what_may_be_renewed(site: Site) -> None:
+    login, client = site.person()
+    anybody = site.admin.as_(None)
+    pair = anybody.ok("POST", "/auth/login", {"login": login, "password": PASSWORD})
+    anybody.ok("POST", "/auth/logout", {"refresh_token": pair["refresh_token"]})
+    assert anybody.post("/auth/refresh", {"refresh_token": pair["refresh_token"]}).status_code == 401
+    pair = anybody.ok("POST", "/auth/login", {"login": login, "password": PASSWORD})
+    wrong = {"current_password": "wrong", "new_password": "another password"}
+    assert client.post("/auth/change-password", wrong).status_code == 401
+    client.ok("POST", "/auth/change-password", wrong | {"current_password": PASSWORD})
+    assert anybody.post("/auth/refresh", {"refresh_token": pair["refresh_token"]}).status_code == 401
+    assert anybody.login(login, "another password").token
+
+
+def test_a_program_logs_in_with_its_token_until_that_is_revoked(site: Site) -> None:
+    _, client = site.person("core.viewer")
+    me = client.ok("GET", "/auth/me")["id"]
+    made = client.ok("POST", f"/api/v1/identities/{me}/integration-tokens", {"label": "ci"})
+    session = client.as_(None).ok("POST", "/auth/token-login", {"token": made["token"]})
+    assert client.as_(session["access_token"]).get("/api/v1/workers").status_code == 200
+    listed = client.ok("GET", f"/api/v1/identities/{me}/integration-tokens")
+    assert listed[0]["active"]
+    assert made["token"] not in str(listed)
+    assert site.deployment.all("SELECT 1 FROM integration_token WHERE token_hash = %s", [made["token"]]) == []
+    number = made["integration_token"]["id"]
+    client.ok("POST", f"/api/v1/identities/{me}/integration-tokens/{number}/revoke", {"reason": "lost"})
+    assert client.as_(None).post("/auth/token-login", {"token": made["token"]}).status_code == 401
+    assert client.as_(None).post("/auth/refresh", {"refresh_token": session["refresh_token"]}).status_code == 401
+
+
+def test_without_a_permission_set_nothing_is_allowed_and_the_refusal_is_noted(site: Site) -> None:
+    login, client = site.person()
+    refused = client.post("/api/v1/executions/execute", {"action_ref": "core.echo"})
+    assert refused.status_code == 403
+    assert refused.json()["error"] == "this needs the permission actions:execute"
+    deadline = time.monotonic() + 10
+    while not (found := site.deployment.all("SELECT * FROM audit_event WHERE actor_login = %s", [login])):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert (found[0]["outcome"], found[0]["category"]) == ("denied", "rbac")
+
+
+def test_nobody_gives_more_than_he_has(site: Site) -> None:
+    ref = site.permission_set([{"resource": "permissions", "actions": ["read", "manage"]}])
+    login, client = site.person(ref)
+    body = {"identity_login": login, "permission_set_ref": "core.admin"}
+    assert client.post("/api/v1/permissions/assignments", body).status_code == 403
+    assert site.deployment.all("SELECT 1 FROM identity_role_assignment") == []
+    sets = {one["ref"]: one["id"] for one in site.admin.ok("GET", "/api/v1/permissions/sets")}
+    role = site.admin.ok("POST", f"/api/v1/permissions/sets/{sets['core.admin']}/roles", {"role": "boss"})
+    me = client.ok("GET", "/auth/me")["id"]
+    assert client.post(f"/api/v1/identities/{me}/roles", {"role": "boss"}).status_code == 403
+    grants = {"grants": [{"resource": "keys", "actions": ["decrypt"]}]}
+    assert client.request("PUT", f"/api/v1/permissions/sets/{sets['core.viewer']}", json=grants).status_code == 403
+    site.admin.ok("DELETE", f"/api/v1/permissions/sets/roles/{role['id']}")
+
+
+def test_an_action_sees_its_own_execution_and_no_other(site: Site) -> None:
+    mine, other = (site.admin.ok("POST", "/api/v1/executions", {"action_ref": "core.echo"})["id"] for _ in range(2))
+    shown = token("execution", execution_id=mine, permission_set_refs=[], action_ref="core.echo")
+    client = site.admin.as_(shown)
+    assert client.get(f"/api/v1/executions/{mine}").status_code == 200
+    assert client.get(f"/api/v1/executions/{other}").status_code == 403
+    assert [one["id"] for one in client.ok("GET", "/api/v1/executions")["items"]] == [mine]
+    assert client.post("/api/v1/executions/execute", {"action_ref": "core.echo"}).status_code == 403
+    assert client.post(f"/api/v1/executions/{mine}/cancel").status_code == 403
+
+
+def test_an_action_that_may_starts_executions_as_its_own_children(site: Site) -> None:
+    mine = site.admin.ok("POST", "/api/v1/executions", {"action_ref": "core.echo"})
+    shown = token("execution", execution_id=mine["id"], permission_set_refs=["core.executor"])
+    child = site.admin.as_(shown).ok("POST", "/api/v1/executions/execute", {"action_ref": "core.echo"})
+    assert (child["parent"], child["executor"]) == (mine["id"], mine["executor"])
+    unknown = token("execution", execution_id=mine["id"], permission_set_refs=["no.such"])
+    assert site.admin.as_(unknown).get("/api/v1/workers").status_code == 403

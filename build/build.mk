@@ -1,6 +1,6 @@
 # The one-file agent and its images; included by the Makefile.
 
-.PHONY: build-agent docker-build-agent docker-build-operator
+.PHONY: build-agent docker-build-agent docker-build-operator docker-build-server
 
 BUILD_DIR ?= var/build
 
@@ -24,3 +24,6 @@ docker-build-agent: ## Build the image attune-agent:latest, whose init container
 
 docker-build-operator: ## Build the image attune:latest, which holds the operator's command
 	docker/build.sh operator attune:latest
+
+docker-build-server: ## Build the image attune-server:latest, which runs `attune server`
+	docker/build.sh server attune-server:latest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +49,7 @@ class PreparerSettings:
     default_timeout: float
     max_parameter_bytes: int
     encryption_key: str | None
-    jwt_secret: str | None
+    jwt_secret: Callable[[], str | None]
 
 
 class Preparer:
@@ -168,9 +168,9 @@ class Preparer:
     ) -> dict[str, str]:
         env_vars = {} if environment is None else environment.env_vars
         token = None
-        if execution.permission_set_refs and self._settings.jwt_secret:
+        if execution.permission_set_refs and (secret := self._settings.jwt_secret()):
             timeout = effective_timeout(execution, action, self._settings.default_timeout)
-            token = execution_token(execution, timeout=timeout, secret=self._settings.jwt_secret, now=time.time())
+            token = execution_token(execution, timeout=timeout, secret=secret, now=time.time())
         env, warnings = build_environment(
             self._settings.container,
             self._settings.site,

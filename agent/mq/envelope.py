@@ -32,6 +32,8 @@ MESSAGE_TYPES = frozenset(
         "PackRegistered",
         "PackDeleted",
         "ExecutionCancelRequested",
+        # Ours: the services of other makes don't know it and drop it.
+        "RuntimeVerifyRequested",
     }
 )
 

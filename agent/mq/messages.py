@@ -59,6 +59,13 @@ class PackDeleted:
     pack_ref: str
 
 
+@dataclass(frozen=True, slots=True)
+class RuntimeVerifyRequested:
+    """Somebody asks which versions of a runtime this worker has now; None: of all."""
+
+    runtime_ref: str | None
+
+
 def decode_dispatch(body: bytes) -> Dispatch:
     """Decode what arrives in a worker's queue of executions.
 
@@ -88,7 +95,7 @@ def decode_cancel_request(body: bytes) -> CancelRequest:
     return CancelRequest(_integer(payload, "execution_id"), _integer(payload, "worker_id"))
 
 
-def decode_pack_event(body: bytes) -> PackRegistered | PackDeleted | None:
+def decode_pack_event(body: bytes) -> PackRegistered | PackDeleted | RuntimeVerifyRequested | None:
     """Decode what arrives in a worker's queue of pack events; None for a type that isn't about packs.
 
     Raises:
@@ -98,6 +105,9 @@ def decode_pack_event(body: bytes) -> PackRegistered | PackDeleted | None:
     payload = envelope.payload
     if envelope.message_type == "PackDeleted":
         return PackDeleted(_integer(payload, "pack_id"), _text(payload, "pack_ref"))
+    if envelope.message_type == "RuntimeVerifyRequested":
+        ref = payload.get("runtime_ref")
+        return RuntimeVerifyRequested(ref if type(ref) is str else None)
     if envelope.message_type != "PackRegistered":
         return None
     names = payload.get("runtime_names")

@@ -150,7 +150,7 @@ UPDATE runtime_version v
 -- name: version_verdicts
 -- What each live worker says about the versions of a runtime, and what it has of it at all.
 SELECT w.id, w.name, w.capabilities -> 'runtime_verdicts' AS verdicts, w.capabilities -> 'runtime_versions' AS versions,
-       w.capabilities -> 'runtimes' AS runtimes
+       w.capabilities -> 'runtimes' AS runtimes, w.capabilities @> '{"guarded_claim": true}' AS ours
   FROM worker w
  WHERE w.worker_role = 'action' AND w.status IN ('active', 'busy')
    AND w.last_heartbeat > clock_timestamp() - interval '90 seconds'

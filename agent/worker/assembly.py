@@ -34,6 +34,7 @@ from agent.worker.handlers import Handlers
 from agent.worker.needs import EnvironmentNeeds
 from agent.worker.provisioning import Provisioner
 from agent.worker.rescue import Rescue
+from agent.worker.signing_secret import SigningSecret
 from agent.worker.slots import Slots
 from agent.worker.unclaimed_dispatches import UnclaimedDispatches
 
@@ -169,7 +170,7 @@ def _preparer_settings(base: WorkerContext) -> PreparerSettings:
         default_timeout=settings.worker.task_timeout,
         max_parameter_bytes=settings.worker.max_parameter_bytes,
         encryption_key=settings.security.encryption_key,
-        jwt_secret=settings.security.jwt_secret,
+        jwt_secret=SigningSecret(base.database, settings.security.jwt_secret),
     )
 
 

@@ -12,6 +12,7 @@ from agent.mq.broker import Delivery
 from agent.mq.messages import (
     PackDeleted,
     PackRegistered,
+    RuntimeVerifyRequested,
     decode_cancel_request,
     decode_dispatch,
     decode_pack_event,
@@ -19,7 +20,7 @@ from agent.mq.messages import (
 
 log = logging.getLogger(__name__)
 
-PackEvent = PackRegistered | PackDeleted
+PackEvent = PackRegistered | PackDeleted | RuntimeVerifyRequested
 
 
 class Handlers:

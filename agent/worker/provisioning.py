@@ -10,7 +10,7 @@ from collections.abc import Callable
 from agent.environments.manager import EnvironmentManager
 from agent.environments.scan import scan
 from agent.errors import AgentError
-from agent.mq.messages import PackDeleted, PackRegistered
+from agent.mq.messages import PackDeleted, PackRegistered, RuntimeVerifyRequested
 from agent.runtimes.registry import RuntimeRegistry
 from agent.runtimes.selection import VersionSelector
 from agent.worker.advertising import Advertiser
@@ -44,9 +44,11 @@ class Provisioner:
         """Verify every version and set up the environments of every pack."""
         self._tasks.put(lambda: self._prepare(None))
 
-    def pack_event(self, event: PackRegistered | PackDeleted) -> None:
-        """Prepare a pack that was registered, or remove the environments of one that was deleted."""
-        if isinstance(event, PackDeleted):
+    def pack_event(self, event: PackRegistered | PackDeleted | RuntimeVerifyRequested) -> None:
+        """Prepare a pack that was registered, remove the environments of one that was deleted, or verify versions."""
+        if isinstance(event, RuntimeVerifyRequested):
+            self._tasks.put(self._verify)
+        elif isinstance(event, PackDeleted):
             self._tasks.put(lambda: self._environments.remove(event.pack_ref))
         else:
             self._tasks.put(lambda: self._prepare(event.pack_ref))
@@ -66,9 +68,12 @@ class Provisioner:
             except Exception:
                 log.exception("could not prepare environments in advance")
 
-    def _prepare(self, pack_ref: str | None) -> None:
+    def _verify(self) -> None:
         self._registry.refresh()
         self._advertiser.advertise(self._versions.verify(self._registry.usable))
+
+    def _prepare(self, pack_ref: str | None) -> None:
+        self._verify()
         summary = scan(self._environments, self._needs.of(pack_ref), pause=self._stopping.wait)
         if summary.created or summary.errors:
             log.info("set up %d environments, %d failed", len(summary.created), len(summary.errors))

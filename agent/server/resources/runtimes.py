@@ -154,8 +154,8 @@ def verify(call: Call) -> Answer:
         version = call.body.version if call.body else None
         message = runtime_verify_requested(runtime["id"], runtime["ref"], version, at=datetime.now(UTC))
         call.services.outbox.add(connection, [message])
-    asked = [row["name"] for row in workers if isinstance(row["verdicts"], list)]
-    deaf = [row["name"] for row in workers if not isinstance(row["verdicts"], list)]
+    asked = [row["name"] for row in workers if row["ours"]]
+    deaf = [row["name"] for row in workers if not row["ours"]]
     note = f"; {', '.join(deaf)} can't be asked: they verify only when they start" if deaf else ""
     return data(
         {"runtime_ref": runtime["ref"], "asked": asked, "not_asked": deaf},

@@ -1,4 +1,4 @@
-"""A fuzzer reads the description of the API and sends all kinds of input: never a 500, and no answer left undescribed."""
+"""A fuzzer reads the description of the API and sends all kinds of input: never a 500, no answer undescribed."""
 
 from __future__ import annotations
 

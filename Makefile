@@ -11,7 +11,7 @@ PARALLEL := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 export PYTHON WORKERS
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test test-kubernetes test-emulation unit quick lint format bench docs run-agent run-agent-release clean
+.PHONY: help install install-dev demo fuzz test test-kubernetes test-emulation unit quick lint format bench docs run-agent run-agent-release clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ format: install-dev ## Bring the code into the common form
 
 bench: install-dev ## Measure, and print the ratios of one run
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+fuzz: install-dev ## Send the server what its description allows and what it doesn't; ATTUNE_TEST_FUZZ_EXAMPLES says how much
+	@ATTUNE_TEST_FUZZ_EXAMPLES=$${ATTUNE_TEST_FUZZ_EXAMPLES:-20} $(BIN)/python -m pytest tests/integration/server/test_fuzz.py $(ARGS)
 
 docs: install-dev ## Write the pages that are made of the code
 	$(BIN)/attune settings --page > docs/reference/settings.md

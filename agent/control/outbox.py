@@ -33,7 +33,7 @@ class Outbox:
         if not messages:
             return
         if self.in_database:
-            connection.execute(load_queries("agent.mq")["publish"].encode(), _columns(messages))
+            connection.execute(load_queries("agent.mq.database")["publish"].encode(), _columns(messages))
         else:
             connection.execute(load_queries("agent.control")["insert_outbox"].encode(), _columns(messages))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -96,6 +97,8 @@ class RuntimeDetector:
         for name in (name for name in choice.runtimes if name not in found and name != "native"):
             if any(family.name == name for family in FAMILIES):
                 log.warning("%s names %s, but no interpreter for it was found here", choice.source, name)
+            elif name not in described:
+                log.warning("%s names %s, which is no runtime that is known here%s", choice.source, name, _meant(name))
         return self._said(choice)
 
     def from_database(self, load: Callable[[], Sequence[Runtime]], machine: Machine) -> OfferedRuntimes:
@@ -132,3 +135,9 @@ class RuntimeDetector:
     def _said(self, offered: OfferedRuntimes) -> OfferedRuntimes:
         log.info("Detected available runtimes: %s (from %s)", list(offered.runtimes), offered.source)
         return offered
+
+
+def _meant(name: str) -> str:
+    """Name the runtime that was probably meant."""
+    close = difflib.get_close_matches(name, [family.name for family in FAMILIES], n=1)
+    return f"; did you mean {close[0]}?" if close else ""

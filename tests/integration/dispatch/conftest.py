@@ -76,7 +76,7 @@ def add_worker(place: Deployment, name: str, slots: int = 2, **columns: object) 
     return worker
 
 
-def until(condition: Callable[[], bool], *, timeout: float = 15.0) -> None:
+def until(condition: Callable[[], bool], *, timeout: float = 90.0) -> None:
     """Wait until something holds."""
     deadline = time.monotonic() + timeout
     while not condition():

@@ -80,7 +80,7 @@ def test_many_that_fit_nobody_do_not_hold_up_those_behind_them(
     add_worker(place, "shell-only")
     one = request_execution(place, "core.echo")
     dispatcher()
-    until(lambda: status(place, one) == "scheduled", timeout=30.0)
+    until(lambda: status(place, one) == "scheduled")
 
 
 def test_unstarted_work_goes_to_a_worker_that_joins(place: Deployment, dispatcher: RunningDispatcher) -> None:
@@ -137,8 +137,7 @@ def test_what_a_killed_agent_ran_is_abandoned_when_its_heartbeat_is_old(
     agent.kill()
     # Time passes: the last heartbeat, and the last restart of this young server.
     place.database.execute("UPDATE worker SET last_heartbeat = last_heartbeat - interval '91 seconds'")
-    settled = place.one("SELECT clock_timestamp() - pg_postmaster_start_time() > interval '100 seconds' AS ok")["ok"]
-    row = place.wait(one, timeout=20.0 if settled else 120.0)
+    row = place.wait(one, timeout=150.0)
     assert (row.status, row.result["cause"]) == ("abandoned", "worker_lost")
     assert [m.payload["status"] for m in place.messages(one) if m.kind == "ExecutionCompleted"] == ["Abandoned"]
     until(lambda: place.one("SELECT status::text AS s FROM worker")["s"] == "inactive")

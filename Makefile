@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 # In how many processes the tests run. One test: .venv/bin/python -m pytest tests/...; see CONTRIBUTING.md.
 WORKERS ?= 2
-PARALLEL := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+PARALLEL := -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 export PYTHON WORKERS
 

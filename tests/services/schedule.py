@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 
+#: Files whose tests share what there is only one of; every other file is a group, and every folder of unit tests.
+GROUPS = {"tests/acceptance/test_container_": "docker", "tests/kubernetes/": "kubernetes"}
 #: Groups that take long begin first; what is not named comes in the order of collection, unit tests at the end.
-FIRST = ("docker", "tests/integration/worker/test_faults_database.py", "tests/integration/worker")
+FIRST = ("docker", "kubernetes", "tests/integration/worker/test_faults_database.py", "tests/integration/worker")
 LAST = ("tests/unit",)
 
 _turns = pytest.StashKey["Turns"]()
@@ -56,11 +58,12 @@ def _locked(path: Path, kind: int) -> Iterator[None]:
         yield
 
 
-def group(test: str, *, docker: bool) -> str:
+def group(test: str) -> str:
     """Return the name of the group of tests that one process runs one after another."""
-    if docker:
-        return "docker"
     path = test.partition("::")[0]
+    for start, name in GROUPS.items():
+        if path.startswith(start):
+            return name
     return path.rpartition("/")[0] if path.startswith("tests/unit/") else path
 
 
@@ -70,13 +73,24 @@ def rank(name: str) -> tuple[bool, int]:
     return name.startswith(LAST), min(places, default=len(FIRST))
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Name each test's group, and bring the groups into an order in which no process is left alone with a long one."""
-    groups = {item: group(item.nodeid, docker=item.get_closest_marker("docker") is not None) for item in items}
-    for item, name in groups.items():
-        item.add_marker(pytest.mark.xdist_group(name))
-    items.sort(key=lambda item: rank(groups[item]))
+    """Bring the groups into an order in which no process is left alone with a long one."""
+    strays = {item.path.name for item in items if item.get_closest_marker("docker") and group(item.nodeid) != "docker"}
+    if strays:
+        raise pytest.UsageError(f"tests of the Docker engine lie in test_container_*.py, not in {', '.join(strays)}")
+    items.sort(key=lambda item: rank(group(item.nodeid)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Hand out whole groups, in the order of collection."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group(nodeid)
+
+    return Groups(config, log)
 
 
 @pytest.hookimpl(optionalhook=True)

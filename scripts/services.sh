@@ -25,6 +25,7 @@ docker-compose docker-compose
 slirp4netns slirp4netns
 /usr/sbin/debootstrap debootstrap
 /usr/bin/busybox busybox-static
+ps procps
 etcd etcd-server
 containerd containerd
 /usr/sbin/runc:/usr/bin/runc runc

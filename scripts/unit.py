@@ -112,7 +112,7 @@ def environment(program: str, minor: str) -> Path | None:
     newest = max((ROOT / source).stat().st_mtime for source in SOURCES)
     if not made.exists() or made.stat().st_mtime < newest:
         venv.parent.mkdir(parents=True, exist_ok=True)
-        command = [ROOT / "scripts" / "venv.sh", str(venv.relative_to(ROOT)), "operator", "test"]
+        command = [ROOT / "scripts" / "venv.sh", str(venv.relative_to(ROOT)), "server", "test"]
         if subprocess.run(command, env={**os.environ, "PYTHON": program}, check=False).returncode != 0:
             return None
         made.touch()

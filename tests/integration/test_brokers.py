@@ -196,15 +196,16 @@ def test_a_dead_letter_that_no_binding_wants_is_dropped(case: BrokerCase) -> Non
 
 
 def test_a_message_expires_only_while_it_waits_and_is_dead_lettered(case: BrokerCase) -> None:
-    queue = Queue("short", QUEUE.bindings, QUEUE.arguments | {"x-message-ttl": 300})
+    queue = Queue("short", QUEUE.bindings, QUEUE.arguments | {"x-message-ttl": 1000})
     broker, inbox, dead = case.open(), Inbox(hold=True), Inbox()
     broker.declare([queue, topology.dead_letter_queue(WORKER)])
     letters = subscription(dead, queue=topology.dead_letter_queue(WORKER))
-    with (
-        publishing(broker) as publish,
-        running(broker.consumer(subscription(inbox, prefetch=1, queue=queue)), broker.consumer(letters)),
-    ):
-        publish(dispatch("in hand"), dispatch("waiting"))
+    consumer = broker.consumer(subscription(inbox, prefetch=1, queue=queue))
+    with publishing(broker) as publish, running(consumer, broker.consumer(letters)):
+        until(lambda: consumer.subscribed)
+        publish(dispatch("in hand"))
+        inbox.wait(1)
+        publish(dispatch("waiting"))
         assert dead.wait(1) == [b"waiting"]
         publish(dispatch("later"))
         assert dead.wait(2) == [b"waiting", b"later"]

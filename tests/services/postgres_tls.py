@@ -6,7 +6,6 @@ import datetime
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -23,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.services.availability import unavailable
+from tests.services.ports import free_ports
 
 PASSWORD = "only-for-this-test"
 
@@ -74,7 +74,7 @@ def _running(programs: Path, directory: Path) -> Iterator[int]:
         [programs / "initdb", "--no-sync", "-D", data, "-U", "postgres", "-A", "scram-sha-256", "--pwfile", password]
     )
     (data / "pg_hba.conf").write_text("hostssl all all all scram-sha-256\n", encoding="utf-8")
-    port = _free_port()
+    port = free_ports(1)[0]
     settings = {
         "listen_addresses": "localhost",
         "port": port,
@@ -109,12 +109,6 @@ def _wait_until_ready(server: subprocess.Popen[bytes], port: int, log: Path) -> 
             time.sleep(0.05)
         else:
             return
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _as_postgres() -> dict[str, str]:

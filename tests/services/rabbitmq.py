@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from tests.services.availability import unavailable
+from tests.services.ports import free_ports
 from tests.services.tls import Authority, ServerCertificate, make_authority, make_server_certificate
 
 SCRIPTS = Path("/usr/lib/rabbitmq/bin")
@@ -43,7 +44,7 @@ class RabbitNode:
     ) -> None:
         """Choose ports and write the configuration; ``settings`` are further lines of rabbitmq.conf."""
         self.directory = directory
-        self.port, self.tls_port, self.http_port, self._dist_port, self._epmd_port = _free_ports(5)
+        self.port, self.tls_port, self.http_port, self._dist_port, self._epmd_port = free_ports(5)
         self._processes: list[subprocess.Popen[bytes]] = []
         self._name = f"attune{self.port}@localhost"
         directory.mkdir(parents=True, exist_ok=True)
@@ -195,17 +196,6 @@ class RabbitNode:
             "ERL_EPMD_PORT": str(self._epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
         }
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 def _accepts(port: int) -> bool:

@@ -83,6 +83,8 @@ REPEATED_NAMES = {
     "choice": "the decision of its folder: of a worker (placement), of a version (runtimes)",
     "executions": "the part of its folder that is about executions",
     "fleet": "the workers as its folder sees them",
+    "rows": "the rows of its folder's statements, as values",
+    "statements": "named SQL: how it is loaded and typed (db), the hot path's (execution/recording)",
     "service": "what a part of the program starts and stops, in which order",
     "tokens": "of people and services (access), of one execution (execution/secrets)",
 }

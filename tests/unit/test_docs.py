@@ -229,3 +229,18 @@ def test_every_thread_is_described_and_every_described_thread_exists() -> None:
     started, described = thread_names() | {"MainThread"}, described_threads()
     assert [name for name in started if not fnmatch.filter(described, name)] == []
     assert [name for name in described if not any(fnmatch.fnmatch(name, pattern) for pattern in started)] == []
+
+
+def test_the_files_that_contributors_are_sent_to_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| .+ \| `agent/.+ \| .+ \|$", text, re.MULTILINE)
+    assert len(rows) >= 12
+    for path in re.findall(r"`((?:agent|packs|tests|scripts|docs)/[\w./]+)`", text):
+        assert (ROOT / path).exists(), f"CONTRIBUTING.md sends people to {path}"
+
+
+def test_a_word_of_the_glossary_has_one_meaning() -> None:
+    text = (DOCS / "reference" / "glossary.md").read_text(encoding="utf-8")
+    words = [word for row in re.findall(r"^\| ([a-z][a-z ,-]+) \|", text, re.MULTILINE) for word in row.split(", ")]
+    assert len(words) > 40
+    assert sorted(set(words) - {"word"}) == sorted(word for word in words if word != "word")

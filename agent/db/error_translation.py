@@ -41,14 +41,14 @@ def translated(label: str) -> Iterator[None]:
 
 
 def is_away(error: psycopg.Error) -> bool:
-    """Tell whether ``error`` is about reaching the server rather than about a statement."""
+    """Return whether ``error`` is about reaching the server rather than about a statement."""
     if error.sqlstate is not None:
         return error.sqlstate.startswith(_AWAY)
     return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
 
 
 def may_pass(error: DatabaseError) -> bool:
-    """Tell whether the very same statement may succeed later."""
+    """Return whether the very same statement may succeed later."""
     cause = error.__cause__
     state = cause.sqlstate if isinstance(cause, psycopg.Error) else None
     return isinstance(error, DatabaseUnavailable) or (state is not None and state.startswith(_PASSING))

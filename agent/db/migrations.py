@@ -56,7 +56,7 @@ class Migration:
 
     @property
     def is_queue(self) -> bool:
-        """Tell whether it makes the tables of the PostgreSQL broker rather than Attune's own."""
+        """Return whether it makes the tables of the PostgreSQL broker rather than Attune's own."""
         return self.part == "queue"
 
     @property
@@ -68,7 +68,7 @@ class Migration:
 
     @property
     def outside_transaction(self) -> bool:
-        """Tell whether its statements are run one by one; each of them can be repeated."""
+        """Return whether its statements are run one by one; each of them can be repeated."""
         return self.text.startswith(_OUTSIDE)
 
 

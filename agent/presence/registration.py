@@ -70,7 +70,7 @@ def lock_key(worker_id: int) -> int:
 
 @dataclass(frozen=True)
 class Registered:
-    """A worker's row as it was found: ``previous_heartbeat`` is that of an earlier life that may
+    """A worker's row as it was found: ``previous_heartbeat`` is that of the previous process, which may
     have left something unreported, None after one that ended in order."""
 
     worker_id: int
@@ -120,7 +120,7 @@ class Registration:
                     f"another process runs as worker {self._identity.name}: {self._holder(row_id)}",
                     hint="stop it, or give this one another name (--name, ATTUNE_WORKER_NAME)",
                 )
-        # Read what the earlier life left only now: until the lock was ours it was still alive.
+        # Read what the previous process left only now: until the lock was ours it was still alive.
         found = self._find()
         values = {"id": row_id, "host": self._identity.host, "port": self._identity.port}
         values["origin"] = json.dumps(dict(self._identity.origin))

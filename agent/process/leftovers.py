@@ -1,4 +1,4 @@
-"""Find and kill the jobs of an earlier life of this agent, which was killed and could not end them itself.
+"""Find and kill the jobs of the previous process of this agent, which was killed and could not end them itself.
 
 Their parent has died, so the kernel has given them to a process that started us as well, directly or through others:
 PID 1, or a supervisor that collects orphans. What runs below another agent that lives is not among them.
@@ -24,7 +24,7 @@ _PAUSE = 0.01
 
 
 def kill_leftovers(ours: Callable[[Collection[int]], Collection[int]], *, site: str, scores: Collection[int]) -> int:
-    """Kill what an earlier life left running; return how many processes were killed.
+    """Kill what the previous process left running; return how many processes were killed.
 
     ``ours`` is given ids of executions and returns those of this worker. ``site`` is a ``NAME=value`` that all jobs of
     this deployment have in their environment: ids of executions repeat from one database to the next. ``scores`` are

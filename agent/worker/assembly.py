@@ -69,7 +69,7 @@ def assemble(
     candidates = scratch_candidates(settings.worker.scratch_dir, base.machine.env, settings.artifacts_dir)
     owner = _owner(base, worker_id)
     scratch = Scratch(candidates, owner=owner)
-    files.make_root()  # the spool must be where the next life looks for it
+    files.make_root()  # the spool must be where the next process looks for it
     writable = Scratch([str(settings.artifacts_dir), *candidates], owner=owner).first_writable()
     spool = Spool(None if writable is None else writable / f".attune-spool-{owner}")
     # The lock is ours, so no other process of this worker lives: what has its name is left over.

@@ -1,4 +1,4 @@
-"""What an earlier life of this worker left behind is brought to an end before this life begins.
+"""What the previous process of this worker left behind is brought to an end before anything new begins.
 
 Promises: commit before publish; every execution ends; outages lose nothing.
 """
@@ -33,7 +33,7 @@ def reconcile(
     interval: float,
     error: str = _RESTARTED,
 ) -> None:
-    """End what the earlier life left running and repeat the completions it may not have published.
+    """End what the previous process left running and repeat the completions it may not have published.
 
     Only for the holder of the worker's lock. ``interval`` is the heartbeat's, in seconds: whatever ended before the
     last heartbeat but one was published before it, or else the spool knows since when messages waited. ``error`` is

@@ -117,7 +117,7 @@ class WorkerService:
         log.info("worker %s (id %d) is active", worker.name, registered.worker_id)
 
     def _end_leftovers(self, parts: Parts) -> None:
-        """Kill what an earlier life left running here, before its rows say that it has ended."""
+        """Kill what the previous process left running here, before its rows say that it has ended."""
         scores = {score for score in parts.slots.scores if score is not None}
         site = f"ATTUNE_ARTIFACTS_DIR={self._loaded.settings.artifacts_dir}"
         killed = kill_leftovers(parts.store.mine, site=site, scores=scores)

@@ -55,7 +55,7 @@ class Scratch:
         return None
 
     def sweep(self) -> None:
-        """Remove what an earlier life of this owner could not: parameter files may hold secrets."""
+        """Remove what the previous process of this owner could not: parameter files may hold secrets."""
         for directory in self.candidates:
             with contextlib.suppress(OSError), os.scandir(directory) as entries:
                 for entry in entries:

@@ -172,7 +172,7 @@ DO UPDATE SET encrypted_value = EXCLUDED.encrypted_value, encryption_key_hash = 
 SELECT id FROM execution WHERE id = ANY(%(ids)s::bigint[]) AND worker = %(worker)s;
 
 -- name: orphaned
--- Executions that an earlier life of this worker left behind; one that is being cancelled may never have started.
+-- Executions that the previous process of this worker left behind; one that is being cancelled may never have started.
 SELECT e.id, coalesce(e.action, a.id) AS action, e.action_ref, e.status::text
   FROM execution e
   LEFT JOIN action a ON a.ref = e.action_ref

@@ -85,7 +85,7 @@ class EndedExecution(NamedTuple):
 
 
 class OrphanedExecution(NamedTuple):
-    """An execution that an earlier life of this worker left running or being cancelled."""
+    """An execution that the previous process of this worker left running or being cancelled."""
 
     id: int
     action: int | None

@@ -95,7 +95,7 @@ class Spool:
         self._noted = oldest
 
     def unannounced(self) -> datetime | None:
-        """Return since when messages of an earlier life wait for the broker, None when none does."""
+        """Return since when messages of the previous process wait for the broker, None when none does."""
         if self._directory is None or not self._is_mine():
             return None
         try:
@@ -105,7 +105,7 @@ class Spool:
             return None
 
     def waiting(self) -> Iterator[Report]:
-        """Yield what an earlier life of this worker could not write."""
+        """Yield what the previous process of this worker could not write."""
         if self._directory is None or not self._is_mine():
             return
         for path in sorted(self._directory.glob("*.json")):

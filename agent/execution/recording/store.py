@@ -143,7 +143,7 @@ class ExecutionStore:
         return {row.id for row in self._query(_Id, "mine", worker=self._worker_id, ids=as_array(ids))}
 
     def orphaned(self) -> list[OrphanedExecution]:
-        """Read what an earlier life of this worker left running. Raises DatabaseError."""
+        """Read what the previous process of this worker left running. Raises DatabaseError."""
         return self._query(OrphanedExecution, "orphaned", worker=self._worker_id)
 
     def recently_ended(self, since: datetime) -> list[EndedExecution]:
@@ -158,7 +158,7 @@ class ExecutionStore:
         return self._query(RequestedExecution, "hand_back", worker=self._worker_id)
 
     def has_scheduled(self) -> bool:
-        """Tell whether anything is scheduled for this worker. Raises DatabaseError."""
+        """Return whether anything is scheduled for this worker. Raises DatabaseError."""
         return any(row.found for row in self._query(_Found, "has_scheduled", worker=self._worker_id))
 
     def other_live_workers(self) -> int:

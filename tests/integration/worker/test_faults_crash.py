@@ -1,4 +1,4 @@
-"""An agent that is killed: its next life ends what the earlier one left, and repeats what may not be told.
+"""An agent that is killed: the next process ends what this one left, and repeats what may not be told.
 
 Promises: commit before publish; every execution ends.
 """

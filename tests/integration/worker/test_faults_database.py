@@ -242,7 +242,7 @@ def test_a_status_is_written_although_the_session_was_lost_unnoticed(fresh_deplo
     assert status(fresh_deployment) == "inactive"
 
 
-def test_a_session_that_only_the_server_still_believes_in_costs_no_seat(
+def test_a_session_that_only_the_server_still_believes_in_does_not_keep_the_registration_lock(
     fresh_deployment: Deployment, jobs: Jobs, network: Proxy
 ) -> None:
     running = jobs.begin()
@@ -255,7 +255,7 @@ def test_a_session_that_only_the_server_still_believes_in_costs_no_seat(
     jobs.assert_ran_once(running)
 
 
-def test_a_worker_that_lost_its_seat_drains_and_leaves_its_successor_alone(
+def test_a_worker_that_lost_its_registration_drains_and_leaves_its_successor_alone(
     fresh_deployment: Deployment, jobs: Jobs, network: Proxy
 ) -> None:
     running = jobs.begin()

@@ -138,6 +138,6 @@ def test_a_thread_that_dies_of_a_bug_stops_the_service_which_says_so(
     assert broken.wait() == 70
     assert "ZeroDivisionError: a bug" in broken.log()
     assert fresh_deployment.one("SELECT status::text FROM worker")["status"] == "inactive"
-    # Nothing is lost by it: the next life runs what was not started and ends what was.
+    # Nothing is lost by it: the next process runs what was not started and ends what was.
     fresh_deployment.start_agent(**ONLY_SHELL)
     assert fresh_deployment.wait(execution_id).status in ("completed", "abandoned")

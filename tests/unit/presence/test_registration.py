@@ -136,7 +136,7 @@ def test_a_second_process_registers_once_the_first_has_gone(
             return super().wait(timeout)
 
     found = other.registration.register(patience=30, giving_up=Leaving(clock))
-    # What the earlier life left is read only now: until then it was still alive.
+    # What the previous process left is read only now: until then it was still alive.
     assert found == Registered(1, None)
     assert (server.rows["w"].status, len(holders(server))) == ("inactive", 1)
 

@@ -141,7 +141,7 @@ def test_a_native_program_runs_itself(deployment: Deployment) -> None:
 
 def test_without_a_runtime_the_extension_decides(deployment: Deployment) -> None:
     assert run(deployment, "by_extension.sh", "echo $BASH_VERSION\n", runtime=None).result["stdout"] != "\n"
-    assert refused(run(deployment, "unknown.xyz", "text", runtime=None), "names no runtime")
+    assert refused(run(deployment, "unknown.xyz", "text", runtime=None), "has no runtime")
 
 
 def test_a_runtime_without_an_interpreter_here_is_named(deployment: Deployment) -> None:

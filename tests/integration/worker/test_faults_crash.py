@@ -86,7 +86,7 @@ def test_an_end_that_was_written_while_the_job_ran_stands(fresh_deployment: Depl
     running = jobs.begin()
     fresh_deployment.all(f"UPDATE execution SET status = 'abandoned', result = '{{}}' WHERE id = {running}")
     jobs.release(running)
-    fresh_deployment.agent.wait_for_log(f"execution {running} was ended by somebody else")
+    fresh_deployment.agent.wait_for_log(f"execution {running} was ended by another program")
     assert jobs.completions(running) == []
     assert (fresh_deployment.execution(running).status, fresh_deployment.execution(running).result) == ("abandoned", {})
 

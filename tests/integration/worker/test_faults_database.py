@@ -261,7 +261,7 @@ def test_a_worker_that_lost_its_registration_drains_and_leaves_its_successor_alo
     running = jobs.begin()
     first = fresh_deployment.agent
     network.refuse()
-    first.wait_for_log("no heartbeat")
+    first.wait_for_log("can't send a heartbeat")
     second = fresh_deployment.start_agent(
         ATTUNE__DATABASE__URL=fresh_deployment.database_url,
         ATTUNE__WORKER__HOST="second",
@@ -269,7 +269,7 @@ def test_a_worker_that_lost_its_registration_drains_and_leaves_its_successor_alo
     )
     assert fresh_deployment.execution(running).status == "abandoned"
     network.accept()
-    first.wait_for_log("another process has taken this worker's place")
+    first.wait_for_log("another process has taken over this worker's name")
     jobs.release(running)
     assert first.wait() == 1
     row = fresh_deployment.one("SELECT status::text, host FROM worker")

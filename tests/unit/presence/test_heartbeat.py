@@ -82,9 +82,9 @@ def test_it_says_once_that_the_database_is_away_and_for_how_long_it_was(
     caplog.set_level("INFO")
     Beating(clock, "mine", "away", "away", "mine", "mine", "away")
     assert [record.getMessage() for record in caplog.records] == [
-        "no heartbeat: nobody answers",
+        "can't send a heartbeat: nobody answers",
         "heartbeat restored after 14 s",
-        "no heartbeat: nobody answers",
+        "can't send a heartbeat: nobody answers",
     ]
 
 

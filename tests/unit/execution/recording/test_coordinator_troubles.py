@@ -49,7 +49,7 @@ def test_an_end_that_failed_is_tried_again_and_announced_once(
     busy.elapse(1)
     assert journal.ids("ended", "completed") == [1]
     assert journal.ids("announced", "completion of completed") == [1]
-    assert "somebody else" not in caplog.text
+    assert "another program" not in caplog.text
     assert busy.coordinator.settled(0)
 
 

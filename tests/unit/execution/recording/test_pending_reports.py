@@ -62,7 +62,7 @@ def test_what_somebody_else_has_ended_is_over_and_said(
     first, second = pending.waiting
     pending.forget([first, second], [written(first)])
     assert pending.settled(0)
-    assert "execution 2 was ended by somebody else before it was completed" in caplog.text
+    assert "execution 2 was ended by another program before it was completed" in caplog.text
     assert "execution 1" not in caplog.text
 
 

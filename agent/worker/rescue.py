@@ -1,4 +1,4 @@
-"""Cleans up after ephemeral workers that are gone: nobody will start under their names again."""
+"""Cleans up after ephemeral workers that are gone (promise: nobody is left behind)."""
 
 from __future__ import annotations
 

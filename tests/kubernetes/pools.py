@@ -19,6 +19,8 @@ AGENT, PACKS, OPERATOR = "localhost/attune-agent", "localhost/packs", "localhost
 TAG = "test"
 #: Requests small enough for all pods of these tests on one machine.
 _RESOURCES = {"requests": {"cpu": "10m", "memory": "64Mi"}}
+#: The kubelet starts a process for each question: of a dozen pods on one small machine it asks less often.
+_PROBES = {"startup": {"periodSeconds": 3}, "readiness": {"periodSeconds": 10}, "liveness": {"periodSeconds": 30}}
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class Helm:
                 "operator": {"repository": OPERATOR, "tag": TAG},
             },
             "packs": {"image": f"{PACKS}:{TAG}"},
-            "workerDefaults": {"resources": _RESOURCES},
+            "workerDefaults": {"resources": _RESOURCES, "probes": _PROBES},
             "initResources": _RESOURCES,
             "workers": [
                 {"name": pool.name, "image": f"{pool.image}:{TAG}", "replicas": pool.replicas, "env": dict(pool.env)}
@@ -134,6 +136,7 @@ def _patch(pool: Pool) -> dict[str, Any]:
         "name": "worker",
         "resources": _RESOURCES,
         "env": [{"name": name, "value": value} for name, value in pool.env.items()],
+        **{f"{name}Probe": times for name, times in _PROBES.items()},
     }
     # Requests of all init containers count, too: the largest of them.
     small = [{"name": name, "resources": _RESOURCES} for name in ("install-agent", "copy-packs")]

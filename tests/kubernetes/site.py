@@ -115,7 +115,7 @@ class Site:
         rows = self.deployment.all("SELECT status::text FROM execution WHERE id = ANY(%s)", [list(ids)])
         return [str(row["status"]) for row in rows]
 
-    def wait_ended(self, ids: Sequence[int], timeout: float = 120.0) -> list[Execution]:
+    def wait_ended(self, ids: Sequence[int], timeout: float = 300.0) -> list[Execution]:
         """Wait until executions have ended and return them."""
         wait(
             lambda: all(status in ENDED for status in self.statuses(ids)), f"the end of {len(ids)} executions", timeout

@@ -137,6 +137,10 @@ class Node:
         here = self._directory
         for group in _groups(self._cgroup):
             group.mkdir(exist_ok=True)
+            # Beside other work on this machine all pods together would count as one process.
+            for name, weight in (("cpu.shares", 20 * 1024), ("cpu.weight", 20 * 100)):
+                with contextlib.suppress(OSError):
+                    (group / name).write_text(f"{weight}\n")
         fields = {"directory": here, "address": self.address, "port": self._ports["kubelet"], "group": self._cgroup}
         (here / "kubelet.yaml").write_text(_KUBELET.format(**fields))
         (here / "containerd.toml").write_text(_CONTAINERD.format(directory=here))

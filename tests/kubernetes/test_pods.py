@@ -19,7 +19,9 @@ from tests.services.rabbitmq import RabbitNode
 
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
 
-POOLS = tuple(Pool(name, image, replicas=3 if name == "python" else 1) for name, image in IMAGES.items())
+#: A dozen interpreters start at the same time on a machine that has other things to do.
+PATIENT = {"ATTUNE__WORKER__PROBE_TIMEOUT": "60"}
+POOLS = tuple(Pool(name, image, 3 if name == "python" else 1, PATIENT) for name, image in IMAGES.items())
 
 
 def settle(site: Site) -> None:
@@ -157,7 +159,7 @@ def test_a_drain_of_the_only_node_waits_for_the_budget(settled: list[Site]) -> N
 
 def test_limits_of_the_container_size_the_slots(settled: list[Site]) -> None:
     site = settled[1]
-    small = Pool("small", IMAGES["shell"])
+    small = Pool("small", IMAGES["shell"], env=PATIENT)
     values = site.installer.values(site.namespace, [*POOLS, small])  # type: ignore[attr-defined]
     document = json.loads(values.read_text())
     document["workers"][-1]["resources"] = {"limits": {"cpu": "500m", "memory": "256Mi"}, "requests": {"cpu": "10m"}}

@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping
 
 from agent.errors import ConfigurationError
+from agent.liveness import DEAD_AFTER
 from agent.settings import Settings
 
 _SCHEMA = re.compile(r"[A-Za-z0-9_]{1,63}")
-#: Two beats fit into the 90 seconds after which the executor gives a worker up.
-_LONGEST_HEARTBEAT = 45.0
+#: Two beats fit into the time after which a worker counts as dead.
+_LONGEST_HEARTBEAT = DEAD_AFTER / 2
 _DATABASE_SCHEMES = ("postgresql", "postgres")
 _BROKER_SCHEMES = ("amqp", "amqps", *_DATABASE_SCHEMES)
 
@@ -40,7 +41,7 @@ def validate(settings: Settings, sources: Mapping[str, str]) -> None:
             sources,
             "worker.heartbeat_interval",
             f"must be at most {_LONGEST_HEARTBEAT:g} s, not {settings.worker.heartbeat_interval:g}",
-            hint="the executor considers a worker dead after 90 seconds without a heartbeat",
+            hint=f"the executor considers a worker dead after {DEAD_AFTER:g} seconds without a heartbeat",
         )
     _check_transports(settings, sources)
 

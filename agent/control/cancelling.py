@@ -10,6 +10,7 @@ from agent.control.ends import Ended, announcements
 from agent.db.pool import Connection
 from agent.db.queries import load_queries
 from agent.errors import Conflict, NotFound
+from agent.execution.outcome.results import cancelled_before_start
 from agent.mq.broker import Outgoing
 from agent.mq.messages import CancelRequest, cancel_request, status_changed
 
@@ -32,8 +33,7 @@ def cancel_row(connection: Connection, execution_id: int) -> tuple[str, list[Out
     if status in ENDED:
         raise Conflict(f"execution {execution_id} has already ended: {status}")
     if status in WAITING or worker is None:
-        result = {"succeeded": False, "error": "Cancelled by user before execution started", "cause": "cancelled"}
-        values = {"id": execution_id, "result": Jsonb(result), "previous": status}
+        values = {"id": execution_id, "result": Jsonb(cancelled_before_start().result), "previous": status}
         ended = connection.execute(queries["cancel_waiting"].encode(), values).fetchall()
         return "cancelled", announcements(Ended(*one) for one in ended)
     messages: list[Outgoing] = []

@@ -12,7 +12,7 @@ from psycopg.rows import class_row, dict_row
 from agent.db.pool import Database
 from agent.db.queries import load_queries
 from agent.errors import AgentError
-from agent.placement.candidate import FRESH_SECONDS
+from agent.liveness import DEAD_AFTER
 from agent.runtimes.names import normalize_runtime_name
 
 
@@ -38,7 +38,7 @@ class Worker:
     @property
     def alive(self) -> bool:
         """Whether its heartbeat is fresh."""
-        return self.heartbeat_age is not None and self.heartbeat_age <= FRESH_SECONDS
+        return self.heartbeat_age is not None and self.heartbeat_age <= DEAD_AFTER
 
     @property
     def offers(self) -> Mapping[str, Any]:

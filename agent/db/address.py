@@ -13,6 +13,7 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
+from agent.authorities import AUTHORITIES
 from agent.errors import ConfigurationError
 from agent.settings import DatabaseSettings
 
@@ -32,12 +33,6 @@ _FOREIGN_SPELLINGS = {
     "ssl-cert": "sslcert",
     "ssl-key": "sslkey",
 }
-# Where distributions keep the authorities that a machine trusts: Debian and Alpine, Red Hat, SUSE.
-_TRUSTED = (
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-)
 
 
 @dataclass(frozen=True)
@@ -128,7 +123,7 @@ def _authorities(given: dict[str, Any]) -> dict[str, str]:
     # Not Path.expanduser: that one raises where the UID has no home.
     if not mode.startswith("verify-") or named or Path(os.path.expanduser("~/.postgresql/root.crt")).is_file():
         return {}
-    found = next((path for path in _TRUSTED if Path(path).is_file()), None)
+    found = next((path for path in AUTHORITIES if Path(path).is_file()), None)
     if found is not None:
         return {"sslrootcert": found}
     # OpenSSL's own default, which SSL_CERT_FILE names; libpq takes it for host names that are verified, too, only.

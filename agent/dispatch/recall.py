@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Literal
 
 from agent.dispatch.fleet import Fleet
-from agent.placement.candidate import FRESH_SECONDS, Candidate
+from agent.liveness import DEAD_AFTER
+from agent.placement.candidate import Candidate
 from agent.placement.choice import Room
 from agent.placement.demand import Demand
 from agent.placement.fit import lacks, misfit
@@ -40,7 +41,7 @@ def decide(one: Unclaimed, fleet: Fleet, room: Room, *, recall_after: float, sch
     """
     worker = fleet.get(one.worker)
     if worker is None or worker.status in ("inactive", "error") or _silent(worker):
-        return "recall" if _somebody_else(one, fleet) or one.age > FRESH_SECONDS else "keep"
+        return "recall" if _somebody_else(one, fleet) or one.age > DEAD_AFTER else "keep"
     if not worker.guarded:
         return "fail" if one.age > scheduled_timeout else "keep"
     if worker.status == "busy":  # it is leaving
@@ -56,7 +57,7 @@ def decide(one: Unclaimed, fleet: Fleet, room: Room, *, recall_after: float, sch
 
 
 def _silent(worker: Candidate) -> bool:
-    return worker.heartbeat_age is None or worker.heartbeat_age > FRESH_SECONDS
+    return worker.heartbeat_age is None or worker.heartbeat_age > DEAD_AFTER
 
 
 def _others(one: Unclaimed, fleet: Fleet) -> list[Candidate]:

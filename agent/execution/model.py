@@ -26,10 +26,6 @@ Cause = Literal[
 #: How an execution can end, as its row says it.
 FinalStatus = Literal["completed", "failed", "cancelled", "abandoned"]
 
-Delivery = Literal["stdin", "file"]
-ParameterFormat = Literal["json", "dotenv", "yaml"]
-OutputFormat = Literal["text", "json", "yaml", "jsonl"]
-
 
 @dataclass(frozen=True, slots=True)
 class Action:

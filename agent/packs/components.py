@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent.formats import DELIVERIES, OUTPUT_FORMATS, PARAMETER_FORMATS
 from agent.packs.constraints import read_constraint, read_required_runtimes
 from agent.packs.mapping_reader import MappingReader
 from agent.packs.model import PackAction, Sensor, Trigger
@@ -11,9 +12,6 @@ from agent.packs.scope import Scope
 
 # For people and for other services; nothing here reads them.
 _FOR_PEOPLE = ("name", "tags", "meta", "examples", "notes", "documentation")
-DELIVERIES = ("stdin", "file")
-PARAMETER_FORMATS = ("json", "dotenv", "yaml")
-OUTPUT_FORMATS = ("text", "json", "yaml", "jsonl")
 
 
 def read_action(fields: MappingReader, scope: Scope) -> PackAction | str:

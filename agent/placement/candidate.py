@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-FRESH_SECONDS = 90.0
-"""A worker whose last heartbeat is older gets no work: three times the executor's fixed 30 seconds."""
-
 DEFAULT_SLOTS = 10
 """Slots of a worker that does not say how many it has."""
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from agent.liveness import DEAD_AFTER
 from agent.placement.candidate import Candidate
 from agent.placement.demand import Demand
 from agent.placement.fit import absence, lacks
@@ -77,7 +78,7 @@ def _sentence(outlook: Outlook, demand: Demand, fleet: Sequence[Candidate], acti
         )
     fitting = [one for one in fleet if not lacks(demand, one)]
     if any(one.status == "active" and not one.cordoned for one in fitting):
-        return "No workers with fresh heartbeats available (heartbeat older than 90 seconds)"
+        return f"No workers with fresh heartbeats available (heartbeat older than {DEAD_AFTER:g} seconds)"
     return "No active, uncordoned workers available"
 
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.errors import VersionError
+from agent.liveness import DEAD_AFTER
 from agent.placement.affinity import affinity_problem, selector_problem, taint_problem
-from agent.placement.candidate import FRESH_SECONDS, Candidate
+from agent.placement.candidate import Candidate
 from agent.placement.demand import Demand
 from agent.runtimes.names import normalize_runtime_name
 from agent.versions import parse_constraint, parse_version
@@ -45,7 +46,7 @@ def absence(candidate: Candidate) -> str | None:
         return "is cordoned" + (f" ({candidate.cordon_reason})" if candidate.cordon_reason else "")
     if candidate.heartbeat_age is None:
         return "never sent a heartbeat"
-    if candidate.heartbeat_age > FRESH_SECONDS:
+    if candidate.heartbeat_age > DEAD_AFTER:
         return f"sent its last heartbeat {candidate.heartbeat_age:.0f} s ago"
     return None
 

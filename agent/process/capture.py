@@ -6,6 +6,11 @@ from __future__ import annotations
 RESERVE_BYTES = 128
 
 
+def truncation_mark(stream: str) -> str:
+    """Return what stands at the end of a stream that was cut: in the log, and in the result."""
+    return f"\n\n[OUTPUT TRUNCATED: {stream} exceeded size limit]\n"
+
+
 class BoundedCapture:
     """Keeps at most ``limit - 128`` bytes of a stream, cut at a character; the mark is added once where more came."""
 
@@ -13,7 +18,7 @@ class BoundedCapture:
         """Capture ``stream`` (``stdout`` or ``stderr``) up to ``limit`` bytes."""
         self._room = max(0, limit - RESERVE_BYTES)
         self._chunks: list[bytes] = []
-        self.mark = f"\n\n[OUTPUT TRUNCATED: {stream} exceeded size limit]\n".encode()
+        self.mark = truncation_mark(stream).encode()
         self.dropped = 0
 
     def feed(self, data: bytes) -> bytes:

@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from agent.runtimes.probe import FAMILIES, Family, is_program, search_directories
+from agent.runtimes.languages import LANGUAGES, Language
+from agent.runtimes.probe import is_program, search_directories
 from agent.runtimes.shims import follow
 
 #: Looked for in /bin first, whatever PATH says: scripts name them there.
@@ -34,14 +35,14 @@ class Candidate(NamedTuple):
     it need not even be asked.
     """
 
-    family: Family
+    family: Language
     path: str
     plain: bool = True
     problem: str = ""
 
 
 def find_candidates(
-    env: Mapping[str, str], families: Sequence[Family] = FAMILIES, search_paths: Sequence[str] = ()
+    env: Mapping[str, str], families: Sequence[Language] = LANGUAGES, search_paths: Sequence[str] = ()
 ) -> list[Candidate]:
     """Return the candidates of each family in the order in which they are preferred, each real file once.
 
@@ -71,7 +72,7 @@ def _identity(path: str) -> object:
 
 
 def _of(
-    family: Family, directories: Sequence[str], env: Mapping[str, str], search_paths: Sequence[str]
+    family: Language, directories: Sequence[str], env: Mapping[str, str], search_paths: Sequence[str]
 ) -> Iterator[Candidate]:
     for binary in family.binaries:
         places = ["/bin", *directories] if binary in _IN_BIN else directories
@@ -88,7 +89,7 @@ def _of(
             yield from _candidate(family, os.path.join(place, binary), env, plain=False)
 
 
-def _candidate(family: Family, path: str, env: Mapping[str, str], *, plain: bool = True) -> Iterator[Candidate]:
+def _candidate(family: Language, path: str, env: Mapping[str, str], *, plain: bool = True) -> Iterator[Candidate]:
     if not is_program(path):
         return
     shim = follow(path, env)
@@ -100,7 +101,7 @@ def _candidate(family: Family, path: str, env: Mapping[str, str], *, plain: bool
         yield Candidate(family, path, plain, shim.problem)
 
 
-def _homes(family: Family, directories: Iterable[str]) -> Iterator[str]:
+def _homes(family: Language, directories: Iterable[str]) -> Iterator[str]:
     """Directories of further versions: fixed homes, and those of the version managers on PATH."""
     for directory in directories:
         siblings = _SIBLINGS.fullmatch(directory)
@@ -115,7 +116,7 @@ def _homes(family: Family, directories: Iterable[str]) -> Iterator[str]:
         yield from _expanded("/", pattern.lstrip("/"), family)
 
 
-def _expanded(root: str, layout: str, family: Family) -> Iterator[str]:
+def _expanded(root: str, layout: str, family: Language) -> Iterator[str]:
     """The existing directories that ``layout`` means below ``root``; ``{tool}`` is the family's name among managers."""
     for tool in family.tools if "{tool}" in layout else ("",):
         yield from _matching(root, [part for part in layout.replace("{tool}", tool).split("/") if part])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from agent.process.child_env import container_environment
 from agent.process.parallel import run_commands
 from agent.runtimes.candidates import Candidate, find_candidates
-from agent.runtimes.probe import FAMILIES, Family
+from agent.runtimes.languages import LANGUAGES, Language
 from agent.runtimes.version_output import parse_version_output
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def detect_interpreters(
     *,
     env: Mapping[str, str] | None = None,
     timeout: float = PROBE_TIMEOUT,
-    families: Sequence[Family] = FAMILIES,
+    families: Sequence[Language] = LANGUAGES,
     search_paths: Sequence[str] = (),
 ) -> Detection:
     """Find this machine's interpreters and ask each for its version.
@@ -64,7 +64,7 @@ def _describe(candidate: Candidate, outcome: CommandOutcome | None, timeout: flo
     return DetectedInterpreter(candidate.family.name, candidate.path, None if problem else version, problem)
 
 
-def _problem(family: Family, outcome: CommandOutcome, version: str | None, output: str, timeout: float) -> str | None:
+def _problem(family: Language, outcome: CommandOutcome, version: str | None, output: str, timeout: float) -> str | None:
     """Why this is no interpreter of ``family``; None when it is one."""
     if outcome.kind == "timed_out":
         return f"no answer within {timeout:g} s"
@@ -104,7 +104,7 @@ def _shells(
     return checked
 
 
-def _detection(answers: Sequence[tuple[Candidate, DetectedInterpreter]], families: Sequence[Family]) -> Detection:
+def _detection(answers: Sequence[tuple[Candidate, DetectedInterpreter]], families: Sequence[Language]) -> Detection:
     from agent.runtimes.detected import Detection
 
     found: list[DetectedInterpreter] = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from agent.runtimes.probe import FAMILIES
+from agent.runtimes.languages import LANGUAGES
 
 if TYPE_CHECKING:
     from agent.runtimes.detected import DetectedInterpreter, Detection
@@ -67,7 +67,7 @@ def _unusable(items: Sequence[DetectedInterpreter]) -> list[str]:
 
 
 def _nothing_found() -> list[str]:
-    families = ["/".join(family.binaries) for family in FAMILIES]
+    families = ["/".join(family.binaries) for family in LANGUAGES]
     return [
         "No runtimes detected!",
         "",

@@ -6,17 +6,15 @@ from typing import Any
 
 from agent.runtimes.detected import DetectedInterpreter
 from agent.runtimes.execution_config import ExecutionConfig
+from agent.runtimes.languages import language_named
 from agent.runtimes.model import Runtime
 from agent.runtimes.names import default_aliases, default_file_extension
-from agent.runtimes.probe import family_of
-
-#: What stands between the interpreter and the file.
-_RUN_ARGUMENTS = {"go": ["run"], "r": ["--vanilla"]}
 
 
 def minimal_execution_config(name: str, path: str) -> dict[str, Any]:
     """Return the ``execution_config`` of a row for the interpreter at ``path``."""
-    interpreter: dict[str, Any] = {"binary": path, "args": list(_RUN_ARGUMENTS.get(name, []))}
+    language = language_named(name)
+    interpreter: dict[str, Any] = {"binary": path, "args": list(language.run_arguments if language else ())}
     extension = default_file_extension(name)
     if extension is not None:
         interpreter["file_extension"] = extension
@@ -28,7 +26,7 @@ def minimal_execution_config(name: str, path: str) -> dict[str, Any]:
 
 def minimal_distributions(name: str, path: str) -> dict[str, Any]:
     """Return ``distributions`` whose one check asks that interpreter for its version in its own way."""
-    family = family_of(name)
+    family = language_named(name)
     arguments = family.version_arguments if family else ("--version",)
     check = {"binary": path, "args": list(arguments), "exit_code": 0, "priority": 1}
     return {"verification": {"commands": [check]}}

@@ -5,29 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-# The reference's groups, in the order of detection; `native` is never detected.
-ALIASES: dict[str, tuple[str, ...]] = {
-    "shell": ("shell", "bash", "sh"),
-    "python": ("python", "python3"),
-    "node": ("node", "nodejs", "node.js"),
-    "ruby": ("ruby", "rb"),
-    "go": ("go", "golang"),
-    "java": ("java", "jdk", "openjdk"),
-    "perl": ("perl", "perl5"),
-    "r": ("r", "rscript"),
-    "native": ("native", "builtin", "standalone"),
-}
+from agent.runtimes.languages import LANGUAGES, NATIVE, language_named
+
+ALIASES = {language.name: language.aliases for language in LANGUAGES} | {"native": NATIVE}
 _CANONICAL = {alias: name for name, aliases in ALIASES.items() for alias in aliases}
-_FILE_EXTENSIONS = {
-    "shell": ".sh",
-    "python": ".py",
-    "node": ".js",
-    "ruby": ".rb",
-    "go": ".go",
-    "java": ".java",
-    "perl": ".pl",
-    "r": ".R",
-}
 _UNSAFE = re.compile(r"^[.-]|[^A-Za-z0-9._+-]")
 _ASCII_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
@@ -63,20 +44,13 @@ def default_aliases(name: str) -> tuple[str, ...]:
 
 def default_file_extension(name: str) -> str | None:
     """Return the extension of the language's files with its dot, None where none is known."""
-    return _FILE_EXTENSIONS.get(normalize_runtime_name(name))
+    language = language_named(normalize_runtime_name(name))
+    return None if language is None else language.extension
 
 
 def display_name(name: str) -> str:
     """Return the name for people of a runtime that nobody described (``ruby`` → ``Ruby``)."""
     return name[:1].upper() + name[1:]
-
-
-def parse_names(csv: str) -> tuple[str, ...]:
-    """Read a comma-separated list as canonical names, in order, without blanks and duplicates.
-
-    Promise: the operator's list wins.
-    """
-    return unique_names(csv.split(","))
 
 
 def unique_names(names: Iterable[str]) -> tuple[str, ...]:
@@ -88,8 +62,3 @@ def matches_filter(names: Iterable[str], allowed: Iterable[str]) -> bool:
     """Whether some name and some entry of the filter mean the same runtime; false when either is empty."""
     wanted = {normalize_runtime_name(entry) for entry in allowed}
     return any(normalize_runtime_name(name) in wanted for name in names)
-
-
-def contains_name(aliases: Iterable[str], name: str) -> bool:
-    """Whether ``name`` means the same runtime as one of ``aliases``."""
-    return matches_filter(aliases, (name,))

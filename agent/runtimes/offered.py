@@ -10,10 +10,10 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from agent.runtimes.detected import DetectedInterpreter
+from agent.runtimes.languages import LANGUAGES, Language
 from agent.runtimes.machine import Machine
 from agent.runtimes.model import Runtime
 from agent.runtimes.names import normalize_runtime_name
-from agent.runtimes.probe import FAMILIES, Family
 from agent.runtimes.verification import verify_runtimes
 
 log = logging.getLogger(__name__)
@@ -78,11 +78,11 @@ class RuntimeDetector:
             return None
         return OfferedRuntimes(names, Tier.CONFIGURATION, key, names)
 
-    def families(self) -> tuple[Family, ...]:
+    def families(self) -> tuple[Language, ...]:
         """Return the languages to look for on this machine: those that the operator's choice leaves."""
         choice = self.operator_choice()
         wanted = None if choice is None else {normalize_runtime_name(name) for name in choice.runtimes}
-        return tuple(family for family in FAMILIES if wanted is None or family.name in wanted)
+        return tuple(family for family in LANGUAGES if wanted is None or family.name in wanted)
 
     def from_detection(self, detected: Sequence[DetectedInterpreter], described: Sequence[str] = ()) -> OfferedRuntimes:
         """Return what an agent offers: the operator's choice, else what was found, and ``native``.
@@ -95,7 +95,7 @@ class RuntimeDetector:
             return self._said(OfferedRuntimes(names, Tier.DETECTION, "interpreters on this machine"))
         found = {item.name for item in detected}
         for name in (name for name in choice.runtimes if name not in found and name != "native"):
-            if any(family.name == name for family in FAMILIES):
+            if any(family.name == name for family in LANGUAGES):
                 log.warning("%s names %s, but no interpreter for it was found here", choice.source, name)
             elif name not in described:
                 log.warning("%s names %s, which is no runtime that is known here%s", choice.source, name, _meant(name))

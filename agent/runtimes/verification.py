@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from agent.runtimes.check_runner import Answer, run_checks
 from agent.runtimes.checks import RUNTIME_PRIORITY, VERSION_PRIORITY, Check, Verification, read_verification
 from agent.runtimes.detected import DetectedInterpreter
+from agent.runtimes.languages import language_named
 from agent.runtimes.local import Local, localize
 from agent.runtimes.machine import Machine
 from agent.runtimes.model import Runtime, RuntimeVersion
 from agent.runtimes.names import language_of, normalize_runtime_name
-from agent.runtimes.probe import family_of
 from agent.runtimes.version_output import parse_version_output
 from agent.versions import matches_row
 
@@ -90,7 +90,7 @@ def _version_checks(row: RuntimeVersion) -> tuple[Check, ...]:
     binary = row.config.interpreter.binary
     if checks or not binary:
         return checks
-    family = family_of(_name(row))
+    family = language_named(_name(row))
     return (Check(binary, family.version_arguments if family else ("--version",)),)
 
 
@@ -121,7 +121,7 @@ def _same(row: RuntimeVersion, detected: Sequence[DetectedInterpreter]) -> Detec
 
 def _prover(row: RuntimeVersion, check: Check | None, machine: Machine) -> DetectedInterpreter | None:
     """The program that proved the version, where it is an interpreter of this language (``node`` for ``node20``)."""
-    family = family_of(_name(row))
+    family = language_named(_name(row))
     if check is None or family is None or check.binary.rsplit("/", 1)[-1] not in family.binaries:
         return None
     path = machine.find(check.binary)

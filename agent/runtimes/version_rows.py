@@ -15,17 +15,13 @@ from typing import Any
 from agent.db.pool import Database
 from agent.errors import DatabaseError, DatabaseUnavailable
 from agent.runtimes.detected import DetectedInterpreter
+from agent.runtimes.languages import language_named
 from agent.runtimes.model import Runtime, RuntimeVersion
 from agent.runtimes.names import language_of
-from agent.runtimes.probe import family_of
 from agent.runtimes.store import StoredRuntimes, insert_version, load_runtimes
 from agent.versions import matches_row, parse_version
 
 log = logging.getLogger(__name__)
-
-#: How many numbers of a version its row has where the runtime's other rows don't show it.
-_NUMBERS = {"node": 1, "java": 1}
-_DEFAULT_NUMBERS = 2
 
 
 @dataclass(frozen=True)
@@ -86,7 +82,7 @@ def new_version(
     """Return the row for one interpreter of ``runtime``, whose configuration is ``config`` (pure)."""
     assert item.version is not None
     version = row_version(item.version, item.name, [row.version for row in rows])
-    family = family_of(item.name)
+    family = language_named(item.name)
     plain = family.binaries if family else (runtime.config.interpreter.binary,)
     own = f"python{version}" if item.name == "python" and version.count(".") == 1 else None
     arguments = list(family.version_arguments) if family else ["--version"]
@@ -113,7 +109,8 @@ def row_version(version: str, language: str, others: Sequence[str]) -> str:
     if parsed.pre:
         return str(parsed)
     lengths = Counter(text.count(".") + 1 for text in others if re.fullmatch(r"\d+(\.\d+){0,2}", text))
-    wanted = lengths.most_common(1)[0][0] if lengths else _NUMBERS.get(language, _DEFAULT_NUMBERS)
+    known = language_named(language)
+    wanted = lengths.most_common(1)[0][0] if lengths else known.precision if known else 2
     return ".".join(map(str, parsed.numbers[:wanted]))
 
 

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from agent.db.error_translation import may_pass
 from agent.errors import DatabaseError
+from agent.execution.outcome.results import cancelled_with_its_worker, worker_lost
 from agent.execution.recording.announcements import announce_completion, announce_end
 from agent.execution.recording.rows import OrphanedExecution
 from agent.execution.recording.spool import Spool
@@ -79,8 +80,5 @@ def _write(store: ExecutionStore, publisher: Publisher, reports: Sequence[Report
 
 
 def _abandoned(orphan: OrphanedExecution, error: str) -> Report:
-    if orphan.status == "canceling":
-        result = {"succeeded": False, "cancelled": True, "error": "Execution cancelled by user", "cause": "cancelled"}
-        return Report(orphan.id, orphan.action, orphan.action_ref, "cancelled", result)
-    result = {"succeeded": False, "error": error, "cause": "worker_lost"}
-    return Report(orphan.id, orphan.action, orphan.action_ref, "abandoned", result)
+    end = cancelled_with_its_worker() if orphan.status == "canceling" else worker_lost(error)
+    return Report(orphan.id, orphan.action, orphan.action_ref, end.status, end.result)

@@ -24,7 +24,7 @@ import sys
 from agent.db import address
 from agent.db.pool import Database
 from agent.settings import DatabaseSettings
-address._TRUSTED = (sys.argv[2],)
+address.AUTHORITIES = (sys.argv[2],)
 database = Database(DatabaseSettings(url=sys.argv[1]), application_name="attune-test")
 with database.connection() as connection:
     print(*connection.execute("SELECT current_user").fetchone())
@@ -53,9 +53,9 @@ def test_the_spelling_of_the_other_services_works_too(tls_server: TlsServer) -> 
 def test_verify_full_trusts_the_machines_authorities_when_none_is_named(
     tls_server: TlsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.db.address._TRUSTED", ("/absent/authority.pem", str(tls_server.authority)))
+    monkeypatch.setattr("agent.db.address.AUTHORITIES", ("/absent/authority.pem", str(tls_server.authority)))
     assert uses_tls(tls_server.url("sslmode=verify-full"))
-    monkeypatch.setattr("agent.db.address._TRUSTED", (str(tls_server.stranger),))
+    monkeypatch.setattr("agent.db.address.AUTHORITIES", (str(tls_server.stranger),))
     with pytest.raises(DatabaseUnavailable, match="certificate verify failed"):
         uses_tls(tls_server.url("sslmode=verify-full"))
 

@@ -11,6 +11,7 @@ from typing import Any
 from agent.errors import InvalidExecution
 from agent.execution.inputs.dotenv import to_dotenv
 from agent.execution.schema import schema_fields
+from agent.formats import PARAMETER_FORMATS
 
 
 def merge_parameters(config: Any, param_schema: Any = None, secrets: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -47,7 +48,7 @@ def serialise(parameters: Mapping[str, Any], fmt: str, limit: int) -> bytes:
         elif fmt == "yaml":
             text = _to_yaml(parameters)
         else:
-            raise InvalidExecution(f"unknown parameter_format {fmt!r}; use json, yaml or dotenv")
+            raise InvalidExecution(f"unknown parameter_format {fmt!r}; use one of {', '.join(PARAMETER_FORMATS)}")
         document = text.encode()
     except (ValueError, TypeError, RecursionError) as error:
         # Only the kind of trouble: the driver's words may quote a value.

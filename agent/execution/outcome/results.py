@@ -14,8 +14,11 @@ from agent.execution.report import SecretValue
 from agent.execution.secrets.encryption import encrypt, key_hash
 from agent.execution.secrets.masking import Masker
 from agent.execution.secrets.redaction import Redacted, redact_result
+from agent.process.capture import truncation_mark
 
 _STATUS: dict[Cause, FinalStatus] = {"cancelled": "cancelled", "shutdown": "abandoned", "worker_lost": "abandoned"}
+
+_CANCELLED = "Execution cancelled by user"
 
 #: More lines of stderr than these, and only the last one is the error.
 _SHORT_STDERR = 5
@@ -88,19 +91,31 @@ def early_failure(cause: Cause, error: str, masker: Masker | None = None) -> Con
         "Action execution failed: Internal error" if cause == "spawn_failed" else "Failed to prepare execution context"
     )
     text = f"{failed}: {error}"
-    result = {"succeeded": False, "error": masker.mask_text(text) if masker else text, "cause": cause}
-    return Conclusion(_STATUS.get(cause, "failed"), result)
+    return _ended(cause, masker.mask_text(text) if masker else text)
 
 
 def cancelled_before_start() -> Conclusion:
     """Return the end of an execution that was cancelled before its process was started."""
-    result = {
-        "succeeded": False,
-        "cancelled": True,
-        "error": "Cancelled by user before execution started",
-        "cause": "cancelled",
-    }
-    return Conclusion("cancelled", result)
+    return _ended("cancelled", "Cancelled by user before execution started", cancelled=True)
+
+
+def cancelled_with_its_worker() -> Conclusion:
+    """Return the end of an execution that was being cancelled when its worker went away."""
+    return _ended("cancelled", _CANCELLED, cancelled=True)
+
+
+def worker_lost(error: str) -> Conclusion:
+    """Return the end of an execution whose worker went away; ``error`` says how, for people."""
+    return _ended("worker_lost", error)
+
+
+def not_storable(error: str) -> Conclusion:
+    """Return the end of an execution whose own result the database refuses; ``error`` is what it said."""
+    return _ended("invalid", f"the result could not be stored: {error}")
+
+
+def _ended(cause: Cause, error: str, **more: bool) -> Conclusion:
+    return Conclusion(_STATUS.get(cause, "failed"), {"succeeded": False, "error": error, "cause": cause, **more})
 
 
 def _outcome(run: Run, masker: Masker) -> tuple[FinalStatus, dict[str, Any]]:
@@ -140,7 +155,7 @@ def _error(cause: Cause, code: int, run: Run, masker: Masker) -> str:
     if cause == "timeout":
         return f"Execution timed out after {run.timeout or 0:.10g} seconds"
     if cause == "cancelled":
-        return "Execution cancelled by user"
+        return _CANCELLED
     if cause == "shutdown":
         return "Execution was cut short: its worker shut down"
     if cause == "worker_lost":
@@ -150,7 +165,7 @@ def _error(cause: Cause, code: int, run: Run, masker: Masker) -> str:
     stderr = _shown(run.stderr, run.stderr_dropped, "stderr", masker)
     if not stderr.strip():
         return f"Command exited with code {code}"
-    lines = stderr.removesuffix(_mark("stderr")).splitlines()
+    lines = stderr.removesuffix(truncation_mark("stderr")).splitlines()
     return stderr if len(lines) <= _SHORT_STDERR else _last(lines)
 
 
@@ -162,15 +177,11 @@ def _shown(text: str, dropped: int, stream: str, masker: Masker) -> str:
     """Return captured text masked; what was cut off may have cut a secret in two, right before the mark."""
     if not masker:
         return text
-    mark = _mark(stream)
+    mark = truncation_mark(stream)
     if not dropped or not text.endswith(mark):
         return masker.mask_text(text)
     kept = text.removesuffix(mark).encode("utf-8", "surrogatepass")
     return masker.mask_bytes(kept, cut=True).decode("utf-8", "replace") + mark
-
-
-def _mark(stream: str) -> str:
-    return f"\n\n[OUTPUT TRUNCATED: {stream} exceeded size limit]\n"
 
 
 def _encrypted(taken: Sequence[Redacted], encryption_key: str | None) -> tuple[SecretValue, ...]:

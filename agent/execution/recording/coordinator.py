@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from agent.db.error_translation import may_pass
 from agent.errors import DatabaseError
 from agent.execution.model import Assignment, Claim
+from agent.execution.outcome.results import not_storable
 from agent.execution.recording.action_cache import ActionCache
 from agent.execution.recording.announcements import announce_claim, announce_end
 from agent.execution.recording.pending_reports import PendingReports
@@ -302,8 +303,8 @@ class Coordinator:
             self._pending.forget([report], finished)
 
     def _store_bare(self, report: Report, error: DatabaseError) -> list[Finished] | None:
-        result = {"succeeded": False, "error": f"the result could not be stored: {error}", "cause": "invalid"}
-        bare = Report(report.execution_id, report.action_id, report.action_ref, "failed", result)
+        end = not_storable(str(error))
+        bare = Report(report.execution_id, report.action_id, report.action_ref, end.status, end.result)
         try:
             return self._store.record([], [bare])[1]
         except DatabaseError as second:

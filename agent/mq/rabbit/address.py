@@ -11,6 +11,7 @@ import pika
 from pika import exceptions
 from pika.adapters.utils import connection_workflow as workflow
 
+from agent.authorities import AUTHORITIES
 from agent.errors import BrokerUnavailable, ConfigurationError
 
 # A peer that vanished without a word is noticed within half a minute (pika looks every 15 s), not after the kernel's
@@ -18,13 +19,6 @@ from agent.errors import BrokerUnavailable, ConfigurationError
 HEARTBEAT_SECONDS = 10
 _UNACKNOWLEDGED_MILLISECONDS = 20_000
 _PORTS = {"amqp": 5672, "amqps": 5671}
-# OpenSSL as built into a frozen program looks where another distribution keeps its authorities.
-_SYSTEM_AUTHORITIES = (
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-)
 
 
 @dataclass(frozen=True)
@@ -110,7 +104,7 @@ def _tls(ca_file: Path | None) -> ssl.SSLContext:
 
 
 def _add_system_authorities(context: ssl.SSLContext) -> None:
-    for candidate in _SYSTEM_AUTHORITIES:
+    for candidate in AUTHORITIES:
         try:
             context.load_verify_locations(cafile=candidate)
         except (OSError, ssl.SSLError):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 from psycopg.types.json import Jsonb
 
+from agent.formats import Delivery, OutputFormat, ParameterFormat
 from agent.server.call import Answer, Call, data, deleted, one, page, rows
 from agent.server.problems import Problem
 from agent.server.resources.changes import Change, changed
@@ -67,9 +68,9 @@ class NewAction(Struct):
     default_execution_permission_set_refs: list[Ref] = []
     timeout_seconds: Seconds | None = None
     max_retries: Count = 0
-    parameter_delivery: Literal["stdin", "file"] = "stdin"
-    parameter_format: Literal["json", "dotenv", "yaml"] = "json"
-    output_format: Literal["text", "json", "yaml", "jsonl"] = "text"
+    parameter_delivery: Delivery = "stdin"
+    parameter_format: ParameterFormat = "json"
+    output_format: OutputFormat = "text"
 
 
 class ActionChange(Struct):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from agent.control import workers as control
-from agent.placement.candidate import FRESH_SECONDS
+from agent.liveness import DEAD_AFTER
 from agent.runtimes.names import normalize_runtime_name
 from agent.server.call import Answer, Call, data, deleted, one, page, rows
 from agent.server.route import Route
@@ -144,7 +144,7 @@ def _person(call: Call) -> int | None:
 def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
     raw = row["capabilities"] if isinstance(row["capabilities"], dict) else {}
     load = _load(row, raw)
-    stale = row["heartbeat_age"] is None or row["heartbeat_age"] > FRESH_SECONDS
+    stale = row["heartbeat_age"] is None or row["heartbeat_age"] > DEAD_AFTER
     at_work = load["total_active"] > 0 or load["sensor_processes_running"] > 0 or load["active_rules"] > 0
     status = "busy" if row["status"] == "active" and at_work else row["status"]
     names = ("id", "name", "worker_type", "worker_role", "host", "port")

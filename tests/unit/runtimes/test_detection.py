@@ -12,13 +12,13 @@ import pytest
 
 from agent.runtimes.detected import DetectedInterpreter, Detection
 from agent.runtimes.detection import detect_interpreters
-from agent.runtimes.probe import FAMILIES, Family
+from agent.runtimes.languages import LANGUAGES, Language
 from agent.runtimes.version_output import parse_version_output
 from tests.children.interpreters import HANGS, complains, prints, write_program
 from tests.children.processes import wait_until_gone
 from tests.services.waiting import not_for_ever
 
-ON_PATH = [family._replace(homes=()) for family in FAMILIES if family.name != "shell"]
+ON_PATH = [family._replace(homes=()) for family in LANGUAGES if family.name != "shell"]
 SYSTEM = "/usr/bin:/bin"
 
 
@@ -139,7 +139,7 @@ def test_every_version_beside_the_plain_one_is_found_once_the_newest_first(tmp_p
 
 def test_a_plain_shell_needs_to_know_no_version(tmp_path: Path) -> None:
     dash = write_program(tmp_path, "sh", '[ "$1" = -c ] && exit 0; ' + complains("sh: 0: Illegal option --", 2))
-    shells = [Family("shell", ("nosuchshell", "sh"))]
+    shells = [Language("shell", ("shell",), ".sh", ("nosuchshell", "sh"))]
     found = detect_interpreters(env={"PATH": str(tmp_path)}, families=[shells[0]._replace(binaries=(str(dash),))])
     assert found.found == (DetectedInterpreter("shell", str(dash), None),)
 
@@ -193,14 +193,14 @@ def test_the_agents_own_settings_do_not_reach_an_interpreter(tmp_path: Path, mon
     monkeypatch.setenv("ATTUNE__SECURITY__JWT_SECRET", "sesame")
     monkeypatch.setenv("PATH", f"{tmp_path}:{SYSTEM}")
     write_program(tmp_path, "ruby", f"env > {tmp_path}/env; echo 3.3.0")
-    detect_interpreters(families=[family for family in FAMILIES if family.name == "ruby"])
+    detect_interpreters(families=[family for family in LANGUAGES if family.name == "ruby"])
     assert "sesame" not in (tmp_path / "env").read_text()
 
 
 @pytest.mark.parametrize(
-    "family", [pytest.param(family, marks=pytest.mark.language(family.name), id=family.name) for family in FAMILIES]
+    "family", [pytest.param(family, marks=pytest.mark.language(family.name), id=family.name) for family in LANGUAGES]
 )
-def test_real_interpreters_tell_their_version(family: Family) -> None:
+def test_real_interpreters_tell_their_version(family: Language) -> None:
     if not any(shutil.which(binary) for binary in family.binaries):
         pytest.skip(f"no {family.name} here")
     detected = detect_interpreters(families=[family]).first[0]

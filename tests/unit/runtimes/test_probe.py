@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from agent.runtimes.candidates import find_candidates
-from agent.runtimes.probe import FAMILIES, find_program, search_directories
+from agent.runtimes.languages import LANGUAGES
+from agent.runtimes.probe import find_program, search_directories
 from tests.children.interpreters import prints, write_program
 
 #: Families that are not looked for outside PATH.
-ON_PATH = [family._replace(homes=()) for family in FAMILIES if family.name != "shell"]
+ON_PATH = [family._replace(homes=()) for family in LANGUAGES if family.name != "shell"]
 
 
 def found(search_path: str) -> dict[str, str]:
@@ -22,7 +23,7 @@ def found(search_path: str) -> dict[str, str]:
 
 
 def test_the_families_are_probed_in_the_documented_order() -> None:
-    assert [family.name for family in FAMILIES] == ["shell", "python", "node", "ruby", "go", "java", "r", "perl"]
+    assert [family.name for family in LANGUAGES] == ["shell", "python", "node", "ruby", "go", "java", "r", "perl"]
 
 
 def test_the_first_directory_of_path_wins(tmp_path: Path) -> None:
@@ -76,7 +77,7 @@ def test_shells_are_looked_for_in_bin_before_path(tmp_path: Path) -> None:
     expected = next(f"/bin/{name}" for name in ("bash", "sh") if os.access(f"/bin/{name}", os.X_OK))
     if expected == "/bin/sh":
         expected = str(tmp_path / "bash")
-    assert find_candidates({"PATH": str(tmp_path)}, FAMILIES[:1])[0].path == expected
+    assert find_candidates({"PATH": str(tmp_path)}, LANGUAGES[:1])[0].path == expected
 
 
 def test_without_path_the_usual_directories_are_searched() -> None:

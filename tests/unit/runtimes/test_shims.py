@@ -10,12 +10,13 @@ import pytest
 
 from agent.runtimes.candidates import find_candidates
 from agent.runtimes.detection import detect_interpreters
-from agent.runtimes.probe import FAMILIES, find_program
+from agent.runtimes.languages import LANGUAGES
+from agent.runtimes.probe import find_program
 from agent.runtimes.shims import Shim, follow
 from tests.children.interpreters import complains, prints, write_program
 
-PYTHON = [family for family in FAMILIES if family.name == "python"]
-NODE = [family for family in FAMILIES if family.name == "node"]
+PYTHON = [family for family in LANGUAGES if family.name == "python"]
+NODE = [family for family in LANGUAGES if family.name == "node"]
 
 
 def pyenv(root: Path, *versions: str, chosen: str = "", manager: str = "pyenv", name: str = "python3") -> str:

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from agent.db.named_statements import Statements
 from agent.db.pool import Database
-from agent.db.statements import Statements
 from agent.doctor.finding import Finding, fail, fine, unknown, warn
 from agent.errors import AgentError
 from agent.mq.connect import open_broker

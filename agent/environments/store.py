@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from agent.db.named_statements import Statements
 from agent.db.pool import Database
-from agent.db.statements import Statements
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from agent.db.error_translation import translated
+from agent.db.named_statements import Row, Statements
 from agent.db.pool import Connection, Database
-from agent.db.statements import Row, Statements
 from agent.errors import ConfigurationError, DatabaseError, DatabaseUnavailable, WorkerNameTaken
 from agent.presence.identity import Identity
 

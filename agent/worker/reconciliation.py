@@ -13,7 +13,7 @@ from agent.db.error_translation import may_pass
 from agent.errors import DatabaseError
 from agent.execution.outcome.results import cancelled_with_its_worker, worker_lost
 from agent.execution.recording.announcements import announce_completion, announce_end
-from agent.execution.recording.rows import OrphanedExecution
+from agent.execution.recording.row_types import OrphanedExecution
 from agent.execution.recording.spool import Spool
 from agent.execution.recording.store import ExecutionStore
 from agent.execution.report import Report

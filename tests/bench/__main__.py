@@ -1,4 +1,4 @@
-"""Print the figures of the README: ``python -m tests.bench [throughput] [latency] [traffic] [memory] [onefile]``."""
+"""Print the figures of the README: ``python -m tests.bench [PART]...``, all parts without a name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import onefile
+from tests.bench import onefile, pika_shortcuts, spawn_cost
 from tests.bench.latency import bare_spawns, latencies, percentiles
 from tests.bench.machine import StolenTime, description
 from tests.bench.memory import footprint
@@ -98,12 +98,21 @@ def measure_onefile(_: Stack) -> Rows:
     ]
 
 
+def measure_shortcuts(stack: Stack) -> Rows:
+    """What our own ways around pika and subprocess save; where a ratio comes near 1, the way should go."""
+    return [
+        ("processor time of a message, to pika as it comes", "", f"{pika_shortcuts.saved(stack.broker_url):.2f}", ""),
+        ("processor time of a start, to subprocess", "", f"{spawn_cost.ratio_to_subprocess():.2f}", ""),
+    ]
+
+
 PARTS: dict[str, Callable[[Stack], Rows]] = {
     "throughput": measure_throughput,
     "latency": measure_latency,
     "traffic": measure_traffic,
     "memory": measure_memory,
     "onefile": measure_onefile,
+    "shortcuts": measure_shortcuts,
 }
 
 

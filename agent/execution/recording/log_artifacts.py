@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from agent.db.named_statements import Statements
 from agent.db.pool import Connection
-from agent.db.statements import Statements
 from agent.execution.outcome.log_files import ArtifactFiles
-from agent.execution.recording.rows import AllocatedFile, LogVersionRow
+from agent.execution.recording.row_types import AllocatedFile, LogVersionRow
 from agent.execution.report import LogFile, Report
 
 

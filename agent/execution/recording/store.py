@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 import psycopg
 
 from agent.db.error_translation import OUTDATED, translated
+from agent.db.named_statements import Row, Statements
 from agent.db.pool import Connection, Database
-from agent.db.statements import Row, Statements
 from agent.execution.model import Action, Claim
 from agent.execution.outcome.log_files import ArtifactFiles
 from agent.execution.recording.jsonb_loading import tolerate_unreadable
 from agent.execution.recording.jsonb_values import to_jsonb
 from agent.execution.recording.log_artifacts import LogArtifacts, as_array
-from agent.execution.recording.rows import (
+from agent.execution.recording.row_types import (
     EndedExecution,
     ExecutionStatus,
     OrphanedExecution,

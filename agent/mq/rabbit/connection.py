@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-import pika
+from agent.mq.rabbit.pika_internals import FrameConnection
 
 #: What is held back in bytes at most: pika copies the rest of a piece that the socket takes only a part of.
 _PIECE = 131072
 
 
-class Connection(pika.SelectConnection):  # type: ignore[misc]
+class Connection(FrameConnection):
     """pika sends each frame on its own, three for a message: each wakes the broker, and costs a system call."""
 
     _holding = False
@@ -29,10 +28,10 @@ class Connection(pika.SelectConnection):  # type: ignore[misc]
             self._holding = False
             self._let_go()
 
-    def _adapter_emit_data(self, data: bytes) -> None:
-        """Where pika's adapters hand a frame to the socket."""
+    def emit(self, data: bytes) -> None:
+        """Send a frame, or hold it back until the block of ``together`` ends."""
         if not self._holding:
-            self._emit(data)
+            self._send(data)
             return
         self._held_back.append(data)
         self._held_bytes += len(data)
@@ -42,17 +41,16 @@ class Connection(pika.SelectConnection):  # type: ignore[misc]
     def _let_go(self) -> None:
         pieces, self._held_back, self._held_bytes = self._held_back, [], 0
         if pieces:
-            self._emit(b"".join(pieces))
+            self._send(b"".join(pieces))
 
-    def _emit(self, data: bytes) -> None:
+    def _send(self, data: bytes) -> None:
         """Send what the socket takes now; pika sends the rest, and all where it must go through TLS.
 
         pika sends nothing before its loop has asked whether it may, which costs a round through the loop.
         """
-        transport = self._transport
-        plain = getattr(transport, "_sock", None)
-        if type(plain) is socket.socket and not transport.get_write_buffer_size():
+        plain = self.idle_socket()
+        if plain is not None:
             with suppress(OSError):  # that it is broken is for pika to find out
                 data = data[plain.send(data) :]
         if data:
-            super()._adapter_emit_data(data)
+            self.send_by_loop(data)

@@ -14,6 +14,8 @@ from typing import Any
 from pika.adapters.select_connection import IOLoop
 from pika.adapters.utils.selector_ioloop_adapter import SelectorIOServicesAdapter
 
+from agent.mq.rabbit.pika_internals import set_poller
+
 
 class _Epoll:
     """epoll(7) that gives a lock up while it waits."""
@@ -46,7 +48,7 @@ class Loop(IOLoop):  # type: ignore[misc]
         super().__init__()
         self.turn = threading.Lock()
         self._watched: set[int] = set()
-        self._poller._create_poller = partial(_Epoll, self.turn)  # where pika makes its epoll when the loop starts
+        set_poller(self, partial(_Epoll, self.turn))
 
     def add_handler(self, fd: int, handler: Callable[[int, int], None], events: int) -> None:
         """Watch a socket."""

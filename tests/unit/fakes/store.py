@@ -13,7 +13,7 @@ import psycopg
 
 from agent.errors import DatabaseError, DatabaseUnavailable
 from agent.execution.model import Action, Claim, Execution
-from agent.execution.recording.rows import EndedExecution, ExecutionStatus, OrphanedExecution, RequestedExecution
+from agent.execution.recording.row_types import EndedExecution, ExecutionStatus, OrphanedExecution, RequestedExecution
 from agent.execution.recording.store import ExecutionStore
 from agent.execution.report import Finished, Report
 from tests.unit.fakes.clock import FakeClock

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import pytest
 
+from agent.db.named_statements import Statements
 from agent.db.pool import Database
 from agent.db.prepared import PreparedStatement
-from agent.db.statements import Statements
 from agent.execution.recording.statements import RecordingStatements
 
 

@@ -1,6 +1,6 @@
 """Start one child in its own process group through posix_spawn(3), which copies no page tables.
 
-``os.posix_spawn`` can't change the working directory, and ``subprocess`` takes a quarter more of this process's time for
+``os.posix_spawn`` can't change the working directory, and ``subprocess`` takes a quarter more of our processor time for
 each child (``make bench`` compares them), so the C library's function is called directly. Where it can't do all that is
 needed (musl, glibc before 2.34), ``subprocess`` stands in.
 """

@@ -139,5 +139,5 @@ class RuntimeDetector:
 
 def _meant(name: str) -> str:
     """Name the runtime that was probably meant."""
-    close = difflib.get_close_matches(name, [family.name for family in FAMILIES], n=1)
+    close = difflib.get_close_matches(name, [language.name for language in LANGUAGES], n=1)
     return f"; did you mean {close[0]}?" if close else ""

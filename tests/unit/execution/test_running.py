@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 from collections.abc import Iterator
 
 import pytest
 
 from agent.execution.running import RunningExecutions
 from agent.process.request import Ending
+from tests.unit.fakes.waiter import Waiter
 
 
 @pytest.fixture
@@ -65,13 +65,10 @@ def test_all_are_asked_to_end_and_the_first_cause_stays(running: RunningExecutio
 def test_whoever_waits_for_the_last_is_woken(running: RunningExecutions) -> None:
     running.add([1, 2])
     assert not running.wait_empty(0)
-    empty: list[bool] = []
-    waiting = threading.Thread(target=lambda: empty.append(running.wait_empty(60)))
-    waiting.start()
+    waiter = Waiter(lambda: running.wait_empty(3600))
     running.remove(1)
     running.remove(2)
-    waiting.join()
-    assert empty == [True]
+    assert waiter.answer()
 
 
 def test_without_descriptors_none_is_noted_and_none_stays_open(

@@ -211,10 +211,12 @@ class FakeStore(ExecutionStore):
     def _commit(
         self, ids: Iterable[int], reports: Sequence[Report], again: set[int], *, with_files: bool
     ) -> tuple[list[Claim], list[Finished]]:
-        if any(report.execution_id in self.unstorable and report.status == "completed" for report in reports):
+        written = [r for r in reports if with_files or not self.rows[r.execution_id].allocates]
+        if any(report.execution_id in self.unstorable and report.status == "completed" for report in written):
             raise DatabaseError("can't be stored") from psycopg.errors.ProgramLimitExceeded()
-        finished = [done for report in reports if (done := self._finish(report, with_files=with_files)) is not None]
-        return [claim for id_ in ids if (claim := self._claim(id_, again)) is not None], finished
+        # Both see the rows as they were before: one statement may end an execution and claim it again.
+        claims = [claim for id_ in ids if (claim := self._claim(id_, again)) is not None]
+        return claims, [done for report in reports if (done := self._finish(report, with_files=with_files)) is not None]
 
     def _finish(self, report: Report, *, with_files: bool) -> Finished | None:
         row = self.rows.get(report.execution_id)

@@ -63,10 +63,14 @@ class FakeWorker:
         """Deliver dispatches, and return the deliveries."""
         deliveries = [FakeDelivery(id_, self.journal) for id_ in ids]
         for delivery in deliveries:
-            self.coordinator.dispatch(delivery.execution_id, delivery)
-        self.deliveries += deliveries
-        self._woken = True
+            self.take(delivery)
         return deliveries
+
+    def take(self, delivery: FakeDelivery) -> None:
+        """Hand a delivery over."""
+        self.coordinator.dispatch(delivery.execution_id, delivery)
+        self.deliveries.append(delivery)
+        self._woken = True
 
     def end(self, *ids: int, status: str = "completed", **more: Any) -> None:
         """Let executions end, as their slots do: reported first, then forgotten."""
@@ -89,9 +93,13 @@ class FakeWorker:
                 self.clock.seconds = until
                 return
             self.clock.seconds = max(self.clock.seconds, self._worked_at + patience)
-            self._worked_at, self._woken = self.clock.seconds, False
-            self.coordinator.run_once(0)
+            self.turn()
         raise AssertionError("the coordinator goes round in circles")
+
+    def turn(self) -> None:
+        """Take in what waits, and do what there is to do once."""
+        self._worked_at, self._woken = self.clock.seconds, False
+        self.coordinator.run_once(0)
 
     def drain(self) -> list[int]:
         """Drain, and return the executions whose dispatches came back."""

@@ -81,11 +81,10 @@ def test_it_says_once_that_the_database_is_away_and_for_how_long_it_was(
 ) -> None:
     caplog.set_level("INFO")
     Beating(clock, "mine", "away", "away", "mine", "mine", "away")
-    assert [record.getMessage() for record in caplog.records] == [
-        "can't send a heartbeat: nobody answers",
-        "heartbeat restored after 14 s",
-        "can't send a heartbeat: nobody answers",
-    ]
+    away, back, away_again = (record.getMessage() for record in caplog.records)
+    assert "nobody answers" in away
+    assert "14 s" in back
+    assert "nobody answers" in away_again
 
 
 def test_the_last_success_is_known(clock: FakeClock) -> None:

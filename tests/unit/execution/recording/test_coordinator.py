@@ -99,6 +99,23 @@ def test_a_second_delivery_is_acknowledged_and_runs_nothing(
     assert worker.running.cancel(1)  # the first one is still in hand
 
 
+def test_a_second_delivery_of_what_is_being_cancelled_leaves_its_end_to_the_slot(
+    worker: FakeWorker, store: FakeStore, journal: Journal
+) -> None:
+    store.add(1)
+    worker.dispatch(1)
+    worker.go()
+    store.rows[1].status = "canceling"
+    worker.running.cancel(1)
+    worker.dispatch(1)
+    worker.go()
+    assert store.rows[1].status == "canceling"
+    worker.end(1, status="cancelled")
+    worker.go()
+    assert journal.ids("announced", "completion of cancelled") == [1]
+    assert journal.ids("ended", "cancelled") == [1]
+
+
 def test_a_second_delivery_leaves_its_slot_to_others(worker: FakeWorker, store: FakeStore) -> None:
     store.add(1, 2)
     worker.dispatch(1, 1, 1, 2)

@@ -184,6 +184,18 @@ def test_a_result_that_the_server_refuses_holds_up_no_other(
     assert busy.coordinator.settled(0)
 
 
+def test_what_was_written_before_another_result_was_refused_is_announced_as_it_is(
+    busy: FakeWorker, store: FakeStore, journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.rows[2].allocates = True  # its end comes in a second transaction, after that of the other
+    store.unstorable = {2}
+    busy.end(1, 2)
+    busy.elapse(5)
+    assert journal.ids("announced", "completion of completed") == [1]
+    assert journal.ids("announced", "completion of failed") == [2]
+    assert "execution 1 was ended by" not in caplog.text
+
+
 def test_a_result_is_not_replaced_because_of_a_conflict(busy: FakeWorker, store: FakeStore) -> None:
     store.troubles += [CONFLICT] * 3
     busy.end(1)

@@ -107,7 +107,7 @@ def test_a_second_delivery_of_what_has_ended_but_is_not_written_does_not_run_aga
     store.troubles.append(LOST)
     worker.dispatch(1)
     worker.elapse(1)
-    store.troubles += [AWAY, AWAY]
+    store.troubles_of["record"] = [AWAY, AWAY]
     worker.end(1)
     worker.go()
     second = worker.dispatch(1)[0]

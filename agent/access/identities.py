@@ -78,7 +78,7 @@ def create_identity(
     }
     row = connection.execute(load_queries("agent.access")["create_identity"].encode(), values).fetchone()
     if row is None:
-        raise Conflict(f"there is an identity {login} already")
+        raise Conflict(f"identity {login} already exists")
     return int(row[0])
 
 

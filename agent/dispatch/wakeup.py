@@ -82,7 +82,7 @@ class Wakeup:
                 self._wake()
             now = time.monotonic()
             if now - heard > _DEAF_AFTER:
-                raise DatabaseError("the connection that listens has gone deaf")
+                raise DatabaseError("the listening connection receives no notifications any more")
             if now - called > _SELF_CALL:
                 connection.execute("SELECT pg_notify(%s, '')", [self._own])
                 called = now

@@ -89,10 +89,10 @@ class EphemeralLeftovers:
             try:
                 self._delete_queues(topology.owned_queues(worker_id), [topology.dead_letter_binding(worker_id)])
             except BrokerError as error:
-                log.warning("the queues of worker %s are left for the next turn: %s", name, error)
+                log.warning("the queues of worker %s can't be deleted yet: %s", name, error)
                 return ended + given
             connection.execute(self._sql["retire_worker"], {"id": worker_id})
-            log.info("ephemeral worker %s is gone: %d abandoned, %d given away", name, ended, given)
+            log.info("ephemeral worker %s is gone: %d executions abandoned, %d handed back", name, ended, given)
             return 1
         finally:
             connection.execute(self._sql["release_worker_lock"], key)

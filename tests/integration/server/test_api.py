@@ -155,6 +155,7 @@ def test_a_workers_state_capabilities_and_drain(site: Site) -> None:
         "max_concurrent_executions": 4,
         "guarded_claim": True,
         "labels": {"zone": "a"},
+        "taints": [{"key": "test", "effect": "no_schedule"}],  # what other tests request stays away
     }
     worker = site.deployment.insert(
         "worker",

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import base64
+import html
 import itertools
 import json
+import re
+import shlex
+import subprocess
 import urllib.parse
+import xml.sax.saxutils
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -208,3 +214,51 @@ def test_a_long_output_one_byte_at_a_time_is_masked_in_linear_time() -> None:
     out = b"".join(masking.feed(b"a") for _ in range(5000))
     assert len(out) + masking.held == 5000
     assert masking.held == 2000
+
+
+AWKWARD = [
+    "pa'ss\"wo<r>d&1 $x`y\\z",
+    'it"s quoted',
+    "a b\tc\nd",
+    "ümlaut's\"x",
+    "tab\there!~#{}[]=^,",
+    "https://u:p@h/?a=b&c=d",
+]
+
+
+@pytest.mark.parametrize("secret", AWKWARD)
+@pytest.mark.parametrize(
+    "write",
+    [
+        repr,
+        ascii,
+        lambda text: repr(text.encode()),
+        lambda text: repr([text + "'", text + '"']),
+        lambda text: str(KeyError(text)),
+        json.dumps,
+        lambda text: json.dumps(json.dumps({"secret": text})),
+        xml.sax.saxutils.escape,
+        xml.sax.saxutils.quoteattr,
+        html.escape,
+        shlex.quote,
+        urllib.parse.quote,
+        urllib.parse.quote_plus,
+        lambda text: text.encode().hex(),
+        lambda text: base64.b64encode(b"user:" + text.encode()).decode(),
+    ],
+)
+def test_what_other_programs_write_of_a_secret_is_hidden(secret: str, write: Callable[[str], str]) -> None:
+    shown = Masker([secret]).mask_text(write(secret))
+    assert "***" in shown
+    assert not any(word in shown for word in re.findall(r"\w{4,}", secret))
+
+
+@pytest.mark.parametrize("secret", AWKWARD)
+@pytest.mark.parametrize(
+    "script", ['printf %q "$1"', 'set -x; : "$1"', "v=$1; declare -p v", 'v=$1; printf %s "${v@Q}"']
+)
+def test_what_a_shell_writes_of_a_secret_is_hidden(secret: str, script: str) -> None:
+    done = subprocess.run(
+        ["bash", "-c", script, "bash", secret], capture_output=True, text=True, check=True, env={"LC_ALL": "C.UTF-8"}
+    )
+    assert "***" in Masker([secret]).mask_text(done.stdout + done.stderr)

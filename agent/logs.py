@@ -28,7 +28,9 @@ _COLOURS = {"trace": "2", "debug": "2", "info": "32", "warn": "33", "error": "31
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 # C0 and C1 control characters and the two Unicode line ends: what could forge a line or drive a terminal.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_URL_PASSWORD = re.compile(r"(?P<head>[A-Za-z][A-Za-z0-9+.-]*://[^\s/@:]*:)[^\s/]+(?=@)")
+_AUTHORITY_END = re.compile(r"[\s/]")
+#: Characters of one text that are written; what others send may be of any size.
+_LONGEST_TEXT = 16_384
 _QUERY_PASSWORD = re.compile(r"(?P<head>\b(?:password|sslpassword)=)[^\s&]+", re.IGNORECASE)
 
 
@@ -69,10 +71,31 @@ class Redactor:
 def mask_url(text: str) -> str:
     """Mask the password of every URL and connection string in ``text``."""
     if "://" in text:
-        text = _URL_PASSWORD.sub(rf"\g<head>{MASK}", text)
+        scheme, *rest = text.split("://")
+        text = "://".join((scheme, *map(_mask_authority, rest)))
     if "password=" in text.lower():
         text = _QUERY_PASSWORD.sub(rf"\g<head>{MASK}", text)
     return text
+
+
+def _mask_authority(text: str) -> str:
+    """Mask ``password`` in ``user:password@host/…``. Each step looks at a character once, whatever the text is."""
+    found = _AUTHORITY_END.search(text)
+    end = len(text) if found is None else found.start()
+    at, colon = text.rfind("@", 0, end), text.find(":", 0, end)
+    if not 0 <= colon < at - 1 or "@" in text[:colon]:
+        return text
+    return f"{text[: colon + 1]}{MASK}{text[at:]}"
+
+
+def shorten(text: str, longest: int = _LONGEST_TEXT) -> str:
+    """Cut a text of somebody else to what a log can hold, and say how much is missing."""
+    return text if len(text) <= longest else f"{text[:longest]}… ({len(text) - longest} more characters)"
+
+
+def _shown(text: str) -> str:
+    """Return what may be logged of a text. It is cut twice: no secret is cut in two where it would be shown."""
+    return shorten(redactor.redact(text[: 4 * _LONGEST_TEXT])) if len(text) > _LONGEST_TEXT else redactor.redact(text)
 
 
 def escape_control(text: str) -> str:
@@ -99,12 +122,12 @@ class JsonFormatter(logging.Formatter):
             "timestamp": _moment(record).isoformat(timespec="microseconds").replace("+00:00", "Z"),
             "level": _level_name(record),
             "logger": record.name,
-            "message": redactor.redact(record.getMessage()),
+            "message": _shown(record.getMessage()),
             "thread": record.threadName,
         }
         document |= {key: _clean(value) for key, value in _extras(record).items() if key not in document}
         if record.exc_info:
-            document["exception"] = redactor.redact(_traceback(record))
+            document["exception"] = _shown(_traceback(record))
         text = json.dumps(document, ensure_ascii=False, default=str)
         # json escapes C0 itself; the rest may not reach a terminal either.
         return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
@@ -123,12 +146,12 @@ class PrettyFormatter(logging.Formatter):
         level = _level_name(record)
         shown = f"\x1b[{_COLOURS[level]}m{level:<5}\x1b[0m" if self._colour else f"{level:<5}"
         clock = _moment(record).astimezone().strftime("%H:%M:%S.%f")[:-3]
-        words = [redactor.redact(record.getMessage())]
+        words = [_shown(record.getMessage())]
         words += [f"{key}={_clean(value)}" for key, value in _extras(record).items()]
         source = record.name.removeprefix("agent.")
         line = f"{clock} {shown} {source} [{record.threadName}] {escape_control(' '.join(words))}"
         if record.exc_info:
-            trace = redactor.redact(_traceback(record)).splitlines()
+            trace = _shown(_traceback(record)).splitlines()
             line = "\n".join([line, *("    " + escape_control(part) for part in trace)])
         return line
 
@@ -174,7 +197,7 @@ def _extras(record: logging.LogRecord) -> dict[str, Any]:
 def _clean(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
-    return redactor.redact(value if isinstance(value, str) else str(value))
+    return _shown(value if isinstance(value, str) else str(value))
 
 
 def _traceback(record: logging.LogRecord) -> str:

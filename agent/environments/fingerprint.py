@@ -17,6 +17,10 @@ from agent.environments.backend import Backend
 from agent.environments.elf import binary_format
 from agent.environments.model import EnvironmentRequest
 from agent.errors import EnvironmentFailed
+from agent.reading.regular_files import open_regular
+
+#: Largest manifest that is looked into for what it names.
+LARGEST_MANIFEST = 4 * 1024 * 1024
 
 #: Files beside a manifest that decide what its installer installs.
 LOCK_FILES: Mapping[str, tuple[str, ...]] = {
@@ -132,7 +136,7 @@ def _size(program: str) -> str:
 def _checksum(path: Path) -> str | None:
     if not path.is_file():
         return None
-    with path.open("rb") as file:
+    with os.fdopen(open_regular(path), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

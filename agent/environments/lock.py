@@ -17,14 +17,20 @@ import fcntl
 import json
 import os
 import socket
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from agent.errors import EnvironmentFailed
+from agent.reading.json_text import read_json
+from agent.reading.regular_files import read_regular
 
 _UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
+#: The volume is shared: what lies at a lock's name may be a link or a FIFO.
+_SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_LARGEST = 4096
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.25
 
 
@@ -115,11 +121,16 @@ def _locked(path: Path, wait: _Wait) -> int | None:
 def _open(path: Path) -> int:
     """Open for writing, which NFS needs for locks; elsewhere reading another user's file is enough."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _SAFELY, 0o664)
     except PermissionError:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    with contextlib.suppress(OSError):
-        os.fchmod(descriptor, 0o664)
+        return os.open(path, os.O_RDONLY | _SAFELY)
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EBADF, "not a regular file", str(path))
+    if found.st_uid == os.geteuid() and found.st_nlink == 1:
+        with contextlib.suppress(OSError):
+            os.fchmod(descriptor, 0o664)
     return descriptor
 
 
@@ -154,7 +165,7 @@ def _owner_file(path: Path, wait: _Wait, patience: float) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(OSError):
-            if path.read_text(encoding="utf-8") == me:
+            if read_regular(path, _LARGEST) == me.encode():
                 path.unlink()
 
 
@@ -174,14 +185,14 @@ def _abandoned(path: Path, patience: float) -> bool:
     """Whether the owner can't be alive. Only on its own host does the process id say so."""
     try:
         age = time.time() - path.stat().st_mtime
-        owner = json.loads(path.read_text(encoding="utf-8") or "{}")
+        owner = read_json(read_regular(path, _LARGEST) or b"{}")
     except FileNotFoundError:
         return False
     except (OSError, ValueError):
         owner = {}
     else:
-        if owner.get("host") == _host():
-            return bool(_start_of(int(owner.get("pid", 0))) != owner.get("start"))
+        if isinstance(owner, dict) and isinstance(owner.get("pid", 0), int) and owner.get("host") == _host():
+            return bool(_start_of(owner.get("pid", 0)) != owner.get("start"))
     return age > patience
 
 

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.environments.fingerprint import Fingerprint
+from agent.reading.json_text import read_json
+from agent.reading.regular_files import read_regular, read_regular_text
 
 MARKER = ".attune_environment.json"
 #: What Attune's other workers read: the hex SHA-256 of the manifest that was installed.
 INSTALLED = ".attune_deps_installed"
 #: Its modification time tells when an agent last used the build; touched about once an hour.
 LAST_USED = ".attune_last_used"
+_MOST_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,11 @@ def read_marker(build: Path) -> Marker | None:
     Another worker of the same volume installs a changed manifest into what it finds and writes its checksum.
     """
     try:
-        data = json.loads((build / MARKER).read_text(encoding="utf-8"))
+        data = read_json(read_regular(build / MARKER, _MOST_BYTES))
         marker = Marker(data["fingerprint"], dict(data["inputs"]), data["installed"])
         installed = None
         with contextlib.suppress(FileNotFoundError):
-            installed = (build / INSTALLED).read_text(encoding="utf-8").strip()
+            installed = read_regular_text(build / INSTALLED, _MOST_BYTES).strip()
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return marker if installed == marker.installed else None

@@ -8,6 +8,8 @@ from pathlib import Path, PurePath
 
 from agent.environments.backend import BuildSite
 from agent.environments.declared import Declared
+from agent.environments.fingerprint import LARGEST_MANIFEST
+from agent.reading.regular_files import read_regular
 
 _PYTHON = re.compile(r"python[\d.]*")
 _INCLUDE = re.compile(r"\s*(?:-r|-c|--requirement|--constraint)[ =]\s*(\S+)")
@@ -54,7 +56,7 @@ def _named_by(manifest: Path, pack: Path, seen: set[Path]) -> Iterator[Path]:
     seen.add(manifest)
     if manifest.suffix not in (".txt", ".in"):
         return
-    for line in manifest.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in read_regular(manifest, LARGEST_MANIFEST).decode("utf-8", "replace").splitlines():
         include, local = _INCLUDE.match(line), _LOCAL.match(line)
         if include:
             path = (manifest.parent / include[1]).resolve()

@@ -172,6 +172,7 @@ class ActionRunner:
                 stream.writer.size_bytes,
                 action.log_retention_policy or self._settings.log_policy,
                 action.log_retention_limit or self._settings.log_limit,
+                stream.writer.inode,
             )
             for stream in streams
             if stream.writer.complete

@@ -75,7 +75,10 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """A row of ``key``; ``owner_pack`` and ``owner_action`` are ids, None where the scope has no such owner."""
+    """A row of ``key``; ``owner_pack`` and ``owner_action`` are ids, None where the scope has no such owner.
+
+    ``problem`` says why its value can't be read: another key's is not affected.
+    """
 
     owner_type: str
     ref: str
@@ -85,6 +88,7 @@ class StoredKey:
     value: Any
     owner_pack: int | None = None
     owner_action: int | None = None
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,15 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from agent.reading.json_text import read_json
+
 
 @dataclass(frozen=True, slots=True)
 class LogFile:
-    """One stream's complete log, at ``path``, to be recorded as a new version of the artifact ``ref``."""
+    """One stream's complete log, at ``path``, to be recorded as a new version of the artifact ``ref``.
+
+    ``inode`` is the device and number of the file that was written; None in what an older agent left on disk.
+    """
 
     stream: str
     ref: str
@@ -19,6 +24,7 @@ class LogFile:
     size_bytes: int
     policy: str
     limit: int
+    inode: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +57,15 @@ class Report:
     @classmethod
     def from_json(cls, text: str) -> Report:
         """Decode what ``to_json`` made. Raises ValueError, KeyError or TypeError where it is damaged."""
-        data = json.loads(text)
-        data["logs"] = tuple(LogFile(**log) for log in data["logs"])
+        data = read_json(text)
+        data["logs"] = tuple(_log_file(log) for log in data["logs"])
         data["secrets"] = tuple(SecretValue(**secret) for secret in data["secrets"])
         return cls(**data)
+
+
+def _log_file(log: dict[str, Any]) -> LogFile:
+    inode = log.pop("inode", None)
+    return LogFile(**log, inode=None if inode is None else (int(inode[0]), int(inode[1])))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha1
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from agent.errors import MessageError
 from agent.mq.broker import Outgoing
+from agent.reading.json_text import read_json
 
 MESSAGE_TYPES = frozenset(
     {
@@ -40,6 +41,9 @@ MESSAGE_TYPES = frozenset(
 # Never change it: a message that is repeated by a newer version must keep its id.
 _NAMESPACE = UUID("6f1d3a52-0c1f-5b7e-9d0a-4e2b8c7f1a36").bytes
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+#: Largest message that is read: the configuration of an execution with the largest parameters, and some.
+MOST_BYTES = 32 * 1024 * 1024
+
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 
@@ -55,11 +59,6 @@ class Envelope(NamedTuple):
     payload: Mapping[str, Any]
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-_decode_json = json.JSONDecoder(parse_constant=_refuse_constant).decode
 # Sorted keys: a result that was read back from the database (jsonb keeps no order) gives the same bytes.
 _encode_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False, sort_keys=True).encode
 _quote = json.encoder.encode_basestring
@@ -71,15 +70,17 @@ def decode(body: bytes) -> Envelope:
     Raises:
         MessageError: not UTF-8 JSON, a key is missing or of a wrong type, or the message type is unknown.
     """
+    if len(body) > MOST_BYTES:
+        raise MessageError(f"it has {len(body)} bytes, more than {MOST_BYTES}")
     try:
-        data = _decode_json(body.decode())
-    except (ValueError, RecursionError) as error:
+        data = read_json(body)
+    except ValueError as error:
         raise MessageError(f"not a JSON message: {error}") from error
     if type(data) is not dict:
         raise MessageError("a message must be a JSON object")
     message_type = data.get("message_type")
     if type(message_type) is not str or message_type not in MESSAGE_TYPES:
-        raise MessageError(f"unknown message_type {message_type!r}")
+        raise MessageError(f"unknown message_type {str(message_type)[:50]!r}")
     payload = data.get("payload")
     if type(payload) is not dict:
         raise MessageError("payload must be an object")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import yaml
 
 from agent.packs.complaints import Complaints
 from agent.packs.model import Problem
+from agent.reading.regular_files import read_regular_text
 
 LARGEST_FILE = 256 * 1024
 MOST_VALUES = 50_000
@@ -124,15 +126,16 @@ def read_document(directory: Path, file: str, complaints: Complaints) -> Documen
     """Read ``directory/file``."""
     path = directory / file
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            complaints.add(Problem(file, 1, "", f"is larger than {LARGEST_FILE // 1024} KiB"))
+        if not path.resolve().is_relative_to(directory.resolve()):
+            complaints.add(Problem(file, 1, "", "leads out of the pack"))
             return Document(file, complaints, None)
-        text = path.read_text(encoding="utf-8")
+        text = read_regular_text(path, LARGEST_FILE)
     except UnicodeDecodeError:
         complaints.add(Problem(file, 1, "", "is not UTF-8 text"))
         return Document(file, complaints, None)
     except OSError as error:
-        complaints.add(Problem(file, 1, "", f"can't be read: {error.strerror}"))
+        large = error.errno == errno.EFBIG
+        complaints.add(Problem(file, 1, "", f"is {error.strerror}" if large else f"can't be read: {error.strerror}"))
         return Document(file, complaints, None)
     return parse_document(text, file, complaints)
 

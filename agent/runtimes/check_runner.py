@@ -6,17 +6,14 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import regex
-
 from agent.process.command import CommandOutcome
 from agent.process.parallel import run_commands
+from agent.reading.patterns import PatternError, search
 from agent.runtimes.checks import Check
 from agent.runtimes.machine import Machine
 
 log = logging.getLogger(__name__)
 
-#: Seconds that one pattern may search: patterns come with packs, and some would search for ever.
-_PATTERN_TIMEOUT = 0.5
 #: Commands that run at the same time.
 _WIDTH = 16
 
@@ -83,11 +80,7 @@ def _problem(check: Check, outcome: CommandOutcome, output: str) -> str:
 
 def _mismatch(check: Check, pattern: str, output: str) -> str:
     try:
-        found = regex.search(pattern, output, timeout=_PATTERN_TIMEOUT)
-    except TimeoutError:
-        log.warning("verification by %s: pattern %r takes too long", check, pattern)
-        return f"its pattern took longer than {_PATTERN_TIMEOUT:g} s"
-    except (regex.error, RecursionError, OverflowError, MemoryError) as error:
-        log.warning("verification by %s: pattern %r is malformed: %s", check, pattern, error)
-        return f"its pattern is malformed ({error})"
-    return "" if found else "its output doesn't match the pattern"
+        return "" if search(pattern, output) else "its output doesn't match the pattern"
+    except PatternError as error:
+        log.warning("verification by %s: pattern %.100r %s", check, pattern, error)
+        return f"its pattern {error}"

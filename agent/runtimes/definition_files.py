@@ -10,6 +10,8 @@ import yaml
 
 from agent.errors import PackError
 from agent.paths import shipped
+from agent.reading.json_text import require_few_values
+from agent.reading.regular_files import read_regular
 from agent.runtimes.definition import RuntimeDefinition, runtime_from_yaml
 from agent.runtimes.names import matches_filter
 
@@ -51,9 +53,10 @@ def _core_definitions(packs: Path) -> Iterator[RuntimeDefinition]:
 
 def _read(path: Path) -> RuntimeDefinition | None:
     try:
-        with path.open("rb") as stream:
-            document = yaml.safe_load(stream.read(_MOST_BYTES))
+        document = yaml.safe_load(read_regular(path, _MOST_BYTES))
+        require_few_values(document)
         return runtime_from_yaml(document)
-    except (OSError, yaml.YAMLError, PackError, RecursionError) as error:
+    # ValueError: what looks like a date and is none, a number without end.
+    except (OSError, ValueError, OverflowError, yaml.YAMLError, PackError, RecursionError) as error:
         log.warning("%s is skipped: %s", path, error)
         return None

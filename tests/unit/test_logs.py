@@ -139,3 +139,40 @@ def test_a_message_that_cant_be_rendered_is_reported_but_does_not_raise(stream: 
     configure_logging("info", "json", stream=stream)
     logging.getLogger("agent.test").info("%d", "not a number")
     assert "Logging error" in capsys.readouterr().err
+
+
+def message(text: str, stream: io.StringIO) -> str:
+    configure_logging("info", "json", stream=stream)
+    logging.getLogger("agent.test").info("it says %s", text)
+    return str(json.loads(stream.getvalue())["message"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["://" + "a" * 500_000, "a" * 500_000 + "://", "a://" * 100_000, "a://b:" * 100_000 + "@", "x" * 2_000_000],
+    ids=lambda text: text[:6],
+)
+def test_a_text_of_any_size_is_masked_in_linear_time_and_cut(text: str, stream: io.StringIO) -> None:
+    shown = message(text, stream)
+    assert len(shown) < 20_000
+    assert "more characters" in shown
+
+
+def test_what_is_cut_is_masked_first(stream: io.StringIO) -> None:
+    assert "pass-word" not in message("x" * 16_350 + " amqp://user:pass-word-of-mine@host/", stream)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("amqp://u:p@h/v", "amqp://u:[redacted]@h/v"),
+        ("a amqp://u:p:q@r@h:1/v b", "a amqp://u:[redacted]@h:1/v b"),
+        ("postgresql://:p@/x", "postgresql://:[redacted]@/x"),
+        ("http://h:80/a@b", "http://h:80/a@b"),
+        ("http://u@h:80/", "http://u@h:80/"),
+        ("see http://h:80 or a@b", "see http://h:80 or a@b"),
+        ("a://u:p@h b://u:q@h", "a://u:[redacted]@h b://u:[redacted]@h"),
+    ],
+)
+def test_the_password_of_a_url_is_masked_and_nothing_else(text: str, shown: str) -> None:
+    assert mask_url(text) == shown

@@ -1,21 +1,26 @@
 """Files below ``artifacts_dir``: live logs while an execution runs, their final places, the result file.
 
-Promises: logs are complete; no writable place is required.
+Promises: logs are complete; no writable place is required. Jobs can write here as well, at any moment: everything is
+opened below the directory itself, no link is followed, what lies at the name of a new file is removed, never opened,
+and only the file that was written is kept.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
 import os
 import shutil
+import stat
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from agent.execution.report import LogFile
+from agent.reading.beneath import Directory
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +38,7 @@ class LogWriter:
         self._fd = -1
         self._failed = False
         self.size_bytes = 0
+        self.inode: tuple[int, int] | None = None
 
     def write(self, data: bytes) -> None:
         """Append; a log that can't be written never fails its execution."""
@@ -41,6 +47,8 @@ class LogWriter:
         try:
             if self._fd < 0:
                 self._fd = self._files.create(self.path)
+                found = os.fstat(self._fd)
+                self.inode = found.st_dev, found.st_ino
             view = memoryview(data)
             while view:
                 view = view[os.write(self._fd, view) :]
@@ -73,60 +81,83 @@ class ArtifactFiles:
     def make_root(self) -> None:
         """Make the directory itself; where that is impossible the first write says so."""
         with contextlib.suppress(OSError):
-            self._make_directories(self._directory)
+            os.makedirs(os.path.dirname(self._directory), exist_ok=True)
+            os.mkdir(self._directory)
+            os.chmod(self._directory, _DIRECTORY_MODE)
 
     def live_log(self, execution_id: int, stream: str) -> LogWriter:
         """Return the writer of ``execution_<id>/<stream>.log``, which followers read."""
         return LogWriter(self, f"{self._directory}/execution_{execution_id}/{stream}.log")
 
     def create(self, path: str) -> int:
-        """Create or empty a file, with its directories. Raises OSError."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-        try:
-            fd = os.open(path, flags, _FILE_MODE)
-        except FileNotFoundError:
-            self._make_directories(os.path.dirname(path))
-            fd = os.open(path, flags, _FILE_MODE)
+        """Create a file, with its directories; what has its name is removed. Raises OSError."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        with self._parent(path) as (folder, name):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=folder)
+            fd = os.open(name, flags, _FILE_MODE, dir_fd=folder)
         with contextlib.suppress(OSError):
             os.fchmod(fd, _FILE_MODE)
         return fd
 
-    def _make_directories(self, directory: str) -> None:
-        if os.path.isdir(directory):
-            return
-        self._make_directories(os.path.dirname(directory))
+    @contextlib.contextmanager
+    def _parent(self, path: str) -> Iterator[tuple[int, str]]:
+        """Open the directory of ``path``, made where it is missing; yields its descriptor and the last part."""
+        parent, _, name = self._relative(path).rpartition("/")
+        if name in ("", ".", ".."):
+            raise OSError(errno.EACCES, "no file name", path)
+        with self._root() as root:
+            try:
+                with root.folder(parent or ".") as folder:
+                    yield folder, name
+                return
+            except FileNotFoundError:
+                if parent:
+                    root.make(parent, _DIRECTORY_MODE)
+            with root.folder(parent or ".") as folder:
+                yield folder, name
+
+    def _root(self) -> Directory:
         try:
-            os.mkdir(directory)
-        except FileExistsError:
-            return
-        with contextlib.suppress(OSError):
-            os.chmod(directory, _DIRECTORY_MODE)
+            return Directory(self._directory)
+        except FileNotFoundError:
+            self.make_root()
+            return Directory(self._directory)
+
+    def _relative(self, path: str) -> str:
+        return path.removeprefix(f"{self._directory}/")
 
     def place(self, log_: LogFile, file_path: str) -> str | None:
         """Give a finished log its final name as well; return the final path or None.
 
-        The live log stays what it is: until the transaction commits, somebody else may get the same name.
+        The live log stays what it is: until the transaction commits, somebody else may get the same name. A job that
+        exchanged it gets nothing kept, least of all a file that only we may read.
         """
-        final = f"{self._directory}/{file_path}"
         try:
-            self._make_directories(os.path.dirname(final))
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(final)  # left by a transaction that was rolled back
-            _link_or_copy(log_.path, final)
+            with self._root() as root, contextlib.ExitStack() as stack:
+                source = root.open(self._relative(log_.path), os.O_RDONLY)
+                stack.callback(os.close, source)
+                _require_same(os.fstat(source), log_)
+                folder, name = stack.enter_context(self._parent(file_path))
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=folder)  # left by a transaction that was rolled back
+                _link_or_copy(source, name, folder)
         except OSError as error:
             self.complain(error)
             return None
-        return final
+        return f"{self._directory}/{file_path}"
 
     def retire(self, live: str, final: str) -> None:
         """Leave a symbolic link at the live log, once its final name is certain.
 
         A hard link would keep the space in use after retention has removed the artifact.
         """
-        spare = f"{live}.link"
         try:
-            os.symlink(os.path.relpath(final, os.path.dirname(live)), spare)
-            os.replace(spare, live)
+            with self._parent(live) as (folder, name):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(f"{name}.link", dir_fd=folder)
+                os.symlink(os.path.relpath(final, os.path.dirname(live)), f"{name}.link", dir_fd=folder)
+                os.replace(f"{name}.link", name, src_dir_fd=folder, dst_dir_fd=folder)
         except OSError as error:
             self.complain(error)
 
@@ -141,19 +172,23 @@ class ArtifactFiles:
             self.complain(error)
 
     def measure(self, file_paths: Mapping[int, str]) -> dict[int, int]:
-        """Return the sizes of files by key; 0 for one that is missing."""
-        sizes = {}
-        for key, file_path in file_paths.items():
-            try:
-                sizes[key] = os.stat(f"{self._directory}/{file_path}").st_size
-            except OSError:
-                sizes[key] = 0
+        """Return the sizes of files by key; 0 for what is missing, no regular file or outside."""
+        sizes = dict.fromkeys(file_paths, 0)
+        with contextlib.suppress(OSError), self._root() as root:
+            for key, file_path in file_paths.items():
+                with contextlib.suppress(OSError):
+                    fd = root.open(file_path, os.O_PATH)
+                    found = os.fstat(fd)
+                    os.close(fd)
+                    sizes[key] = found.st_size if stat.S_ISREG(found.st_mode) else 0
         return sizes
 
     def delete(self, file_path: str) -> None:
         """Remove an empty file that an action allocated and never filled."""
-        with contextlib.suppress(OSError):
-            os.unlink(f"{self._directory}/{file_path}")
+        with contextlib.suppress(OSError), self._root() as root:
+            parent, _, name = file_path.rpartition("/")
+            with root.folder(parent or ".") as folder:
+                os.unlink(name, dir_fd=folder)
 
     def complain(self, error: OSError) -> None:
         """Say once that logs and results can't be kept."""
@@ -163,8 +198,16 @@ class ArtifactFiles:
             log.warning("artifacts_dir can't be written, so logs are not kept: %s", error)
 
 
-def _link_or_copy(source: str, target: str) -> None:
+def _require_same(found: os.stat_result, log_: LogFile) -> None:
+    if not stat.S_ISREG(found.st_mode) or log_.inode not in (None, (found.st_dev, found.st_ino)):
+        raise OSError(errno.ESTALE, "exchanged while it was written", log_.path)
+
+
+def _link_or_copy(source: int, name: str, folder: int) -> None:
+    """Give the open file another name: this very file, whatever its old name leads to by now."""
     try:
-        os.link(source, target)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(source, target)
+        os.link(f"/proc/self/fd/{source}", name, dst_dir_fd=folder, follow_symlinks=True)
+    except OSError:  # a file system without hard links, or no /proc
+        fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE, dir_fd=folder)
+        with os.fdopen(os.dup(source), "rb") as reading, os.fdopen(fd, "wb") as writing:
+            shutil.copyfileobj(reading, writing)

@@ -1,18 +1,14 @@
 """Read what an action printed as the value that it declares: text, JSON, YAML or JSON lines (pure).
 
 Output that can't be read is no failure: it stays text. Only what JSON can hold is a value: no NaN, no infinities,
-no more than ``MAXIMUM_DEPTH`` levels.
+no more levels and values than ``json_text`` allows.
 """
 
 from __future__ import annotations
 
-import json
-import math
-from functools import cache
 from typing import Any
 
-#: Deepest nesting that is read; the deepest that Attune's other services read.
-MAXIMUM_DEPTH = 128
+from agent.reading.json_text import DEEPEST, Budget, read_json
 
 
 def parse_output(text: str, fmt: str) -> tuple[bool, Any]:
@@ -27,8 +23,7 @@ def parse_output(text: str, fmt: str) -> tuple[bool, Any]:
         found, value = _json(text)
         return (found, value) if found else _json(_bare(text.rpartition("\n")[2]))
     if fmt == "jsonl":
-        lines = [value for found, value in map(_json, map(_bare, text.split("\n"))) if found]
-        return bool(lines), lines or None
+        return _json_lines(text)
     if fmt == "yaml":
         return _yaml(text)
     return False, None
@@ -39,49 +34,26 @@ def _bare(text: str) -> str:
     return text.strip().removeprefix("\ufeff").lstrip()
 
 
-def _json(text: str) -> tuple[bool, Any]:
-    if text.count("[") + text.count("{") > MAXIMUM_DEPTH and _depth(text) > MAXIMUM_DEPTH:
-        return False, None
+def _json(text: str, budget: Budget | None = None) -> tuple[bool, Any]:
     try:
-        return True, _decoder().decode(text)
-    except (ValueError, RecursionError):
+        return True, read_json(text, budget)
+    except ValueError:
         return False, None
 
 
-@cache
-def _decoder() -> json.JSONDecoder:
-    return json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
-
-
-def _refuse(text: str) -> Any:
-    raise ValueError(f"{text} is not JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if math.isinf(number):
-        raise ValueError(f"{text} is out of range")
-    return number
-
-
-def _depth(text: str) -> int:
-    """Return the deepest nesting of JSON text, looking at brackets outside strings only."""
-    depth = deepest = 0
-    for sign in _brackets().findall(text):
-        if sign in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif sign in "]}":
-            depth -= 1
-    return deepest
-
-
-@cache
-def _brackets() -> Any:
-    import re
-
-    # A string is one token, so that brackets in it don't count; an unfinished one swallows the rest.
-    return re.compile(r'[\[{\]}]|"(?:[^"\\]|\\.)*"?', re.DOTALL)
+def _json_lines(text: str) -> tuple[bool, Any]:
+    """Read line after line within one budget; a document that exceeds it stays text as a whole."""
+    budget, values, begin = Budget(), [], 0
+    while begin < len(text):
+        end = text.find("\n", begin) % (len(text) + 1)  # none: the end
+        line = _bare(text[begin:end])
+        found, value = _json(line, budget) if line else (False, None)
+        if found:
+            values.append(value)
+        if budget.exhausted:
+            return False, None
+        begin = end + 1
+    return bool(values), values or None
 
 
 def _yaml(text: str) -> tuple[bool, Any]:
@@ -89,6 +61,6 @@ def _yaml(text: str) -> tuple[bool, Any]:
     from agent.execution.outcome.yaml_document import read_document
 
     try:
-        return True, read_document(text, maximum_depth=MAXIMUM_DEPTH)
+        return True, read_document(text, maximum_depth=DEEPEST)
     except ValueError:
         return False, None

@@ -12,10 +12,18 @@ from typing import Any
 
 import yaml
 
+from agent.reading.json_text import read_integer
+
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 #: How many characters and nodes aliases may add to a document, beyond its own length.
 _ALLOWED_GROWTH = 1_000_000
+
+#: How many nodes a document may have: each costs up to a hundred bytes.
+_MOST_NODES = 500_000
+
+#: Longest number in octal or hexadecimal; a longer one is text.
+_LONGEST_BASED = 1_000
 
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _BASED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
@@ -37,7 +45,7 @@ def read_document(text: str, *, maximum_depth: int) -> Any:
     builder = _Builder(maximum_depth, _ALLOWED_GROWTH + 4 * len(text))
     try:
         builder.take_all(yaml.parse(text, Loader=_LOADER))
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, OverflowError) as error:
         raise ValueError("no YAML document") from error
     return builder.value
 
@@ -68,7 +76,9 @@ class _Builder:
         self._weight = 0
 
     def take_all(self, events: Iterable[Any]) -> None:
-        for event in events:
+        for count, event in enumerate(events):
+            if count > _MOST_NODES:
+                raise ValueError("too many values")
             if isinstance(event, yaml.ScalarEvent):
                 self._scalar(event)
             elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
@@ -143,8 +153,8 @@ def _resolve(text: str) -> Any:
         return _CONSTANTS[text]
     if text[0] in "+-.0123456789":
         if _INTEGER.fullmatch(text):
-            return int(text)
-        if _BASED.fullmatch(text):
+            return read_integer(text)
+        if _BASED.fullmatch(text) and len(text) <= _LONGEST_BASED:
             return int(text, 0)
         if _FLOAT.fullmatch(text) and math.isfinite(number := float(text)):
             return number

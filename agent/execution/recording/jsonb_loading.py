@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from psycopg.types.json import set_json_loads
 
 from agent.db.pool import Connection
+from agent.reading.json_text import read_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,6 @@ def tolerate_unreadable(connection: Connection) -> None:
 
 def _loads(data: str | bytes) -> Any:
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
-        return Unreadable(f"{type(error).__name__}: {error}")
+        return read_json(data if isinstance(data, str) else bytes(data))
+    except ValueError as error:
+        return Unreadable(str(error))

@@ -41,7 +41,7 @@ SELECT c.id AS execution_id, a.id AS action, c.action_ref, c.config, c.env_vars,
                  (SELECT sum(v.xmin::text::bigint) FROM runtime_version v WHERE v.runtime = a.runtime)) AS runtime_stamp,
        (SELECT jsonb_agg(jsonb_build_object(
                    'owner_type', k.owner_type, 'ref', k.ref, 'name', k.name, 'encrypted', k.encrypted,
-                   'encryption_key_hash', k.encryption_key_hash, 'value', k.value, 'owner_pack', k.owner_pack,
+                   'encryption_key_hash', k.encryption_key_hash, 'value', k.value::text, 'owner_pack', k.owner_pack,
                    'owner_action', k.owner_action) ORDER BY k.owner_type, k.name)
           FROM key k
          WHERE k.owner_type = 'system'

@@ -14,12 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agent.execution.report import Report
+from agent.reading.regular_files import read_regular, read_regular_text
 
 log = logging.getLogger(__name__)
 
 #: More than this many can only wait when a database stays away for days.
 MAX_REPORTS = 10_000
 _UNANNOUNCED = "unannounced"
+_LARGEST = 128 * 1024 * 1024
 
 
 class Spool:
@@ -99,7 +101,7 @@ class Spool:
         if self._directory is None or not self._is_mine():
             return None
         try:
-            self._noted = int((self._directory / _UNANNOUNCED).read_text(encoding="ascii"))
+            self._noted = int(read_regular(self._directory / _UNANNOUNCED, 100))
             return datetime.fromtimestamp(self._noted, UTC)
         except (OSError, ValueError, OverflowError):
             return None
@@ -110,7 +112,7 @@ class Spool:
             return
         for path in sorted(self._directory.glob("*.json")):
             try:
-                report = Report.from_json(path.read_text(encoding="utf-8"))
+                report = Report.from_json(read_regular_text(path, _LARGEST))
             except (OSError, ValueError, KeyError, TypeError) as error:
                 log.warning("%s is damaged and was left in place: %s", path, error)
                 continue

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.db.pool import Connection
@@ -15,6 +16,7 @@ from agent.execution.recording.jsonb_values import to_jsonb
 from agent.execution.recording.log_artifacts import as_array
 from agent.execution.recording.row_types import AllocatedFile, ClaimedRow, FinishedRow
 from agent.execution.report import Finished, Report
+from agent.reading.json_text import read_json
 
 # Left to itself the server plans the same statement anew each time, which takes as long as running it; and a plan that
 # was made while the tables were empty would read all of them. Whatever this session looks up, its triggers included, is
@@ -23,6 +25,11 @@ _PLANNING = """
 SELECT set_config('plan_cache_mode', 'force_generic_plan', false), set_config('enable_seqscan', 'off', false),
        set_config('jit', 'off', false)
 """
+
+log = logging.getLogger(__name__)
+
+#: What is stored in place of a result that no JSON can hold.
+_UNWRITABLE = {"succeeded": False, "cause": "invalid"}
 
 #: Each statement has all seven parameters, those that it doesn't use too.
 _PARAMETERS = ("bigint[]", "text[]", "jsonb", "boolean", "bigint[]", "bigint[]", "bigint")
@@ -111,9 +118,30 @@ def _stored(reports: Sequence[Report], paths: Mapping[int, str]) -> tuple[dict[i
         result = dict(report.result)
         if report.execution_id in paths:
             result["stderr_log"] = paths[report.execution_id]
-        results[report.execution_id], text = to_jsonb(result)
+        try:
+            results[report.execution_id], text = to_jsonb(result)
+        except (
+            ValueError,
+            TypeError,
+            RecursionError,
+        ) as error:  # one result must not keep the others from the database
+            log.error("the result of execution %d can't be written as JSON: %s", report.execution_id, error)
+            results[report.execution_id], text = to_jsonb(
+                {**_UNWRITABLE, "error": f"its result can't be stored: {error}"}
+            )
         texts.append(text)
     return results, texts
+
+
+def _key(row: Mapping[str, Any]) -> StoredKey:
+    """Decode one key's value, which comes as text, so that one that can't be read is nobody else's problem."""
+    key = StoredKey(**row)
+    if key.value is None:
+        return key
+    try:
+        return replace(key, value=read_json(key.value))
+    except ValueError as error:
+        return replace(key, value=None, problem=str(error))
 
 
 def _claim(row: ClaimedRow) -> Claim:
@@ -139,7 +167,7 @@ def _claim(row: ClaimedRow) -> Claim:
         action_id=row.action,
         stamp=row.stamp or "",
         runtime_stamp=row.runtime_stamp,
-        keys=tuple(StoredKey(**key) for key in keys or ()),
+        keys=tuple(_key(key) for key in keys or ()),
         cut_out=tuple(CutOut(**cut) for cut in cut_out or ()),
         problem=problem,
     )

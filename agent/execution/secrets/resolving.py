@@ -80,18 +80,22 @@ def _key_values(
     wanted = schema_fields(action.param_schema)
     parameters = {}
     for name, key in keys.items():
-        if not key.encrypted:
-            parameters[name] = key.value
-            continue
         try:
-            parameters[name] = _decrypted(f"the key {key.ref!r}", key.value, encryption_key, key)
+            parameters[name] = _value_of(key, encryption_key)
         except SecretUnavailable as error:
             if key.owner_type != "system" or name in wanted:
                 raise
             warnings.append(f"left out: {error}")
         else:
-            values.append(parameters[name])
+            if key.encrypted:
+                values.append(parameters[name])
     return parameters
+
+
+def _value_of(key: StoredKey, encryption_key: str | None) -> Any:
+    if key.problem is not None:
+        raise SecretUnavailable(f"the key {key.ref!r} can't be read: {key.problem}")
+    return _decrypted(f"the key {key.ref!r}", key.value, encryption_key, key) if key.encrypted else key.value
 
 
 def _decrypted(what: str, value: Any, encryption_key: str | None, row: StoredKey | CutOut) -> Any:

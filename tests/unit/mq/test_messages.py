@@ -314,3 +314,20 @@ def test_every_type_of_the_deployment_is_known() -> None:
     assert len(MESSAGE_TYPES) == 14
     for name in MESSAGE_TYPES:
         assert decode(body({"message_type": name})).message_type == name
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"message_type": "://' + b"a" * 90_000 + b'"}',
+        b'{"message_type": ' + b"9" * 90_000 + b"}",
+        b"[" + b"{}," * 13_000_000 + b"{}]",
+        b"{" + b'"a":{' * 50_000,
+        b"\xff" * 90_000,
+    ],
+    ids=lambda body: body[:20].decode("ascii", "replace"),
+)
+def test_a_hostile_message_is_refused_in_few_words(body: bytes) -> None:
+    with pytest.raises(MessageError) as caught:
+        messages.decode_dispatch(body)
+    assert len(str(caught.value)) < 200

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import tracemalloc
 from typing import Any
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from agent.execution.outcome.parsing import MAXIMUM_DEPTH, parse_output
+from agent.execution.outcome.parsing import parse_output
+from agent.reading.json_text import DEEPEST as MAXIMUM_DEPTH
 
 NOTHING = (False, None)
 json_values = st.recursive(
@@ -161,3 +163,26 @@ def test_a_number_with_thousands_of_digits_is_no_value() -> None:
 def test_floats_keep_their_value() -> None:
     assert parse_output("[0.1, -1.5e-7]", "json") == (True, [0.1, -1.5e-7])
     assert math.copysign(1, parse_output("-0.0", "json")[1]) == -1
+
+
+@pytest.mark.parametrize(
+    "text", ["0x" + "f" * 6_000, "a: 0x" + "f" * 6_000, "0o" + "7" * 9_000, "9" * 6_000, "- " + "9" * 6_000]
+)
+def test_a_yaml_number_without_end_is_text_or_no_document(text: str) -> None:
+    found, value = parse_output(text, "yaml")
+    assert json.dumps(value)
+    assert not found or "0x" in str(value) or "0o" in str(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "fmt"),
+    [("{}\n" * 3_300_000, "jsonl"), ("[" + "{}," * 3_300_000 + "{}]", "json"), ("- {}\n" * 600_000, "yaml")],
+    ids=["jsonl", "json", "yaml"],
+)
+def test_output_of_more_values_than_anybody_reads_stays_text(text: str, fmt: str) -> None:
+    tracemalloc.start()
+    try:
+        assert parse_output(text, fmt) == (False, None)
+        assert tracemalloc.get_traced_memory()[1] < 60_000_000
+    finally:
+        tracemalloc.stop()

@@ -210,6 +210,9 @@ class WorkerSettings:
     shutdown_timeout: float = setting(
         30.0, "seconds from SIGTERM to exit; default ATTUNE_STOP_GRACE_PERIOD less five, else 30", least=0
     )
+    allow_env_vars: tuple[str, ...] = setting(
+        (), "variables that load code (PATH, LD_*, PYTHONPATH …) and that executions may set all the same"
+    )
     scratch_dir: Path | None = setting(None, "first choice for temporary files")
     ephemeral: bool = setting(False, "this worker's name never returns: hand unstarted work back on exit")
     verify_every: float = setting(

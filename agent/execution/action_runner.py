@@ -9,18 +9,29 @@ import logging
 import os
 import traceback
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from signal import SIGKILL
 
 from agent.errors import AgentError, EnvironmentFailed, InvalidExecution, SecretUnavailable, UnmetConstraint
 from agent.execution.model import Action, Assignment, Cause
 from agent.execution.outcome.log_files import ArtifactFiles, LogWriter
-from agent.execution.outcome.results import Conclusion, Run, cancelled_before_start, conclude, early_failure
+from agent.execution.outcome.results import (
+    WITHHELD,
+    Conclusion,
+    Run,
+    cancelled_before_start,
+    conclude,
+    early_failure,
+    has_secret_output,
+)
 from agent.execution.preparation import Preparation, Preparer
+from agent.execution.recording.jsonb_values import to_jsonb
 from agent.execution.report import LogFile, Report
 from agent.execution.secrets.masking import Masker, MaskingStream
 from agent.process.cancellation import CancellationToken
 from agent.process.capture import BoundedCapture
 from agent.process.job_mark import JobMark
+from agent.process.oom_events import oom_kills
 from agent.process.request import Ending, ProcessOutcome, ProcessRequest
 from agent.process.supervisor import run
 
@@ -65,9 +76,18 @@ class _Stream:
         self.capture = BoundedCapture(name, limit)
         self.writer = writer
         self._masking = MaskingStream(masker) if masker else None
+        self._withheld = False
+
+    def withhold(self) -> None:
+        """Write one line in place of everything: the action says that secrets are in it."""
+        self._withheld = True
 
     def feed(self, chunk: bytes) -> None:
         kept = self.capture.feed(chunk)
+        if self._withheld:
+            if self.writer.size_bytes == 0:
+                self.writer.write(f"{WITHHELD}\n".encode())
+            return
         self.writer.write(kept if self._masking is None else self._masked(kept, self._masking))
 
     def _masked(self, kept: bytes, masking: MaskingStream) -> bytes:
@@ -108,13 +128,14 @@ class ActionRunner:
                 secrets = self._preparer.secrets(assignment.claim, action)
                 masker = Masker(secrets.values) if secrets.values else _NO_SECRETS
                 preparation = self._preparer.prepare(assignment.claim, action, secrets, stop)
+                if preparation.confidential:
+                    masker = Masker((*secrets.values, *preparation.confidential))
                 mark = JobMark(f"ATTUNE_EXEC_ID={execution.id}", score)
                 conclusion, streams = self._run(execution.id, action, preparation, masker, stop, mark)
         except Exception as error:  # noqa: BLE001 - the row must end, whatever went wrong
             conclusion = self._failure(execution.id, error, stop, masker)
         logs = self._logs(action, execution.id, streams) if action is not None else ()
-        if conclusion.result.get("data") is not None:
-            self._files.write_result(execution.id, conclusion.result["data"])
+        conclusion = self._kept(execution.id, conclusion)
         return Report(
             execution.id,
             assignment.claim.action_id,
@@ -125,6 +146,17 @@ class ActionRunner:
             conclusion.secrets,
             wants_stderr_log=any(s.name == "stderr" and s.capture.data().strip() for s in streams),
         )
+
+    def _kept(self, execution_id: int, conclusion: Conclusion) -> Conclusion:
+        """Write the result file; a result that no JSON can hold fails its own execution, and nothing else."""
+        if conclusion.result.get("data") is None:
+            return conclusion
+        try:
+            to_jsonb(conclusion.result)
+            self._files.write_result(execution_id, conclusion.result["data"])
+        except Exception as error:  # noqa: BLE001 - whatever a parser made of what the action wrote
+            return early_failure("invalid", f"its result can't be written as JSON: {type(error).__name__}")
+        return conclusion
 
     def _run(
         self,
@@ -140,6 +172,9 @@ class ActionRunner:
             out, err = streams = tuple(
                 _Stream(name, limit, masker, self._files.live_log(execution_id, name)) for name, limit in limits
             )
+            if has_secret_output(action):
+                out.withhold()
+            kills = oom_kills()
             try:
                 outcome = run(_request(preparation, mark, out, err), stop)
             finally:
@@ -150,6 +185,8 @@ class ActionRunner:
                 with suppress(OSError):
                     os.unlink(path)
         ended = _as_run(outcome, preparation.timeout, stop.close(), out.capture, err.capture)
+        if _was_killed(ended) and oom_kills() > kills:
+            ended = replace(ended, cause="oom")
         return conclude(ended, action, masker, self._settings.encryption_key), streams
 
     def _failure(self, execution_id: int, error: Exception, stop: CancellationToken, masker: Masker) -> Conclusion:
@@ -177,6 +214,11 @@ class ActionRunner:
             for stream in streams
             if stream.writer.complete
         )
+
+
+def _was_killed(run: Run) -> bool:
+    """Whether a SIGKILL that we did not send ended it, or a child of it whose end it passed on as a shell does."""
+    return run.cause in ("exit", "signal") and (run.signal == SIGKILL or run.exit_code == 128 + SIGKILL)
 
 
 def _not_started(cause: Ending) -> Conclusion:

@@ -21,6 +21,7 @@ from agent.execution.model import Action, Claim, Execution, effective_timeout
 from agent.execution.secrets.resolving import ResolvedSecrets, resolve_secrets
 from agent.execution.secrets.tokens import execution_token
 from agent.process.cancellation import CancellationToken
+from agent.reading.beneath import is_inside
 from agent.runtimes.registry import RuntimeRegistry, UsableRuntime
 from agent.runtimes.selection import SelectedVersion, VersionSelector
 
@@ -29,7 +30,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """Everything the process runner needs; ``temporary_files`` are removed when the process has ended."""
+    """Everything the process runner needs; ``temporary_files`` are removed when the process has ended.
+
+    ``confidential`` is what this execution was given beside its secrets and must not show either.
+    """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
@@ -37,6 +41,7 @@ class Preparation:
     stdin: bytes
     timeout: float | None
     temporary_files: tuple[str, ...]
+    confidential: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,7 @@ class Preparer:
         execution = claim.execution
         parameters = merge_parameters(secrets.config, action.param_schema, secrets.parameters)
         document = serialise(parameters, action.parameter_format, self._settings.max_parameter_bytes)
-        pack_dir = os.path.join(self._settings.packs_base_dir, action.pack_ref)
+        pack_dir = _pack_dir(self._settings.packs_base_dir, action)
         usable = self._runtime(claim, action)
         selected = self._versions.select(usable, action.runtime_version_constraint)
         environment = self._environment(action, usable, selected, pack_dir, stop)
@@ -113,6 +118,7 @@ class Preparer:
             stdin=command.stdin,
             timeout=effective_timeout(execution, action, self._settings.default_timeout),
             temporary_files=tuple(command.files),
+            confidential=tuple(env[name] for name in ("ATTUNE_API_TOKEN",) if name in env),
         )
 
     def _runtime(self, claim: Claim, action: Action) -> UsableRuntime:
@@ -183,6 +189,14 @@ class Preparer:
         for warning in warnings:
             log.warning("execution %d: %s", execution.id, warning)
         return env
+
+
+def _pack_dir(base: str, action: Action) -> str:
+    """Return the directory of the action's pack, which is one name below the base."""
+    name = action.pack_ref
+    if not is_inside(name) or "/" in name or name.startswith("."):
+        raise InvalidExecution(f"the pack {name[:100]!r} of {action.ref[:200]} is no name of a directory")
+    return os.path.join(base, name)
 
 
 class _Command:

@@ -165,7 +165,9 @@ def _preparer_settings(base: WorkerContext) -> PreparerSettings:
     url = api_url(base.loaded.variables.api_url, settings.server.host, settings.server.port)
     return PreparerSettings(
         packs_base_dir=str(settings.packs_base_dir),
-        site=Site(url, str(settings.artifacts_dir), str(settings.runtime_envs_dir)),
+        site=Site(
+            url, str(settings.artifacts_dir), str(settings.runtime_envs_dir), frozenset(settings.worker.allow_env_vars)
+        ),
         container=base.machine.env,
         default_timeout=settings.worker.task_timeout,
         max_parameter_bytes=settings.worker.max_parameter_bytes,

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from agent.errors import InvalidExecution
+from agent.execution.inputs.loader_variables import belongs_to_shell
 
 
 def to_dotenv(parameters: Mapping[str, Any]) -> str:
@@ -18,7 +19,7 @@ def to_dotenv(parameters: Mapping[str, Any]) -> str:
     Newlines inside a value stay as they are.
 
     Raises:
-        InvalidExecution: a name holds a character that would end the line or that a shell would run.
+        InvalidExecution: a name holds what a shell could take for code, or is a variable of the shell's own.
     """
     # Sorting by code point is sorting by UTF-8 bytes.
     return "\n".join(sorted(f"{name}={quote(text_of(value))}" for name, value in _flatten(parameters, "")))
@@ -43,13 +44,18 @@ def _flatten(parameters: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, 
         name = prefix + key
         if isinstance(value, Mapping):
             yield from _flatten(value, name + ".")
-        elif _unsafe().search(name):
-            raise InvalidExecution(f"the parameter name {name!r} can't be written in the dotenv format")
+        elif not _name().fullmatch(name):
+            raise InvalidExecution(f"the parameter name {name[:100]!r} can't be written in the dotenv format")
+        elif belongs_to_shell(name):
+            raise InvalidExecution(
+                f"the parameter {name} can't be written in the dotenv format: it is a shell's own",
+                hint="rename it, or let the action take json",
+            )
         else:
             yield name, value
 
 
 @cache
-def _unsafe() -> re.Pattern[str]:
+def _name() -> re.Pattern[str]:
     # Names come from whoever asked for the execution, and actions source this document: a name must not be code.
-    return re.compile(r"""[\s\x00-\x1f"'`$\\;&|<>()#]|^$""")
+    return re.compile(r"[\w.:@%+/,-]+")

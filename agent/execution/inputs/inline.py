@@ -10,13 +10,11 @@ from typing import Any
 
 from agent.errors import InvalidExecution
 from agent.execution.inputs.dotenv import quote, text_of
+from agent.execution.inputs.loader_variables import belongs_to_shell
 from agent.runtimes.model import InlineExecution
 
 #: Longest single argument that Linux takes (MAX_ARG_STRLEN of execve(2)), with its final NUL.
 _LONGEST_ARGUMENT = 128 * 1024
-
-#: Names that a shell refuses to assign, or that must hold a number: under ``set -e`` the script would end there.
-_RESERVED = frozenset({"BASHOPTS", "BASH_VERSINFO", "EUID", "OPTIND", "PPID", "SHELLOPTS", "UID"})
 
 #: By the time the text runs, cat has emptied standard input, as helpers promise; without cat nothing runs.
 _FROM_STDIN = '_attune_script=$(cat) || exit; eval "$_attune_script"'
@@ -73,7 +71,8 @@ def plan_inline(
 def with_helpers(code: str, parameters: Mapping[str, Any], *, shell: str) -> str:
     """Return ``code`` for ``shell``, stopping at errors, with each parameter in ``PARAM_NAME`` and ``name``.
 
-    What is added is POSIX, only the first line depends on the shell. The variables are not exported.
+    What is added is POSIX, only the first line depends on the shell. The variables are not exported;
+    one of the shell's own is never assigned, such a parameter is in ``PARAM_NAME`` only.
     """
     first = "#!/bin/bash" if shell.rpartition("/")[2] == "bash" else "#!/bin/sh"
     return "\n".join((first, "set -e", *_assignments(parameters), code))
@@ -89,7 +88,7 @@ def _assignments(parameters: Mapping[str, Any]) -> Iterator[str]:
         variable = identifier(name)
         quoted = quote(text_of(value, null="null").replace("\0", ""))
         yield f"PARAM_{variable.upper()}={quoted}"
-        if variable not in _RESERVED:
+        if not belongs_to_shell(variable):
             yield f"{variable}={quoted}"
 
 

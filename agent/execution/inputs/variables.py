@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agent.errors import InvalidExecution
 from agent.execution.inputs.dotenv import text_of
+from agent.execution.inputs.loader_variables import loads_code
 from agent.execution.model import Action, Execution
 from agent.runtimes.model import EnvVar
 
@@ -18,11 +20,15 @@ _EVERYWHERE = ("://0.0.0.0", "://[::]")
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What all executions of this agent see alike: the API's URL and two directories as they are configured."""
+    """What all executions of this agent see alike: the API's URL and two directories as they are configured.
+
+    ``allowed`` are variables that load code and that an operator lets an execution set.
+    """
 
     api_url: str
     artifacts_dir: str
     runtime_envs_dir: str
+    allowed: frozenset[str] = frozenset()
 
 
 def api_url(configured: str | None, host: str, port: int) -> str:
@@ -52,9 +58,12 @@ def build_environment(
     context, ``env_vars`` of the chosen runtime (their placeholders filled), the ones about parameters. A runtime's
     prepend and append extend what the execution sets, not what the container has. ``execution.config`` must still be
     redacted: secrets never enter an environment.
+
+    Raises:
+        InvalidExecution: ``execution.env_vars`` sets a variable that loads code and is not allowed.
     """
     warnings: list[str] = []
-    variables = _own_variables(execution.env_vars, warnings)
+    variables = _own_variables(execution.env_vars, site.allowed, warnings)
     variables["ATTUNE_EXEC_ID"] = str(execution.id)
     variables["ATTUNE_ACTION"] = execution.action_ref
     variables["ATTUNE_PACK_REF"] = execution.action_ref.partition(".")[0]
@@ -81,8 +90,8 @@ def build_environment(
     return environment, warnings
 
 
-def _own_variables(env_vars: Any, warnings: list[str]) -> dict[str, str]:
-    """Return ``execution.env_vars`` without what may not or can't be set."""
+def _own_variables(env_vars: Any, allowed: frozenset[str], warnings: list[str]) -> dict[str, str]:
+    """Return ``execution.env_vars`` without what may not or can't be set. Raises InvalidExecution."""
     if not env_vars:
         return {}
     if not isinstance(env_vars, Mapping):
@@ -92,6 +101,11 @@ def _own_variables(env_vars: Any, warnings: list[str]) -> dict[str, str]:
     for name, value in env_vars.items():
         if name.startswith("ATTUNE_"):
             warnings.append(f"env_vars of the execution can't set {name}")
+        elif loads_code(name) and name not in allowed:
+            raise InvalidExecution(
+                f"env_vars of the execution sets {name}, which decides what code runs",
+                hint="an operator can let it through with worker.allow_env_vars",
+            )
         elif not isinstance(value, str):
             warnings.append(f"env_vars of the execution: {name!r} is ignored because its value is not a string")
         elif not _possible(name, value):

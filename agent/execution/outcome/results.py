@@ -13,12 +13,15 @@ from agent.execution.outcome.parsing import parse_output
 from agent.execution.report import SecretValue
 from agent.execution.secrets.encryption import encrypt, key_hash
 from agent.execution.secrets.masking import Masker
-from agent.execution.secrets.redaction import Redacted, redact_result
+from agent.execution.secrets.redaction import MARKER, Redacted, redact_result, secret_paths
 from agent.process.capture import truncation_mark
 
 _STATUS: dict[Cause, FinalStatus] = {"cancelled": "cancelled", "shutdown": "abandoned", "worker_lost": "abandoned"}
 
 _CANCELLED = "Execution cancelled by user"
+
+#: What is kept of standard output that holds declared secrets.
+WITHHELD = "[standard output is not kept: the action declares secrets in it]"
 
 #: More lines of stderr than these, and only the last one is the error.
 _SHORT_STDERR = 5
@@ -65,8 +68,12 @@ def conclude(run: Run, action: Action, masker: Masker, encryption_key: str | Non
     if run.exit_code == 0 and run.cause != "timeout":
         found, data = parse_output(run.stdout, action.output_format)
     secrets: tuple[SecretValue, ...] = ()
+    confidential = has_secret_output(action)
     if found:
         data, taken = redact_result(data, action.out_schema)
+        if confidential and not isinstance(data, Mapping):
+            data = dict(MARKER)  # it has not the declared form, so what is secret in it can't be told
+        masker = masker.knowing(value.original for value in taken if isinstance(value.original, str))
         data = masker.mask_json(data)
         try:
             secrets = _encrypted(taken, encryption_key)
@@ -76,13 +83,20 @@ def conclude(run: Run, action: Action, masker: Masker, encryption_key: str | Non
                 run, cause="secret_unavailable", error=f"the secrets in the result ({names}) can't be stored: {problem}"
             )
     status, result = _outcome(run, masker)
-    if run.stdout and not found:
+    if run.stdout and not found and confidential:
+        result["stdout"] = WITHHELD
+    elif run.stdout and not found:
         result["stdout"] = _shown(run.stdout, run.stdout_dropped, "stdout", masker)
     if found:
         result["data"] = data
         if isinstance(data, Mapping) and "queue_ack" in data:
             result["queue_ack"] = data["queue_ack"]
     return Conclusion(status, result, secrets)
+
+
+def has_secret_output(action: Action) -> bool:
+    """Tell whether the action declares a secret in what it prints: its standard output is then kept nowhere."""
+    return next(secret_paths(action.out_schema), None) is not None
 
 
 def early_failure(cause: Cause, error: str, masker: Masker | None = None) -> Conclusion:

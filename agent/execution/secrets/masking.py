@@ -35,6 +35,11 @@ class Masker:
         forms = {form for value in self._values for form in forms_of(value)}
         self._index = FormIndex(form.encode("utf-8", "surrogatepass") for form in forms) if forms else None
 
+    def knowing(self, values: Iterable[str]) -> Masker:
+        """Return a masker that hides ``values`` as well."""
+        more = self._values | frozenset(values)
+        return self if more == self._values else Masker(more)
+
     def __bool__(self) -> bool:
         """Whether there is anything to hide."""
         return self._index is not None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.errors import InvalidExecution
@@ -68,3 +69,48 @@ def test_a_name_that_a_shell_would_run_is_refused(name: str) -> None:
         to_dotenv({name: "x"})
     with pytest.raises(InvalidExecution):
         to_dotenv({"a": {name: "x"}} if name else {"": {"": "x"}, "b\n": 1})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a[$(id)]",
+        "a]",
+        "x=y",
+        "a b",
+        "a*",
+        "a?",
+        "a{b}",
+        "a!",
+        "~a",
+        "PATH",
+        "IFS",
+        "ENV",
+        "BASH_ENV",
+        "LD_PRELOAD",
+        "PS4",
+        "PYTHONPATH",
+        "NODE_OPTIONS",
+        "SHELLOPTS",
+        "UID",
+    ],
+)
+def test_a_name_that_a_shell_could_take_for_code_or_for_its_own_is_refused(name: str) -> None:
+    with pytest.raises(InvalidExecution):
+        to_dotenv({name: "x"})
+
+
+@given(st.dictionaries(st.text(min_size=1, max_size=12), st.text(max_size=20), max_size=4))
+@settings(max_examples=60, deadline=None)
+def test_whatever_is_written_a_shell_that_reads_it_runs_nothing(parameters: dict[str, str]) -> None:
+    try:
+        document = to_dotenv(parameters)
+    except InvalidExecution:
+        return
+    if "\0" in document:
+        return
+    script = 'PATH=/nowhere; before=$PATH; . /dev/stdin 2>/dev/null; [ "$PATH" = "$before" ] && echo inert'
+    done = subprocess.run(
+        ["bash", "-c", script], input=document.encode("utf-8", "replace"), capture_output=True, check=False
+    )
+    assert done.stdout == b"inert\n"

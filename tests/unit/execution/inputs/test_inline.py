@@ -126,3 +126,12 @@ def test_values_survive_the_quoting(parameters: dict[str, str]) -> None:
     words = shlex.split(with_helpers("", parameters, shell="sh").split("\n", 2)[2], posix=True)
     read = dict(word.split("=", 1) for word in words)
     assert {name: read[name] for name in parameters} == parameters
+
+
+@pytest.mark.parametrize(
+    "name", ["PATH", "IFS", "ENV", "BASH_ENV", "LD_PRELOAD", "PROMPT_COMMAND", "UID", "PYTHONPATH", "NODE_OPTIONS"]
+)
+def test_the_shells_own_variables_are_never_assigned(name: str) -> None:
+    script = with_helpers("true", {name: "/evil"}, shell="/bin/bash")
+    assert f"\n{name}=" not in script
+    assert f"PARAM_{name}='/evil'" in script

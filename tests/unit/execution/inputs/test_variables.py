@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from agent.errors import InvalidExecution
 from agent.execution.inputs.variables import Site, api_url, build_environment
 from agent.execution.model import Action, Execution
 from agent.execution.secrets.redaction import MARKER
@@ -121,10 +124,10 @@ def test_context_that_no_environment_can_hold_is_ignored_with_a_warning() -> Non
 def test_variables_of_the_runtime_join_what_the_execution_sets(
     variable: EnvVar, own: str | None, expected: str
 ) -> None:
-    env_vars = None if own is None else {"PYTHONPATH": own}
+    env_vars = None if own is None else {"MINE_PATH": own}
     execution = Execution(901, 55, "ops.rotate", env_vars=env_vars)
-    env = build_environment({"PYTHONPATH": "/container"}, SITE, execution, ACTION, {"PYTHONPATH": variable})[0]
-    assert env["PYTHONPATH"] == expected
+    env = build_environment({"MINE_PATH": "/container"}, SITE, execution, ACTION, {"MINE_PATH": variable})[0]
+    assert env["MINE_PATH"] == expected
 
 
 def test_the_variables_about_parameters_cannot_be_changed_by_a_runtime() -> None:
@@ -156,3 +159,40 @@ def test_the_address_of_the_api_is_one_that_can_be_reached(
     configured: str | None, host: str, port: int, url: str
 ) -> None:
     assert api_url(configured, host, port) == url
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "BASH_ENV",
+        "ENV",
+        "NODE_OPTIONS",
+        "LD_PRELOAD",
+        "LD_AUDIT",
+        "PYTHONPATH",
+        "RUBYOPT",
+        "PERL5OPT",
+        "JAVA_TOOL_OPTIONS",
+        "PATH",
+        "HOME",
+        "BASH_FUNC_ls%%",
+        "R_PROFILE_USER",
+        "GIT_SSH_COMMAND",
+    ],
+)
+def test_an_execution_cannot_set_a_variable_that_loads_code(name: str) -> None:
+    with pytest.raises(InvalidExecution, match=re.escape(name)):
+        build_environment({}, SITE, Execution(901, 55, "ops.rotate", env_vars={name: "x"}), ACTION, {})
+
+
+def test_an_operator_lets_names_through() -> None:
+    site = replace(SITE, allowed=frozenset({"NODE_OPTIONS"}))
+    env, warnings = build_environment(
+        {}, site, Execution(901, 55, "ops.rotate", env_vars={"NODE_OPTIONS": "--trace-warnings"}), ACTION, {}
+    )
+    assert (env["NODE_OPTIONS"], warnings) == ("--trace-warnings", [])
+
+
+def test_what_a_runtime_sets_itself_is_not_touched() -> None:
+    env, _ = build_environment({}, SITE, Execution(901, 55, "ops.rotate"), ACTION, {"PYTHONPATH": EnvVar("/pack/lib")})
+    assert env["PYTHONPATH"] == "/pack/lib"

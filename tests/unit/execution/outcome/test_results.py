@@ -228,3 +228,27 @@ def test_declared_secrets_that_cannot_be_encrypted_fail_the_execution_and_stay_h
     assert "/token" in end.result["error"]
     assert "encryption_key" in end.result["error"]
     assert "hunter22" not in json.dumps(end.result)
+
+
+SECRET_SCHEMA = {"token": {"type": "string", "secret": True}}
+
+
+@pytest.mark.parametrize(
+    ("code", "stdout", "output_format"),
+    [
+        (3, '{"token": "tell-nobody"}', "json"),
+        (0, "token: tell-nobody: [", "json"),
+        (0, '["tell-nobody"]', "json"),
+        (0, "tell-nobody", "text"),
+        (1, "tell-nobody", "yaml"),
+        (0, '{"token": "tell-nobody", "again": "tell-nobody"}', "json"),
+    ],
+)
+def test_standard_output_with_declared_secrets_is_kept_nowhere(code: int, stdout: str, output_format: str) -> None:
+    end = conclude(
+        run(exit_code=code, cause=None if code == 0 else "exit", stdout=stdout),
+        action(output_format, out_schema=SECRET_SCHEMA),
+        OPEN,
+        KEY,
+    )
+    assert "tell-nobody" not in json.dumps(end.result)

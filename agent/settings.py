@@ -108,7 +108,18 @@ class SecuritySettings:
     jwt_secret: str | None = setting(
         None, "signs the API tokens of executions; without it none is handed out", secret=True
     )
-    encryption_key: str | None = setting(None, "decrypts stored secrets; at least 32 characters", secret=True)
+    encryption_key: str | None = setting(
+        None, "encrypts secrets and decrypts stored ones; at least 32 characters", secret=True
+    )
+    encryption_keys: tuple[str, ...] = setting(
+        (), "earlier keys, which only decrypt what was stored with them", secret=True
+    )
+
+    @property
+    def decryption_keys(self) -> tuple[str, ...]:
+        """All keys that may have encrypted a stored value, the present one first."""
+        return tuple(key for key in (self.encryption_key, *self.encryption_keys) if key)
+
     jwt_access_expiration: int = setting(3600, "seconds that a log-in lasts before it is renewed", above=0)
     jwt_refresh_expiration: int = setting(604800, "seconds that a log-in may be renewed", above=0)
     allow_self_registration: bool = setting(False, "whether anybody may make an account; it has no permissions")

@@ -31,7 +31,8 @@ class Deployment:
         """
         loaded = load_settings(os.environ, config=self._config)
         add_secret(loaded.settings.security.jwt_secret)
-        add_secret(loaded.settings.security.encryption_key)
+        for key in loaded.settings.security.decryption_keys:
+            add_secret(key)
         level = loaded.settings.log.level if loaded.sources["log.level"] != "default" else "warn"
         configure_logging(level, "pretty", colour=sys.stderr.isatty() and "NO_COLOR" not in os.environ)
         for warning in loaded.warnings:

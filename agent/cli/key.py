@@ -89,7 +89,7 @@ def show(deployment: Deployment, ref: str, reveal: bool, as_json: bool) -> None:
         found = keystore.find_key(connection, ref)
     digest = found.pop("encryption_key_hash")
     if found["encrypted"]:
-        secret = deployment.loaded.settings.security.encryption_key
+        secret = deployment.loaded.settings.security.decryption_keys
         found["value"] = decrypt(found["value"], secret, digest) if reveal else None
     if as_json:
         print_json(found)

@@ -37,7 +37,8 @@ def prepare(config: str | None, name: str | None = None) -> Loaded:
     loaded = load_settings(os.environ, config=Path(config) if config is not None else None, overrides=overrides)
     settings = loaded.settings
     add_secret(settings.security.jwt_secret)
-    add_secret(settings.security.encryption_key)
+    for key in settings.security.decryption_keys:
+        add_secret(key)
     colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ
     configure_logging(settings.log.level, settings.log.format, colour=colour)
     for warning in loaded.warnings:

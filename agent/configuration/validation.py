@@ -32,6 +32,9 @@ def validate(settings: Settings, sources: Mapping[str, str]) -> None:
     key = settings.security.encryption_key
     if key is not None and len(key.encode()) < 32:
         _refuse(sources, "security.encryption_key", f"must have at least 32 characters; it has {len(key)}")
+    for key in settings.security.encryption_keys:
+        if len(key.encode()) < 32:
+            _refuse(sources, "security.encryption_keys", f"each must have at least 32 characters; one has {len(key)}")
     for port in ("server.port", "worker.port"):
         number = settings.server.port if port == "server.port" else settings.worker.port
         if number is not None and number > 65535:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from psycopg.rows import dict_row
 
 from agent.db.pool import Database
 from agent.db.queries import load_queries
+from agent.reading.regular_files import NoRegularFile, open_regular
 
 _CHUNK = 65536
 
@@ -59,7 +60,15 @@ class LogReader:
             ]
 
     def _read_file(self, path: Path) -> Iterator[bytes]:
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError), path.open("rb") as file:
+        """Read on where the last call ended: a regular file below the artifacts, whatever a job put in its place."""
+        real = Path(os.path.realpath(path))
+        if not real.is_relative_to(os.path.realpath(self._artifacts_dir)):
+            return
+        try:
+            fd = open_regular(real, follow=False)
+        except (FileNotFoundError, NotADirectoryError, NoRegularFile):
+            return
+        with os.fdopen(fd, "rb") as file:
             file.seek(self._offset)
             while chunk := file.read(_CHUNK):
                 self._offset += len(chunk)

@@ -53,7 +53,7 @@ class PreparerSettings:
     container: Mapping[str, str]
     default_timeout: float
     max_parameter_bytes: int
-    encryption_key: str | None
+    decryption_keys: tuple[str, ...]
     jwt_secret: Callable[[], str | None]
 
 
@@ -84,7 +84,7 @@ class Preparer:
             SecretUnavailable: one that it needs can't be had.
         """
         execution = claim.execution
-        secrets = resolve_secrets(action, execution.config, claim.keys, claim.cut_out, self._settings.encryption_key)
+        secrets = resolve_secrets(action, execution.config, claim.keys, claim.cut_out, self._settings.decryption_keys)
         for warning in secrets.warnings:
             log.warning("execution %d: %s", execution.id, warning)
         return secrets

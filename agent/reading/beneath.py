@@ -48,7 +48,9 @@ class Directory:
 
     def open(self, path: str, flags: int, mode: int = 0o600) -> int:
         """Open ``path`` below this directory, without waiting for a FIFO's other end. Raises OSError."""
-        flags |= os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK
+        flags |= os.O_CLOEXEC | os.O_NOFOLLOW
+        if not flags & os.O_PATH:  # which waits for nothing, and takes no other flag
+            flags |= os.O_NOCTTY | os.O_NONBLOCK
         parts = _parts(path)
         if _has_openat2():
             return _openat2(self.fd, "/".join(parts), flags, mode if flags & os.O_CREAT else 0)

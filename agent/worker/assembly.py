@@ -171,7 +171,7 @@ def _preparer_settings(base: WorkerContext) -> PreparerSettings:
         container=base.machine.env,
         default_timeout=settings.worker.task_timeout,
         max_parameter_bytes=settings.worker.max_parameter_bytes,
-        encryption_key=settings.security.encryption_key,
+        decryption_keys=settings.security.decryption_keys,
         jwt_secret=SigningSecret(base.database, settings.security.jwt_secret),
     )
 

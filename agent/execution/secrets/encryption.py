@@ -11,9 +11,11 @@ import binascii
 import hashlib
 import hmac
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from agent.errors import SecretUnavailable
+from agent.reading.json_text import read_json
 
 _NONCE = 12
 _TAG = 16
@@ -27,28 +29,40 @@ def key_hash(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def decrypt(value: Any, key: str | None, expected_hash: str | None = None) -> Any:
+def decrypt(value: Any, keys: str | Sequence[str] | None, expected_hash: str | None = None) -> Any:
     """Return the JSON value that ``value`` hides.
+
+    ``keys`` is one key or several, the present one first: the one whose hash is stored beside the value is used, each
+    in turn where none is stored.
 
     Raises:
         SecretUnavailable: no key, another key, a damaged or foreign value. The message never holds secret text.
     """
-    aes_key = _aes_key(key)
-    if expected_hash is not None and not hmac.compare_digest(expected_hash.lower().encode(), aes_key.hex().encode()):
-        raise SecretUnavailable("it was encrypted with another key than security.encryption_key")
+    candidates = [_aes_key(keys)] if isinstance(keys, str) or not keys else [_aes_key(key) for key in keys]
+    if expected_hash is not None:
+        told = expected_hash.lower().encode()
+        candidates = [key for key in candidates if hmac.compare_digest(told, key.hex().encode())]
+        if not candidates:
+            raise SecretUnavailable("it was encrypted with another key than security.encryption_key")
     encrypted = _decoded(value)
+    plain = next((plain for key in candidates if (plain := _opened(encrypted, key)) is not None), None)
+    if plain is None:
+        raise SecretUnavailable("it is damaged, or was encrypted with another key")
+    try:
+        return read_json(plain)
+    except ValueError:
+        # The decoder's error must not stay in the chain: it may tell of the plain text.
+        raise SecretUnavailable("its decrypted value is not JSON") from None
+
+
+def _opened(encrypted: bytes, aes_key: bytes) -> bytes | None:
     from Crypto.Cipher import AES
 
     cipher = AES.new(aes_key, AES.MODE_GCM, nonce=encrypted[:_NONCE], mac_len=_TAG)
     try:
-        plain = cipher.decrypt_and_verify(encrypted[_NONCE:-_TAG], encrypted[-_TAG:])
+        return cipher.decrypt_and_verify(encrypted[_NONCE:-_TAG], encrypted[-_TAG:])
     except ValueError:
-        raise SecretUnavailable("it is damaged, or was encrypted with another key") from None
-    try:
-        return json.loads(plain)
-    except (ValueError, RecursionError):
-        # The decoder's error holds the plain text: it must not stay in the chain.
-        raise SecretUnavailable("its decrypted value is not JSON") from None
+        return None
 
 
 def encrypt(value: Any, key: str | None) -> str:
@@ -68,8 +82,8 @@ def encrypt(value: Any, key: str | None) -> str:
     return base64.b64encode(nonce + encrypted + tag).decode("ascii")
 
 
-def _aes_key(key: str | None) -> bytes:
-    if not key:
+def _aes_key(key: object) -> bytes:
+    if not key or not isinstance(key, str):
         raise SecretUnavailable("security.encryption_key is not set")
     text = key.encode()
     if len(text) < MINIMUM_KEY:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,9 @@ from agent.execution.model import Action, CutOut, StoredKey
 from agent.execution.schema import schema_fields
 from agent.execution.secrets.encryption import decrypt
 from agent.execution.secrets.redaction import MARKER, path_of, pointer, secret_paths, spliced, value_at
+
+#: One key, or several, the present one first.
+DecryptionKeys = str | Sequence[str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class ResolvedSecrets:
 
 
 def resolve_secrets(
-    action: Action, config: Any, keys: Iterable[StoredKey], cut_out: Iterable[CutOut], encryption_key: str | None
+    action: Action, config: Any, keys: Iterable[StoredKey], cut_out: Iterable[CutOut], encryption_key: DecryptionKeys
 ) -> ResolvedSecrets:
     """Return the secrets of one execution of ``action``; rows of other packs' and actions' keys are ignored.
 
@@ -74,7 +77,11 @@ def _winners(action: Action, keys: Iterable[StoredKey]) -> dict[str, StoredKey]:
 
 
 def _key_values(
-    action: Action, keys: Mapping[str, StoredKey], encryption_key: str | None, values: list[Any], warnings: list[str]
+    action: Action,
+    keys: Mapping[str, StoredKey],
+    encryption_key: DecryptionKeys,
+    values: list[Any],
+    warnings: list[str],
 ) -> dict[str, Any]:
     """Return the keys' values by name; encrypted ones are added to ``values``, what was left out to ``warnings``."""
     wanted = schema_fields(action.param_schema)
@@ -92,13 +99,13 @@ def _key_values(
     return parameters
 
 
-def _value_of(key: StoredKey, encryption_key: str | None) -> Any:
+def _value_of(key: StoredKey, encryption_key: DecryptionKeys) -> Any:
     if key.problem is not None:
         raise SecretUnavailable(f"the key {key.ref!r} can't be read: {key.problem}")
     return _decrypted(f"the key {key.ref!r}", key.value, encryption_key, key) if key.encrypted else key.value
 
 
-def _decrypted(what: str, value: Any, encryption_key: str | None, row: StoredKey | CutOut) -> Any:
+def _decrypted(what: str, value: Any, encryption_key: DecryptionKeys, row: StoredKey | CutOut) -> Any:
     try:
         return decrypt(value, encryption_key, row.encryption_key_hash)
     except SecretUnavailable as error:

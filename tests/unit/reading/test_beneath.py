@@ -60,6 +60,7 @@ def test_no_link_is_followed_at_any_level(root: Directory, tmp_path: Path, targe
 def test_a_fifo_does_not_wait_for_its_other_end(root: Directory, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "root" / "fifo")
     os.close(root.open("fifo", os.O_RDONLY))
+    os.close(root.open("fifo", os.O_PATH))
     with pytest.raises(OSError):
         root.open("fifo", os.O_WRONLY)
 

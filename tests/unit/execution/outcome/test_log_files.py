@@ -115,3 +115,13 @@ def test_the_final_name_may_be_taken_by_what_a_rolled_back_transaction_left(root
     assert files.place(as_log(writer), "a/v1.log") is not None
     assert not (root / "a" / "v1.log").is_symlink()
     assert untouched(outside)
+
+
+def test_files_that_actions_allocated_are_measured_and_removed(root: Path) -> None:
+    (root / "a").mkdir()
+    (root / "a" / "full").write_text("12345")
+    (root / "a" / "empty").touch()
+    files = ArtifactFiles(root)
+    assert files.measure({1: "a/full", 2: "a/empty", 3: "a/missing"}) == {1: 5, 2: 0, 3: 0}
+    files.delete("a/empty")
+    assert [path.name for path in (root / "a").iterdir()] == ["full"]

@@ -94,3 +94,24 @@ def test_the_error_about_text_that_is_no_json_does_not_carry_the_text() -> None:
 def test_without_a_key_nothing_is_encrypted() -> None:
     with pytest.raises(SecretUnavailable, match="encryption_key is not set"):
         encrypt("x", None)
+
+
+# --- several keys ---
+
+OLD, NEW = "the key of last year, which is long", "the key of this year, which is longer"
+
+
+def test_what_an_earlier_key_encrypted_is_found_by_its_hash() -> None:
+    stored = encrypt({"a": 1}, OLD)
+    assert decrypt(stored, (NEW, OLD), key_hash(OLD)) == {"a": 1}
+    with pytest.raises(SecretUnavailable, match="another key"):
+        decrypt(stored, (NEW,), key_hash(OLD))
+
+
+def test_without_a_hash_each_key_is_tried() -> None:
+    assert decrypt(encrypt("x", OLD), (NEW, OLD)) == "x"
+    assert decrypt(encrypt("x", NEW), (NEW, OLD)) == "x"
+    with pytest.raises(SecretUnavailable, match="damaged"):
+        decrypt(encrypt("x", "a third key that nobody configured"), (NEW, OLD))
+    with pytest.raises(SecretUnavailable, match="not set"):
+        decrypt(encrypt("x", OLD), ())

@@ -13,6 +13,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from agent.reading.regular_files import read_regular
+
 _MOST_BYTES = 65536
 _XENV = re.compile(r"\b(pyenv|rbenv|nodenv|goenv|plenv|jenv|phpenv|luaenv|Renv)\b")
 _ASDF_PLUGIN = re.compile(r"^# asdf-plugin: (\S+)", re.MULTILINE)
@@ -147,7 +149,6 @@ def _entries(directory: str) -> list[str]:
 
 def _text(path: str) -> str:
     try:
-        with open(path, "rb") as file:
-            return file.read(_MOST_BYTES).decode("utf-8", "replace")
+        return read_regular(path, _MOST_BYTES).decode("utf-8", "replace")
     except OSError:
         return ""

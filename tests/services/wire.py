@@ -45,7 +45,7 @@ class Message:
         """The decoded body; empty where it is no JSON."""
         try:
             decoded = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return decoded if isinstance(decoded, dict) else {}
 

@@ -15,7 +15,8 @@ IMPORTS = {
     "subprocess": ("process/spawn.py", "cli/embedded.py"),  # the latter: for the errors of the demo's database server
     "pika": ("mq/rabbit/", "cli/doctor.py"),  # the doctor tries every library once
     "_thread": ("process/frozen.py",),  # a lock, before anything larger is loaded
-    "ctypes": ("process/", "packs/directory_swap.py"),  # renameat2(2) has no other name in Python
+    "ctypes": ("process/", "packs/directory_swap.py", "reading/beneath.py"),  # renameat2(2), openat2(2)
+    "regex": ("reading/patterns.py", "cli/doctor.py"),  # patterns of packs are compiled in one way
     "click": ("cli/",),
     "rich": ("cli/",),
     "multiprocessing": (),
@@ -47,10 +48,27 @@ NAMES = {
     "psycopg.connect": ("db/",),
     "psycopg.Connection.connect": ("db/",),
     "logging.basicConfig": (),
+    # What may be hostile is read in one way (agent/reading). These read what the operator, the kernel or we wrote, or
+    # what was measured before.
+    "json.loads": (
+        *("access/tokens.py", "cli/", "configuration/node.py", "control/", "dispatch/wakeup.py", "presence/labels.py"),
+        *("runtimes/shims.py", "server/strict_json.py"),
+    ),
+    "yaml.safe_load": ("runtimes/definition_files.py",),
+    "yaml.compose": ("packs/document.py",),
+    "yaml.parse": ("execution/outcome/yaml_document.py",),
+    "yaml.load": (),
+    "yaml.unsafe_load": (),
+    "pickle.loads": (),
+    "os.open": ("cli/", "environments/lock.py", "execution/", "process/", "reading/"),
 }
 
 #: Built-in functions: output is written and the program is ended by commands.
-BUILT_INS = {"print": ("cli/",), "exit": (), "quit": (), "SystemExit": (), "input": ()}
+BUILT_INS = {
+    "open": ("cli/", "process/", "reading/", "control/parameter_values.py"),  # the last: a field of that name
+    "eval": (),
+    "exec": (),
+    "print": ("cli/",), "exit": (), "quit": (), "SystemExit": (), "input": ()}
 
 #: Says nothing about its contents: whatever belongs nowhere ends up in it.
 EMPTY_NAMES = {"base", "common", "helper", "helpers", "misc", "miscellaneous", "shared", "tools", "util", "utils"}

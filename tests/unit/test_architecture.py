@@ -68,7 +68,12 @@ BUILT_INS = {
     "open": ("cli/", "process/", "reading/", "control/parameter_values.py"),  # the last: a field of that name
     "eval": (),
     "exec": (),
-    "print": ("cli/",), "exit": (), "quit": (), "SystemExit": (), "input": ()}
+    "print": ("cli/",),
+    "exit": (),
+    "quit": (),
+    "SystemExit": (),
+    "input": (),
+}
 
 #: Says nothing about its contents: whatever belongs nowhere ends up in it.
 EMPTY_NAMES = {"base", "common", "helper", "helpers", "misc", "miscellaneous", "shared", "tools", "util", "utils"}
@@ -90,6 +95,8 @@ REPEATED_NAMES = {
     "runtimes": "what the API says of them",
     "workers": "what is done with them (control), what is looked at (dispatch), what the API says of them",
     "model": "the value types of its folder",
+    "rows": "what rows become (recording), and what becomes rows (packs)",
+    "statements": "one prepared statement (db), and those of the recording of executions",
     "store": "the statements of its folder",
     "broker": "mq: the protocol; mq/rabbit and mq/database: the two that speak it",
     "consumer": "the same part of the two brokers",

@@ -52,6 +52,20 @@ class Slots:
     def _run(self, score: int | None) -> None:
         while (assignment := self._assignments.get()) is not None:
             execution_id = assignment.claim.execution.id
+            about = {"execution": execution_id, "action": assignment.claim.execution.action_ref}
+            log.info("execution begins", extra=about)
+            report = self._runner.run(assignment, self._running.token_of(execution_id), score)
+            log.info("execution ended", extra=about | _end(report))
             # Handed over before it is forgotten: a drain that finds nothing running must find its report.
-            self._report(self._runner.run(assignment, self._running.token_of(execution_id), score))
+            self._report(report)
             self._running.remove(execution_id)
+
+
+def _end(report: Report) -> dict[str, object]:
+    """Return what a log line says of an end; nothing that the action wrote is in it."""
+    end = {
+        "status": report.status,
+        "duration_ms": report.result.get("duration_ms"),
+        "cause": report.result.get("cause"),
+    }
+    return {name: value for name, value in end.items() if value is not None}

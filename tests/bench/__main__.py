@@ -1,4 +1,9 @@
 """Print the figures of the README: ``python -m tests.bench [PART]...``, all parts without a name."""
+    ]
+
+
+"""Print the figures of the README: ``python -m tests.bench [PART]…``; without names all of ``PARTS``."""
+>>>>>>> 3b250cc (Say when each execution begins and how it ended, and measure what masking costs)
 
 from __future__ import annotations
 
@@ -12,6 +17,7 @@ from rich.table import Table
 from tests.bench import onefile, pika_shortcuts, spawn_cost
 from tests.bench.latency import bare_spawns, latencies, percentiles
 from tests.bench.machine import StolenTime, description
+from tests.bench.masking import masking_speed
 from tests.bench.memory import footprint
 from tests.bench.stack import Stack, running_stack
 from tests.bench.throughput import bare_rate, throughput
@@ -98,11 +104,24 @@ def measure_onefile(_: Stack) -> Rows:
     ]
 
 
+<<<<<<< HEAD
 def measure_shortcuts(stack: Stack) -> Rows:
     """What our own ways around pika and subprocess save; where a ratio comes near 1, the way should go."""
     return [
         ("processor time of a message, to pika as it comes", "", f"{pika_shortcuts.saved(stack.broker_url):.2f}", ""),
         ("processor time of a start, to subprocess", "", f"{spawn_cost.ratio_to_subprocess():.2f}", ""),
+=======
+def measure_masking(_: Stack) -> Rows:
+    """What secrets cost for each megabyte that an action writes."""
+    found = masking_speed()
+    return [
+        ("masking, one secret", f"{found.one:.0f} MB/s", "", "at least 100 MB/s"),
+        (
+            f"masking, {found.forms} forms",
+            f"{found.many:.0f} MB/s",
+            f"{found.many / found.one:.2f} of one",
+            "0.5 to 1.5",
+        ),
     ]
 
 
@@ -111,6 +130,7 @@ PARTS: dict[str, Callable[[Stack], Rows]] = {
     "latency": measure_latency,
     "traffic": measure_traffic,
     "memory": measure_memory,
+    "masking": measure_masking,
     "onefile": measure_onefile,
     "shortcuts": measure_shortcuts,
 }

@@ -95,8 +95,6 @@ REPEATED_NAMES = {
     "runtimes": "what the API says of them",
     "workers": "what is done with them (control), what is looked at (dispatch), what the API says of them",
     "model": "the value types of its folder",
-    "rows": "what rows become (recording), and what becomes rows (packs)",
-    "statements": "one prepared statement (db), and those of the recording of executions",
     "store": "the statements of its folder",
     "broker": "mq: the protocol; mq/rabbit and mq/database: the two that speak it",
     "consumer": "the same part of the two brokers",

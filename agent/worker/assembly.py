@@ -25,6 +25,7 @@ from agent.mq import topology
 from agent.mq.broker import Consumer, Publisher
 from agent.presence.heartbeat import Heartbeat
 from agent.presence.stale import StaleWorkers
+from agent.process.memory import return_memory
 from agent.process.oom_score import OOM_SCORE
 from agent.runtimes.selection import VersionSelector
 from agent.runtimes.store import record_checks
@@ -128,11 +129,16 @@ def assemble(
         ("cancel", topology.cancel_subscription(worker_id, handlers.cancel)),
     ):
         consumers[name] = base.broker.consumer(subscription)
+
+    def before_beat() -> None:
+        spool.note_unannounced(publisher.oldest)
+        return_memory()
+
     heartbeat = Heartbeat(
         base.registration,
         interval=settings.worker.heartbeat_interval,
         restore_active=restore_active,
-        before=lambda: spool.note_unannounced(publisher.oldest),
+        before=before_beat,
         on_lost=on_lost,
     )
     unclaimed = UnclaimedDispatches(

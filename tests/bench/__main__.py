@@ -1,9 +1,4 @@
 """Print the figures of the README: ``python -m tests.bench [PART]...``, all parts without a name."""
-    ]
-
-
-"""Print the figures of the README: ``python -m tests.bench [PART]…``; without names all of ``PARTS``."""
->>>>>>> 3b250cc (Say when each execution begins and how it ended, and measure what masking costs)
 
 from __future__ import annotations
 
@@ -104,24 +99,21 @@ def measure_onefile(_: Stack) -> Rows:
     ]
 
 
-<<<<<<< HEAD
 def measure_shortcuts(stack: Stack) -> Rows:
     """What our own ways around pika and subprocess save; where a ratio comes near 1, the way should go."""
     return [
         ("processor time of a message, to pika as it comes", "", f"{pika_shortcuts.saved(stack.broker_url):.2f}", ""),
         ("processor time of a start, to subprocess", "", f"{spawn_cost.ratio_to_subprocess():.2f}", ""),
-=======
+    ]
+
+
 def measure_masking(_: Stack) -> Rows:
     """What secrets cost for each megabyte that an action writes."""
     found = masking_speed()
+    ratio = f"{found.many / found.one:.2f} of one"
     return [
         ("masking, one secret", f"{found.one:.0f} MB/s", "", "at least 100 MB/s"),
-        (
-            f"masking, {found.forms} forms",
-            f"{found.many:.0f} MB/s",
-            f"{found.many / found.one:.2f} of one",
-            "0.5 to 1.5",
-        ),
+        (f"masking, {found.forms} forms", f"{found.many:.0f} MB/s", ratio, "0.5 to 1.5"),
     ]
 
 

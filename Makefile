@@ -31,11 +31,11 @@ test: install-dev ## Run all tests and checks; installs what they need where it 
 	$(BIN)/python -m pytest $(PARALLEL) --durations=25 $(ARGS) || status=1; exit $$status
 
 test-kubernetes: install-dev ## Run the tests on a cluster: the one of KUBECONFIG, else one of this machine's own (as root)
-	@scripts/services.sh
+	@scripts/services.sh kubernetes
 	@ATTUNE_TEST_KUBERNETES=1 $(BIN)/python -m pytest tests/kubernetes --durations=15 $(ARGS)
 
 test-emulation: install-dev ## Build the agent for the other architecture under emulation, and try it there (as root)
-	@scripts/services.sh
+	@scripts/services.sh emulation
 	@ATTUNE_TEST_EMULATION=1 $(BIN)/python -m pytest tests/emulation $(ARGS)
 
 unit: install-dev ## Run the unit tests on each Python from 3.11 on: no service, no network, under a minute

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Install what the tests need and this machine lacks: with apt on Debian as root; elsewhere say what is missing.
-# With CI=true something missing is a failure.
+# With CI=true something missing is a failure. Words name further tests: `kubernetes`, `emulation`.
 set -eu
+further=" $* "
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -26,14 +27,18 @@ slirp4netns slirp4netns
 /usr/sbin/debootstrap debootstrap
 /usr/bin/busybox busybox-static
 ps procps
+TABLE
+    case $further in *" kubernetes "*)
+        cat <<'TABLE'
 etcd etcd-server
 containerd containerd
 /usr/sbin/runc:/usr/bin/runc runc
 /usr/lib/cni/bridge containernetworking-plugins
 /usr/sbin/ip:/usr/bin/ip iproute2
 openssl openssl
-qemu-aarch64-static qemu-user-static
 TABLE
+    esac
+    case $further in *" emulation "*) echo "qemu-aarch64-static qemu-user-static" ;; esac
 }
 
 missing() {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-import shutil
 import subprocess
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -114,8 +113,3 @@ def pytest_runtest_makereport(
         for one in arguments.get("sites") or filter(None, [arguments.get("site")]):
             report.sections.append((f"pods of {one.namespace}", one.cluster.what_pods_say(one.namespace)))
     return report
-
-
-def pytest_sessionfinish() -> None:
-    """Leave no directory behind that a test made beside its own."""
-    shutil.rmtree("/tmp/attune-kubernetes", ignore_errors=True)

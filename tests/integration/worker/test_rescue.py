@@ -119,6 +119,7 @@ def test_what_the_last_worker_left_in_its_queue_is_handed_back_by_the_next(
     running = jobs.begin()
     waiting = fresh_deployment.start(jobs.GATE)
     leaving.signal(signal.SIGTERM)
+    leaving.wait_for_log("draining: 1 executions are running")
     jobs.release(running)
     assert leaving.wait() == 0
     assert fresh_deployment.execution(waiting).status == "scheduled"

@@ -172,10 +172,13 @@ def test_waiting_gives_up_after_its_timeout(deployment, add_worker) -> None:
     assert wait(deployment, submitted.id, timeout=0.05).status == "scheduled"
 
 
-def test_what_waits_is_cancelled_at_once_without_a_message(deployment, add_worker) -> None:
+def test_what_waits_is_cancelled_at_once_without_asking_a_worker(deployment, add_worker) -> None:
     add_worker("w")
     submitted = submit(deployment, lambda message: None, find_action(deployment, "core.echo"), {})
-    assert cancel(deployment, refuse, submitted.id) == "cancelled"
+    sent: list[Outgoing] = []
+    assert cancel(deployment, sent.append, submitted.id) == "cancelled"
+    keys = {message.routing_key for message in sent}
+    assert "execution.completed" in keys and not [key for key in keys if key.startswith("execution.cancel.")]
     found = find(deployment, submitted.id)
     assert (found.status, found.error) == ("cancelled", "Cancelled by user before execution started")
 
@@ -187,8 +190,9 @@ def test_what_runs_is_cancelled_by_its_worker(deployment, add_worker) -> None:
     sent: list[Outgoing] = []
     for _ in range(2):  # asking again repeats the request: the first may have been lost
         assert cancel(deployment, sent.append, submitted.id) == "canceling"
-    assert [message.routing_key for message in sent] == [f"execution.cancel.worker.{worker_id}"] * 2
-    assert json.loads(sent[0].body)["payload"] == {"execution_id": submitted.id, "worker_id": worker_id}
+    request = f"execution.cancel.worker.{worker_id}"
+    assert [message.routing_key for message in sent] == ["execution.status.changed", request, request]
+    assert json.loads(sent[1].body)["payload"] == {"execution_id": submitted.id, "worker_id": worker_id}
     assert find(deployment, submitted.id).status == "canceling"
 
 

@@ -98,7 +98,7 @@ class RuntimeDetector:
             if any(family.name == name for family in LANGUAGES):
                 log.warning("%s names %s, but no interpreter for it was found here", choice.source, name)
             elif name not in described:
-                log.warning("%s names %s, which is no runtime that is known here%s", choice.source, name, _meant(name))
+                log.warning("%s names %s, which is not a known runtime%s", choice.source, name, _meant(name))
         return self._said(choice)
 
     def from_database(self, load: Callable[[], Sequence[Runtime]], machine: Machine) -> OfferedRuntimes:

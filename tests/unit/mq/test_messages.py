@@ -311,7 +311,7 @@ def test_a_result_that_is_not_json_is_refused(result: object) -> None:
 
 
 def test_every_type_of_the_deployment_is_known() -> None:
-    assert len(MESSAGE_TYPES) == 14
+    assert len(MESSAGE_TYPES) == 15
     for name in MESSAGE_TYPES:
         assert decode(body({"message_type": name})).message_type == name
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from agent.db import statements
+from agent.db import named_statements
 from agent.errors import ConfigurationError, DatabaseUnavailable, WorkerNameTaken
 from agent.presence import registration as registration_module
 from agent.presence.identity import Identity
@@ -20,7 +20,7 @@ IDENTITY = Identity("w", "container", None, "here", 8080, {"runtimes": ["shell"]
 @pytest.fixture(autouse=True)
 def _outside(monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> None:
     monkeypatch.setattr(registration_module, "time", clock)
-    monkeypatch.setattr(statements, "class_row", lambda kind: kind)
+    monkeypatch.setattr(named_statements, "class_row", lambda kind: kind)
 
 
 @pytest.fixture

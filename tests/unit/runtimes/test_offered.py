@@ -79,7 +79,9 @@ def test_an_operators_choice_leaves_native_out_unless_it_names_it() -> None:
 
 def test_a_named_runtime_without_interpreter_is_offered_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     assert detector("ruby,native,cobol").from_detection(FOUND).runtimes == ("ruby", "native", "cobol")
-    assert "names ruby" in caplog.text and "names cobol" not in caplog.text and "names native" not in caplog.text
+    assert "names ruby, but no interpreter" in caplog.text
+    assert "names cobol, which is not a known runtime" in caplog.text
+    assert "names native" not in caplog.text
 
 
 def test_detection_looks_only_for_what_was_named() -> None:

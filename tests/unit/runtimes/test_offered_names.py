@@ -14,8 +14,8 @@ def test_an_unknown_name_is_warned_about_with_the_nearest_known_one(caplog: pyte
     with caplog.at_level(logging.WARNING):
         assert detector.from_detection([]).runtimes == ("pyton", "lua")
     texts = [record.getMessage() for record in caplog.records]
-    assert "ATTUNE_WORKER_RUNTIMES names pyton, which is no runtime that is known here; did you mean python?" in texts
-    assert any(text.startswith("ATTUNE_WORKER_RUNTIMES names lua, which is no runtime that is known") for text in texts)
+    assert "ATTUNE_WORKER_RUNTIMES names pyton, which is not a known runtime; did you mean python?" in texts
+    assert any(text.startswith("ATTUNE_WORKER_RUNTIMES names lua, which is not a known runtime") for text in texts)
 
 
 def test_a_runtime_that_packs_describe_is_known(caplog: pytest.LogCaptureFixture) -> None:

@@ -11,7 +11,7 @@ PARALLEL := -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 export PYTHON WORKERS
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo fuzz test test-kubernetes test-emulation unit quick lint format bench docs run-agent run-agent-release clean
+.PHONY: help install install-dev demo fuzz test test-kubernetes test-emulation unit quick lint format bench faults soak docs run-agent run-agent-release clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,14 @@ bench: install-dev ## Measure, and print the ratios of one run
 
 fuzz: install-dev ## Send the server what its description allows and what it doesn't; ATTUNE_TEST_FUZZ_EXAMPLES says how much
 	@ATTUNE_TEST_FUZZ_EXAMPLES=$${ATTUNE_TEST_FUZZ_EXAMPLES:-20} $(BIN)/python -m pytest tests/integration/server/test_fuzz.py $(ARGS)
+
+faults: install-dev ## Inject faults and print what was lost, doubled or stuck; ARGS="--short", "--frozen dist/attune-agent"
+	@scripts/services.sh
+	@$(BIN)/python -m tests.faults $(ARGS)
+
+soak: install-dev ## Run 20,000 executions with faults for twenty minutes; ARGS="--executions 2000 --minutes 2"
+	@scripts/services.sh
+	@$(BIN)/python -m tests.faults.soak $(ARGS)
 
 docs: install-dev ## Write the pages that are made of the code
 	$(BIN)/attune settings --page > docs/reference/settings.md

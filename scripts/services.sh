@@ -11,6 +11,7 @@ needs() {
     cat <<'TABLE'
 rabbitmq-server:/usr/sbin/rabbitmq-server rabbitmq-server
 postgres:/usr/lib/postgresql/*/bin/postgres postgresql
+/usr/sbin/pgbouncer pgbouncer
 ruby ruby
 bundle ruby-bundler
 go golang-go

@@ -23,12 +23,25 @@ from agent.settings import DatabaseSettings
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
-# UTC: a container without a time zone database could not name any other zone. Keepalives of the server's side, too:
-# a session whose client lost power would hold its locks for two hours, and a worker's place with them.
+# What this program relies on, whatever an operator set for the database or the role: how times, intervals and bytes
+# look as text, and that a guarded update looks again at a row that another one has just changed. UTC: a container
+# without a time zone database could not name any other zone. Keepalives of the server's side, too: a session whose
+# client lost power would hold its locks for two hours, and a worker's place with them.
 _SESSION = """
 SELECT set_config('search_path', %s, false), set_config('TimeZone', 'UTC', false),
+       set_config('DateStyle', 'ISO, MDY', false), set_config('IntervalStyle', 'postgres', false),
+       set_config('bytea_output', 'hex', false), set_config('extra_float_digits', '1', false),
+       set_config('standard_conforming_strings', 'on', false), set_config('transform_null_equals', 'off', false),
+       set_config('quote_all_identifiers', 'off', false), set_config('array_nulls', 'on', false),
+       set_config('default_transaction_isolation', 'read committed', false),
        set_config('tcp_keepalives_idle', '20', false), set_config('tcp_keepalives_interval', '5', false),
        set_config('tcp_keepalives_count', '4', false), set_config('tcp_user_timeout', '40s', false)
+"""
+# Sessions that are kept for long and hold locks; the setting is known since PostgreSQL 14.
+_KEPT_SESSION = """
+SELECT set_config('statement_timeout', %s, false),
+       CASE WHEN current_setting('idle_session_timeout', true) IS NOT NULL
+            THEN set_config('idle_session_timeout', '0', false) END
 """
 
 
@@ -76,7 +89,7 @@ class Database:
             self._slots.release()
 
     def connect(self, *, autocommit: bool = False, statement_timeout: float = 0) -> Connection:
-        """Open a connection outside the pool, for LISTEN or a session lock; the caller closes it.
+        """Open a connection outside the pool, for LISTEN or a session lock; the caller closes it, nobody else does.
 
         ``statement_timeout`` is in seconds, 0 means none: the server ends a statement that takes longer.
 
@@ -85,10 +98,12 @@ class Database:
         """
         with translated(self.address.label):
             connection = self._open(autocommit=True)
-            if statement_timeout:
-                milliseconds = str(int(statement_timeout * 1000))
-                connection.execute("SELECT set_config('statement_timeout', %s, false)", [milliseconds])
-            connection.autocommit = autocommit
+            try:
+                connection.execute(_KEPT_SESSION, [str(int(statement_timeout * 1000))])
+                connection.autocommit = autocommit
+            except BaseException:
+                connection.close()
+                raise
             return connection
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from agent.db.named_statements import Statements
 from agent.db.pool import Database
+from agent.db.pooling import refuse_shared_sessions
 from agent.doctor.finding import Finding, fail, fine, unknown, warn
 from agent.errors import AgentError
 from agent.mq.connect import open_broker
@@ -72,6 +73,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
     try:
         database = Database(settings.database, application_name="attune-agent doctor")
         try:
+            refuse_shared_sessions(database)
             with database.connection() as connection:
                 sql = Statements("agent.doctor")
                 before = time.time()

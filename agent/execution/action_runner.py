@@ -200,6 +200,16 @@ class ActionRunner:
         log.error("execution %d failed because of an error in the agent: %s", execution_id, trace)
         return early_failure("invalid", f"internal error of the agent: {type(error).__name__}: {error}", masker)
 
+    def left_logs(self, action_ref: str, execution_id: int) -> tuple[LogFile, ...]:
+        """Return the logs of an execution that an earlier life had begun, as far as they were written."""
+        found = ((stream, self._files.left_log(execution_id, stream)) for stream in ("stdout", "stderr"))
+        policy, limit = self._settings.log_policy, self._settings.log_limit
+        return tuple(
+            LogFile(stream, f"{action_ref}.{stream}.log", left[0], left[1], policy, limit)
+            for stream, left in found
+            if left is not None
+        )
+
     def _logs(self, action: Action, execution_id: int, streams: tuple[_Stream, ...]) -> tuple[LogFile, ...]:
         return tuple(
             LogFile(
@@ -212,7 +222,7 @@ class ActionRunner:
                 stream.writer.inode,
             )
             for stream in streams
-            if stream.writer.complete
+            if stream.writer.kept
         )
 
 

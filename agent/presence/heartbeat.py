@@ -25,18 +25,22 @@ class Heartbeat:
         *,
         interval: float,
         restore_active: Callable[[], bool],
-        before: Callable[[], None],
+        unannounced: Callable[[], int | None],
+        note: Callable[[int | None], None],
         on_lost: Callable[[], None],
         stopping: threading.Event | None = None,
     ) -> None:
         """Beat every ``interval`` seconds until ``stopping`` is set.
 
-        ``before`` is called before each beat, ``on_lost`` once when another process took the worker's place.
+        ``unannounced`` says since when messages wait for the broker (Unix seconds); it is written with each beat, and
+        given to ``note`` while the database takes none. ``on_lost`` is called once when another process took the
+        worker's place.
         """
         self._registration = registration
         self._interval = interval
         self._restore_active = restore_active
-        self._before = before
+        self._unannounced = unannounced
+        self._note = note
         self._on_lost = on_lost
         self._stop = stopping or threading.Event()
         self.last_success = time.monotonic()
@@ -45,9 +49,9 @@ class Heartbeat:
         """Beat until ``stop``."""
         away = False
         while not self._stop.wait(min(self._interval, _RETRY_SECONDS) if away else self._interval):
-            self._before()
+            unannounced = self._unannounced()
             try:
-                if not self._registration.beat(restore_active=self._restore_active):
+                if not self._registration.beat(restore_active=self._restore_active, unannounced=unannounced):
                     log.error("another process has taken over this worker's name: draining")
                     self._on_lost()
                     return
@@ -55,7 +59,9 @@ class Heartbeat:
                 if not away:
                     log.error("can't send a heartbeat: %s", error)
                 away = True
+                self._note(unannounced)
                 continue
+            self._note(None)
             if away:
                 log.info("heartbeat restored after %.0f s", time.monotonic() - self.last_success)
             away = False

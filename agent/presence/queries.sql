@@ -1,7 +1,9 @@
 -- name: find_worker
 -- The row of this name, whatever its role: names are unique across roles.
 SELECT id, worker_role::text AS role, host, last_heartbeat,
-       coalesce((meta ->> 'attune_drained')::timestamptz = last_heartbeat, false) AS drained
+       coalesce((meta ->> 'attune_drained')::timestamptz = last_heartbeat, false) AS drained,
+       CASE WHEN meta ->> 'attune_unannounced' ~ '^[0-9]{1,11}$'
+            THEN to_timestamp((meta ->> 'attune_unannounced')::bigint) END AS unannounced
   FROM worker
  WHERE name = %(name)s;
 
@@ -40,25 +42,43 @@ SELECT coalesce(a.client_addr::text, 'the database''s own host') AS address, a.a
 SELECT pg_terminate_backend(%(pid)s);
 
 -- name: set_status
-UPDATE worker SET status = %(status)s::worker_status_enum, last_heartbeat = now(), updated = now() WHERE id = %(id)s;
+UPDATE worker
+   SET status = %(status)s::worker_status_enum, last_heartbeat = now(), updated = now(),
+       meta = CASE WHEN %(unannounced)s::bigint IS NOT NULL
+                   THEN coalesce(meta, '{}') || jsonb_build_object('attune_unannounced', %(unannounced)s::bigint)
+                   WHEN meta ? 'attune_unannounced' THEN meta - 'attune_unannounced'
+                   ELSE meta END
+ WHERE id = %(id)s;
 
 -- name: set_drained
 -- The last write of a life that has reported everything: the next one has nothing to repeat. A heartbeat outdates it.
 UPDATE worker
    SET status = 'inactive', last_heartbeat = now(), updated = now(),
-       meta = coalesce(meta, '{}') || jsonb_build_object('attune_drained', now())
+       meta = coalesce(meta, '{}') - 'attune_unannounced' || jsonb_build_object('attune_drained', now())
  WHERE id = %(id)s;
 
 -- name: set_capabilities
 UPDATE worker SET capabilities = %(capabilities)s::jsonb, updated = now() WHERE id = %(id)s;
 
 -- name: beat
--- After an outage the executor has marked this worker inactive: a beat brings it back
--- (promise: a heartbeat restores active).
-UPDATE worker SET last_heartbeat = now(), updated = now(), status = 'active' WHERE id = %(id)s;
+-- After an outage the executor has marked this worker inactive: a beat brings it back. With it is written since when
+-- messages wait for the broker: a life that ends before it could send them leaves them to the next one.
+UPDATE worker
+   SET last_heartbeat = now(), updated = now(), status = 'active',
+       meta = CASE WHEN %(unannounced)s::bigint IS NOT NULL
+                   THEN coalesce(meta, '{}') || jsonb_build_object('attune_unannounced', %(unannounced)s::bigint)
+                   WHEN meta ? 'attune_unannounced' THEN meta - 'attune_unannounced'
+                   ELSE meta END
+ WHERE id = %(id)s;
 
 -- name: beat_while_busy
-UPDATE worker SET last_heartbeat = now(), updated = now() WHERE id = %(id)s;
+UPDATE worker
+   SET last_heartbeat = now(), updated = now(),
+       meta = CASE WHEN %(unannounced)s::bigint IS NOT NULL
+                   THEN coalesce(meta, '{}') || jsonb_build_object('attune_unannounced', %(unannounced)s::bigint)
+                   WHEN meta ? 'attune_unannounced' THEN meta - 'attune_unannounced'
+                   ELSE meta END
+ WHERE id = %(id)s;
 
 -- name: stale_workers
 -- Each worker tells its interval; what it tells is not believed beyond the bounds of the setting. A row whose last life

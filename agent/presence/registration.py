@@ -15,9 +15,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from agent.db.error_translation import translated
+import psycopg
+
+from agent.db.error_translation import is_away, translated
 from agent.db.named_statements import Row, Statements
 from agent.db.pool import Connection, Database
 from agent.errors import ConfigurationError, DatabaseError, DatabaseUnavailable, WorkerNameTaken
@@ -42,12 +44,16 @@ class _Session(NamedTuple):
     backend_start: datetime
 
 
+Answer = TypeVar("Answer")
+
+
 class _FoundWorker(NamedTuple):
     id: int
     role: str
     host: str | None
     last_heartbeat: datetime | None
     drained: bool
+    unannounced: datetime | None
 
 
 class _LockAttempt(NamedTuple):
@@ -71,10 +77,14 @@ def lock_key(worker_id: int) -> int:
 @dataclass(frozen=True)
 class Registered:
     """A worker's row as it was found: ``previous_heartbeat`` is that of the previous process, which may
-    have left something unreported, None after one that ended in order."""
+    have left something unreported, None after one that ended in order.
+
+    ``unannounced`` is since when its messages waited for the broker at its last heartbeat, None if none did.
+    """
 
     worker_id: int
     previous_heartbeat: datetime | None
+    unannounced: datetime | None = None
 
 
 class Registration:
@@ -126,12 +136,14 @@ class Registration:
         values["origin"] = json.dumps(dict(self._identity.origin))
         self._execute("refresh_worker", values | {"capabilities": json.dumps(self._identity.capabilities)})
         self._worker_id = row_id
-        return Registered(row_id, found.last_heartbeat if found and not found.drained else None)
+        previous = found.last_heartbeat if found and not found.drained else None
+        return Registered(row_id, previous, found.unannounced if found else None)
 
-    def beat(self, *, restore_active: Callable[[], bool]) -> bool:
+    def beat(self, *, restore_active: Callable[[], bool], unannounced: int | None = None) -> bool:
         """Write a heartbeat; take the lock back when its session was lost. False when another process has it now.
 
-        ``restore_active`` is asked when nothing can come between its answer and the write.
+        ``restore_active`` is asked when nothing can come between its answer and the write. ``unannounced`` is since
+        when messages wait for the broker (Unix seconds): the next life is to send them should this one not come to it.
 
         Raises:
             DatabaseError: the database is away; a later beat tries again.
@@ -139,12 +151,16 @@ class Registration:
         with self._lock:
             if not self._held():
                 return False
-            self._execute("beat" if restore_active() else "beat_while_busy", {"id": self.worker_id})
+            values = {"id": self.worker_id, "unannounced": unannounced}
+            self._execute("beat" if restore_active() else "beat_while_busy", values)
             return True
 
-    def set_status(self, status: str) -> bool:
-        """Write the status and a heartbeat, unless another process holds the name: False. Raises DatabaseError."""
-        return self._write("set_status", {"id": self.worker_id, "status": status})
+    def set_status(self, status: str, *, unannounced: int | None = None) -> bool:
+        """Write the status and a heartbeat, unless another process holds the name: False. Raises DatabaseError.
+
+        ``unannounced`` as for ``beat``.
+        """
+        return self._write("set_status", {"id": self.worker_id, "status": status, "unannounced": unannounced})
 
     def set_drained(self) -> bool:
         """Write ``inactive`` and that nothing is left to be reported, as ``set_status``. Raises DatabaseError."""
@@ -240,14 +256,19 @@ class Registration:
     def _execute(self, name: str, values: Mapping[str, Any]) -> None:
         """Run one statement on the registration's own connection."""
         with self._lock, translated(self._database.address.label):
-            self._sql.run(self._connected(), name, values)
+            self._run(lambda connection: self._sql.run(connection, name, values))
 
     def _one(self, kind: type[Row], name: str, values: Mapping[str, Any]) -> Row | None:
         """Run one statement on the registration's own connection and return its first row, if there is one."""
         with self._lock, translated(self._database.address.label):
-            return self._sql.one(self._connected(), kind, name, values)
+            return self._run(lambda connection: self._sql.one(connection, kind, name, values))
 
-    def _connected(self) -> Connection:
+    def _run(self, statement: Callable[[Connection], Answer]) -> Answer:
         if self._connection is None or self._connection.closed:
             self._connection = self._database.connect(autocommit=True, statement_timeout=_STATEMENT_SECONDS)
-        return self._connection
+        try:
+            return statement(self._connection)
+        except psycopg.Error as error:
+            if is_away(error):  # also one that lives on, on a server that has become a standby
+                self._connection.close()
+            raise

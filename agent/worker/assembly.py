@@ -49,6 +49,7 @@ class Parts:
     store: ExecutionStore
     coordinator: Coordinator
     slots: Slots
+    runner: ActionRunner
     running: RunningExecutions
     spool: Spool
     publisher: Publisher
@@ -130,15 +131,16 @@ def assemble(
     ):
         consumers[name] = base.broker.consumer(subscription)
 
-    def before_beat() -> None:
-        spool.note_unannounced(publisher.oldest)
-        return_memory()
+    def oldest_message() -> int | None:
+        return_memory()  # at each beat
+        return publisher.oldest
 
     heartbeat = Heartbeat(
         base.registration,
         interval=settings.worker.heartbeat_interval,
         restore_active=restore_active,
-        before=before_beat,
+        unannounced=oldest_message,
+        note=spool.note_unannounced,
         on_lost=on_lost,
     )
     unclaimed = UnclaimedDispatches(
@@ -156,7 +158,18 @@ def assemble(
         interval=settings.worker.heartbeat_interval,
     )
     return Parts(
-        store, coordinator, slots, running, spool, publisher, consumers, heartbeat, provisioner, unclaimed, rescue
+        store=store,
+        coordinator=coordinator,
+        slots=slots,
+        runner=runner,
+        running=running,
+        spool=spool,
+        publisher=publisher,
+        consumers=consumers,
+        heartbeat=heartbeat,
+        provisioner=provisioner,
+        unclaimed=unclaimed,
+        rescue=rescue,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Literal
 from agent import __version__
 from agent.configuration import Loaded
 from agent.db.pool import Database
+from agent.db.pooling import refuse_shared_sessions
 from agent.errors import DatabaseError, DatabaseUnavailable
 from agent.mq.broker import Broker
 from agent.mq.connect import open_broker
@@ -54,7 +55,7 @@ def open_context(loaded: Loaded, *, agent_mode: bool) -> WorkerContext:
     """Detect, connect, register what was detected, and decide what is offered.
 
     Raises:
-        ConfigurationError: no broker is configured, or a URL is malformed.
+        ConfigurationError: no broker is configured, a URL is malformed, or a pooler shares the database's sessions.
         DatabaseUnavailable: the database can't be reached.
     """
     settings = loaded.settings
@@ -62,6 +63,7 @@ def open_context(loaded: Loaded, *, agent_mode: bool) -> WorkerContext:
     program = "attune-agent" if agent_mode else "attune-worker"
     broker = open_broker(settings, name=f"{program} {name}")
     database = Database(settings.database, application_name=f"{program} {name}")
+    refuse_shared_sessions(database)
     detector = RuntimeDetector(
         "worker", override=loaded.variables.worker_runtimes, capabilities=settings.worker.capabilities
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from enum import Enum
 
 from agent.configuration import Loaded
-from agent.errors import AgentError, DatabaseError, Interrupted
+from agent.errors import AgentError, DatabaseError, Interrupted, MachineTooSmall
 from agent.mq import topology
 from agent.presence.health_socket import HealthSocket
 from agent.process.leftovers import kill_leftovers
@@ -33,6 +34,8 @@ _SUBSCRIBE_PATIENCE = 30.0
 _STATUS_PATIENCE = 3.0
 #: Seconds that the threads get together to end once nothing is left to do.
 _JOIN_PATIENCE = 5.0
+#: Seconds that each step of the drain gets, however late it is.
+_MOMENT = 0.2
 
 
 class StartupMode(Enum):
@@ -98,17 +101,20 @@ class WorkerService:
             parts.publisher,
             parts.spool,
             previous_heartbeat=registered.previous_heartbeat,
+            unannounced=registered.unannounced,
             interval=worker.heartbeat_interval,
+            left_logs=parts.runner.left_logs,
         )
         self._begun = True
         self._threads.start("heartbeat", parts.heartbeat.run)
         self._threads.start("coordinator", parts.coordinator.run)
+        self._threads.start("spooler", parts.coordinator.keep_old)
         parts.slots.start(self._threads)
         for name, consumer in parts.consumers.items():
             self._threads.start(f"consumer-{name}", consumer.run)
         if not self._subscribed(parts):
             return
-        base.registration.set_status("active")
+        base.registration.set_status("active", unannounced=parts.publisher.oldest)
         self._active = True
         self._threads.start("provisioner", parts.provisioner.run)
         self._threads.start("rescue", parts.rescue.run)
@@ -151,7 +157,7 @@ class WorkerService:
         runs may finish; the rest is interrupted and killed; every end is written and published; inactive is the last
         write; then the connections go.
         """
-        started = time.monotonic()
+        deadline = time.monotonic() + self._loaded.settings.worker.shutdown_timeout
         base, parts = self._base, self._parts
         if base is None:
             self._health.stop()
@@ -159,16 +165,14 @@ class WorkerService:
             return
         try:
             if parts is not None and self._begun:
-                reserve = _KILL_RESERVE + _REPORT_RESERVE
-                budget = max(0.0, self._loaded.settings.worker.shutdown_timeout - reserve)
-                self._drain(base, parts, started + budget)
+                self._drain(base, parts, deadline)
         finally:
             self._active = False
             self._health.stop()
             self._reaper.stop()
             if parts is not None:
                 self._close(parts)
-            left = self._threads.join(_JOIN_PATIENCE)
+            left = self._threads.join(_until(deadline, at_most=_JOIN_PATIENCE))
             # Last: whoever takes the name next must not meet a message that is still on its way.
             base.registration.release()
             base.database.close()
@@ -177,32 +181,45 @@ class WorkerService:
         if self._signals.hurry.is_set():
             self.exit_code = self.exit_code or Interrupted.exit_code
 
-    def _drain(self, base: WorkerContext, parts: Parts, finish_by: float) -> None:
+    def _drain(self, base: WorkerContext, parts: Parts, deadline: float) -> None:
+        """Do all that ``stop`` promises but the closing, whatever answers or doesn't, until ``deadline``."""
+        finish_by = deadline - _KILL_RESERVE - _REPORT_RESERVE
         self._active = False  # a heartbeat must not bring `active` back
-        self._set_status(base, "busy")
         parts.consumers["executions"].stop()
         parts.consumers["packs"].stop()
         parts.provisioner.stop()
         parts.rescue.stop()
-        parts.unclaimed.hand_back(parts.coordinator.drain(_REPORT_RESERVE), registered=not self._name_taken)
+        self._set_status(base, "busy", until=finish_by)
+        self._hand_back(parts, finish_by)
         if len(parts.running):
             log.info("draining: %d executions are running", len(parts.running))
         while time.monotonic() < finish_by and not self._signals.hurry.is_set():
             if parts.running.wait_empty(0.1):
                 break
         if parts.running.stop_all(Ending.SHUTDOWN):
-            parts.running.wait_empty(_KILL_RESERVE + 1.0)
+            parts.running.wait_empty(_until(deadline, at_most=_KILL_RESERVE + 1.0))
         parts.slots.stop()
-        reported = parts.coordinator.settled(_REPORT_RESERVE) and parts.publisher.flush(_REPORT_RESERVE)
+        reported = parts.coordinator.settled(_until(deadline, at_most=_REPORT_RESERVE))
+        reported = parts.publisher.flush(_until(deadline, at_most=_REPORT_RESERVE)) and reported
         if not reported:
             log.warning(
                 "not everything could be reported: the next process with this worker's name will report the rest"
             )
             self.exit_code = self.exit_code or Interrupted.exit_code
-        parts.spool.note_unannounced(parts.publisher.oldest)
-        parts.unclaimed.delete_queues()
+        self._beside("queues", parts.unclaimed.delete_queues, until=deadline)
         parts.heartbeat.stop()  # a beat after the last write would outdate it
-        self._set_status(base, "inactive", drained=reported)
+        unannounced = parts.publisher.oldest
+        if not self._set_status(base, "inactive", until=deadline, drained=reported, unannounced=unannounced):
+            parts.spool.note_unannounced(unannounced)
+
+    def _hand_back(self, parts: Parts, until: float) -> None:
+        """Give back what is not claimed; what can't be given back now stays where the next life finds it."""
+
+        def hand_back() -> None:
+            deliveries = parts.coordinator.drain(_REPORT_RESERVE)
+            parts.unclaimed.hand_back(deliveries, registered=not self._name_taken)
+
+        self._beside("hand-back", hand_back, until=until)
 
     def _close(self, parts: Parts) -> None:
         parts.heartbeat.stop()
@@ -212,8 +229,16 @@ class WorkerService:
         parts.publisher.close()
         parts.unclaimed.close()
 
-    def _set_status(self, base: WorkerContext, status: str, *, drained: bool = False) -> None:
-        """Write the status; a database that does not answer must not hold up the drain."""
+    def _set_status(
+        self,
+        base: WorkerContext,
+        status: str,
+        *,
+        until: float,
+        drained: bool = False,
+        unannounced: int | None = None,
+    ) -> bool:
+        """Write the status; whether it was written before a database that does not answer held up the drain."""
         written = threading.Event()
 
         def write() -> None:
@@ -221,15 +246,34 @@ class WorkerService:
                 if drained:
                     base.registration.set_drained()
                 else:
-                    base.registration.set_status(status)
+                    base.registration.set_status(status, unannounced=unannounced)
+                written.set()
             except DatabaseError as error:
                 log.warning("can't set this worker's status to %s: %s", status, error)
-            finally:
-                written.set()
 
-        self._threads.start(f"status-{status}", write)
-        if not written.wait(_STATUS_PATIENCE):
+        if not self._beside(status, write, until=until):
             log.warning("the database does not answer: continuing without setting the status %s", status)
+        return written.is_set()
+
+    def _beside(self, name: str, body: Callable[[], object], *, until: float) -> bool:
+        """Run ``body`` in a thread of its own, so that nobody who doesn't answer holds up the drain; whether it ended.
+
+        However little time is left, it gets a moment.
+        """
+        over = threading.Event()
+
+        def run() -> None:
+            try:
+                body()
+            finally:
+                over.set()
+
+        try:
+            self._threads.start(f"stopping-{name}", run)
+        except MachineTooSmall as error:
+            log.warning("leaving without %s: %s", name, error)
+            return False
+        return over.wait(max(_MOMENT, _until(until, at_most=_STATUS_PATIENCE)))
 
     def _thread_died(self, name: str, error: BaseException) -> None:
         self._failed.set()
@@ -240,3 +284,8 @@ class WorkerService:
         self._name_taken = True
         self.exit_code = 1
         self._signals.stop.set()
+
+
+def _until(deadline: float, *, at_most: float) -> float:
+    """Return the seconds that are left, no more than ``at_most``."""
+    return max(0.0, min(at_most, deadline - time.monotonic()))

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,10 +70,19 @@ class AgentProcess:
 
 
 def spawn_agent(
-    name: str, environment: Mapping[str, str], log_path: Path, *, user: int | None = None, full: bool = False
+    name: str,
+    environment: Mapping[str, str],
+    log_path: Path,
+    *,
+    user: int | None = None,
+    full: bool = False,
+    through: Sequence[str] = (),
 ) -> AgentProcess:
-    """Start ``python -m agent`` (or the full worker); as another ``user`` when the caller is root."""
-    program = [sys.executable, "-m", "agent", "--name", name]
+    """Start ``python -m agent`` (or the full worker); as another ``user`` when the caller is root.
+
+    ``through`` is a command that starts the command which follows it, such as ``prlimit``.
+    """
+    program = [*through, sys.executable, "-m", "agent", "--name", name]
     if full:
         program = [sys.executable, "-c", "from agent.cli.main import worker; worker()", "--name", name]
     if user is not None:

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -90,12 +90,19 @@ class Deployment(Catalog):
         }
 
     def start_agent(
-        self, name: str = "worker-1", *, user: int | None = None, full: bool = False, wait: bool = True, **extra: str
+        self,
+        name: str = "worker-1",
+        *,
+        user: int | None = None,
+        full: bool = False,
+        wait: bool = True,
+        through: Sequence[str] = (),
+        **extra: str,
     ) -> AgentProcess:
         """Start an agent with further environment variables; ``wait`` until it is active."""
         since = self.one("SELECT clock_timestamp() AS now")["now"]
         log_path = self.directory / f"{name}-{len(self.agents)}.log"
-        agent = spawn_agent(name, self.environment | extra, log_path, user=user, full=full)
+        agent = spawn_agent(name, self.environment | extra, log_path, user=user, full=full, through=through)
         self.agents.append(agent)
         if wait:
             self.wait_active(agent, since)

@@ -56,6 +56,28 @@ class LogWriter:
         except OSError as error:
             self._failed = True
             self._files.complain(error)
+            self._cut(error)
+
+    def _cut(self, error: OSError) -> None:
+        """Let the log end where it could still be written, with a mark that says so; without room for that, have none.
+
+        The mark takes the place of what was written last: there is no other on a full disk.
+        """
+        mark = f"\n\n[OUTPUT TRUNCATED: this log could not be written: {error.strerror}]\n".encode()
+        self.size_bytes = 0
+        if self._fd < 0:
+            return
+        try:
+            kept = os.fstat(self._fd).st_size - len(mark)
+            if kept > 0:
+                kept -= _broken_character(self.path, kept)
+                os.ftruncate(self._fd, kept)
+                if os.write(self._fd, mark) == len(mark):
+                    self.size_bytes = kept + len(mark)
+        except OSError as another:
+            log.debug("no mark in %s: %s", self.path, another)
+        if not self.size_bytes:
+            self._files.discard(self.path)
 
     def close(self) -> None:
         """Close the file."""
@@ -64,9 +86,9 @@ class LogWriter:
             self._fd = -1
 
     @property
-    def complete(self) -> bool:
-        """Whether there is a log, and nothing of it is missing."""
-        return self.size_bytes > 0 and not self._failed
+    def kept(self) -> bool:
+        """Whether there is a log: whole, or cut with a mark that says so."""
+        return self.size_bytes > 0
 
 
 class ArtifactFiles:
@@ -88,6 +110,15 @@ class ArtifactFiles:
     def live_log(self, execution_id: int, stream: str) -> LogWriter:
         """Return the writer of ``execution_<id>/<stream>.log``, which followers read."""
         return LogWriter(self, f"{self._directory}/execution_{execution_id}/{stream}.log")
+
+    def left_log(self, execution_id: int, stream: str) -> tuple[str, int] | None:
+        """Return path and size of a live log that an earlier life did not come to file, None where there is none."""
+        path = f"{self._directory}/execution_{execution_id}/{stream}.log"
+        try:
+            found = os.lstat(path)
+        except OSError:
+            return None
+        return (path, found.st_size) if stat.S_ISREG(found.st_mode) and found.st_size else None
 
     def create(self, path: str) -> int:
         """Create a file, with its directories; what has its name is removed. Raises OSError."""
@@ -144,8 +175,19 @@ class ArtifactFiles:
                 _link_or_copy(source, name, folder)
         except OSError as error:
             self.complain(error)
+            self.delete(file_path)  # what was copied before the disk was full
             return None
         return f"{self._directory}/{file_path}"
+
+    def discard(self, live: str) -> None:
+        """Remove a live log of which nothing can be kept."""
+        with contextlib.suppress(OSError), self._parent(live) as (folder, name):
+            os.unlink(name, dir_fd=folder)
+
+    def retire_as(self, live: str, file_path: str) -> None:
+        """As ``retire``, with the path below the artifacts directory."""
+        if os.path.isfile(live) and not os.path.islink(live):
+            self.retire(live, f"{self._directory}/{file_path}")
 
     def retire(self, live: str, final: str) -> None:
         """Leave a symbolic link at the live log, once its final name is certain.
@@ -164,12 +206,14 @@ class ArtifactFiles:
     def write_result(self, execution_id: int, data: Any) -> None:
         """Write ``execution_<id>/result.json``."""
         text = json.dumps(data, indent=2, ensure_ascii=False).encode("utf-8", "backslashreplace")
+        path = f"{self._directory}/execution_{execution_id}/result.json"
         try:
-            fd = self.create(f"{self._directory}/execution_{execution_id}/result.json")
+            fd = self.create(path)
             with os.fdopen(fd, "wb") as file:
                 file.write(text)
         except OSError as error:
             self.complain(error)
+            self.discard(path)
 
     def measure(self, file_paths: Mapping[int, str]) -> dict[int, int]:
         """Return the sizes of files by key; 0 for what is missing, no regular file or outside."""
@@ -211,3 +255,15 @@ def _link_or_copy(source: int, name: str, folder: int) -> None:
         fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE, dir_fd=folder)
         with os.fdopen(os.dup(source), "rb") as reading, os.fdopen(fd, "wb") as writing:
             shutil.copyfileobj(reading, writing)
+
+
+def _broken_character(path: str, size: int) -> int:
+    """Return how many of the first ``size`` bytes of a file would be the beginning of a character without its end."""
+    with open(path, "rb") as file:
+        file.seek(max(0, size - 3))
+        tail = file.read(min(3, size))
+    for back, byte in enumerate(reversed(tail), start=1):
+        if byte & 0xC0 != 0x80:  # a first byte
+            length = 1 if byte < 0xC0 else 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return back if length > back else 0
+    return 0

@@ -118,6 +118,10 @@ def cancelled_with_its_worker() -> Conclusion:
     return _ended("cancelled", _CANCELLED, cancelled=True)
 
 
+#: What an execution says that an earlier process of its worker left running.
+RESTARTED = "the worker was restarted while this execution was running"
+
+
 def worker_lost(error: str) -> Conclusion:
     """Return the end of an execution whose worker went away; ``error`` says how, for people."""
     return _ended("worker_lost", error)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -36,12 +37,17 @@ _PAUSE = 0.2
 #: what ends sooner is announced with its end, which spares the broker and this machine a third of the work. Where
 #: something else comes to be written meanwhile, they wait until that is done.
 _SLOTS_FIRST = 0.005
+#: Seconds between two looks at what has been scheduled for this worker for long, whose dispatches must be lost.
+_LOOK_FOR_OVERDUE = 10.0
+#: Seconds after which what is not written is kept on disk as well, and between two looks for such.
+_OLD, _LOOK_FOR_OLD = 1.0, 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class _Dispatch:
     execution_id: int
-    delivery: Delivery
+    #: None for one that was found scheduled, without a message.
+    delivery: Delivery | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +76,10 @@ class Coordinator:
         acknowledge: Callable[[Sequence[Delivery]], None],
         assign: Callable[[Assignment], None],
         spool: Spool,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Claim at most as many executions as ``slots`` are free; hand each claimed one to ``assign``."""
+        self._clock = clock
         self._store = store
         self._free = slots
         self._running = running
@@ -92,6 +100,7 @@ class Coordinator:
         self._returned_ready = threading.Event()
         self._failures = 0
         self._starved = False
+        self._look_at = 0.0
 
     def dispatch(self, execution_id: int, delivery: Delivery) -> None:
         """Take a dispatch in; it is acknowledged once it is claimed, or known not to be ours."""
@@ -103,15 +112,26 @@ class Coordinator:
         self._inbox.put(report)
 
     def drain(self, timeout: float) -> list[tuple[int, Delivery]]:
-        """Claim nothing more; return the dispatches in hand that were not claimed, for the caller to give back."""
+        """Claim nothing more; return the dispatches in hand that were not claimed, for the caller to give back.
+
+        From now on nothing that ends waits to be kept on disk.
+        """
         self._draining.set()
         self._inbox.put(_Wake())
         self._returned_ready.wait(timeout)
         return self._returned
 
     def settled(self, timeout: float) -> bool:
-        """Wait until every report that was taken in is written; False when ``timeout`` seconds were not enough."""
-        return self._pending.settled(timeout)
+        """Wait until every report that was taken in is written, and no claim is in doubt.
+
+        False when ``timeout`` seconds were not enough.
+        """
+        deadline = time.monotonic() + timeout
+        while self._pending.settled(max(0.0, deadline - time.monotonic())) and self._uncertain_claims:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_SLOTS_FIRST)
+        return not self._uncertain_claims and self._pending.settled(0.0)
 
     def stop(self) -> None:
         """End ``run`` soon; what is not written is in the spool when this returns.
@@ -121,6 +141,14 @@ class Coordinator:
         self._ended.set()
         self._inbox.put(_Wake())
         self._pending.keep_all()
+
+    def keep_old(self) -> None:
+        """Keep on disk what can't be written, until ``stop``: ``run`` may wait for a database that does not answer."""
+        while not self._ended.is_set():
+            if self._pending.wait_for_some(_OLD):
+                self._ended.wait(_LOOK_FOR_OLD)
+                at_once = self._draining.is_set() or self._failures
+                self._pending.keep_old(0.0 if at_once else _OLD)
 
     def run(self) -> None:
         """Serve until ``stop``."""
@@ -134,9 +162,9 @@ class Coordinator:
     def run_once(self, patience: float | None) -> None:
         """Wait up to ``patience`` seconds, None for any time, for something to do; then do all that waits."""
         self._take_in(patience)
-        if self._draining.is_set() and not self._returned_ready.is_set():
-            self._return_dispatches()
         self._work()
+        if self._draining.is_set() and not self._returned_ready.is_set() and not self._uncertain_claims:
+            self._return_dispatches()
 
     def _take_in(self, patience: float | None) -> None:
         """Wait for something to do, then take all that is waiting."""
@@ -154,7 +182,7 @@ class Coordinator:
 
     def _take_dispatch(self, dispatch: _Dispatch) -> None:
         """Keep a dispatch until a slot is free; return it at once where the others were returned already."""
-        if self._returned_ready.is_set():
+        if self._returned_ready.is_set() and dispatch.delivery is not None:
             dispatch.delivery.reject(requeue=True)
         else:
             self._dispatches.append(dispatch)
@@ -173,11 +201,12 @@ class Coordinator:
             return 0.0
         if self._dispatches and self._free and not self._draining.is_set():
             return _PAUSE if self._starved or self._broker_is_behind() else 0.0
-        return None
+        return max(0.0, self._look_at - self._clock()) if self._may_look() else None
 
     def _work(self) -> None:
         try:
             self._resolve_uncertain()
+            self._look_for_overdue()
             self._record()
             self._assign_claims()
             self._refused_dispatches.settle()
@@ -191,7 +220,7 @@ class Coordinator:
             self._failures += 1
             if not may_pass(error):
                 self._store_one_by_one()
-            self._pending.keep_waiting()
+            self._pending.keep_all()
 
     def _record(self) -> None:
         dispatches, new = ([], []) if self._draining.is_set() else self._next_dispatches()
@@ -210,18 +239,39 @@ class Coordinator:
             self._pending.doubt(reports)
             raise
         self._uncertain_claims.difference_update(new)
-        self._pending.trust()
+        certain = self._pending.trust(reports, finished)
         self._announce(finished)
-        self._pending.forget(reports, finished)
+        self._pending.forget(certain, finished)
         self._take_on(dispatches, new, claims)
 
     def _resolve_uncertain(self) -> None:
-        """Settle the ends that were written although the connection broke before we heard of it."""
+        """Settle what was written although the connection broke before we heard of it.
+
+        A claim that is in doubt is made again; while draining it is undone, so that its dispatch can go back.
+        """
         doubtful = self._pending.doubtful()
         if doubtful:
             finished = self._store.already_finished(doubtful)
             self._announce(finished)
-            self._pending.forget(doubtful, finished, only_written=True)
+            self._pending.forget_looked_at(doubtful, finished)
+        if self._uncertain_claims and self._draining.is_set():
+            self._store.unclaim(self._uncertain_claims)
+            self._uncertain_claims.clear()
+
+    def _may_look(self) -> bool:
+        """Whether a slot is free that nothing waits for."""
+        return bool(self._free and not self._dispatches and not self._draining.is_set())
+
+    def _look_for_overdue(self) -> None:
+        """Now and then, take on what has been scheduled here for so long that its dispatch must be lost."""
+        now = self._clock()
+        if now < self._look_at or not self._may_look() or self._broker_is_behind():
+            return
+        self._look_at = now + _LOOK_FOR_OVERDUE
+        found = self._store.overdue(self._free)
+        if found:
+            log.warning("found %d executions scheduled here whose dispatches have not come", len(found))
+        self._dispatches.extend(_Dispatch(execution_id, None) for execution_id in found)
 
     def _next_dispatches(self) -> tuple[list[_Dispatch], list[int]]:
         """Return as many dispatches as slots are free, and the ids among them that are not in hand already."""
@@ -249,7 +299,7 @@ class Coordinator:
             return
         self._free -= len(claims)
         self._claims += claims
-        self._unannounced.deliveries.extend(dispatch.delivery for dispatch in dispatches)
+        self._unannounced.deliveries.extend(d.delivery for d in dispatches if d.delivery is not None)
         if len(claims) < len(dispatches):
             self._note_refused(
                 {dispatch.execution_id for dispatch in dispatches} - {claim.execution.id for claim in claims}, new
@@ -299,8 +349,9 @@ class Coordinator:
                 if bare is None:
                     continue  # the server refuses everything: an operator has to look after it, the report waits
                 finished = bare
+            certain = self._pending.trust([report], finished)
             self._announce(finished)
-            self._pending.forget([report], finished)
+            self._pending.forget(certain, finished)
 
     def _store_bare(self, report: Report, error: DatabaseError) -> list[Finished] | None:
         end = not_storable(str(error))
@@ -314,7 +365,7 @@ class Coordinator:
             return None
 
     def _return_dispatches(self) -> None:
-        self._returned = [(dispatch.execution_id, dispatch.delivery) for dispatch in self._dispatches]
+        self._returned = [(d.execution_id, d.delivery) for d in self._dispatches if d.delivery is not None]
         self._dispatches.clear()
         self._returned_ready.set()
 

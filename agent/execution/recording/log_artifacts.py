@@ -21,10 +21,11 @@ class LogArtifacts:
         self._files = files
         self._sql = sql
         self._placed: list[tuple[str, str]] = []
+        self._unplaced: list[str] = []
 
     def record_logs(self, connection: Connection, reports: Sequence[Report]) -> dict[int, str]:
         """Record every log as a version of its artifact; return the paths of those that a result must name."""
-        self._placed = []
+        self._placed, self._unplaced = [], []
         logs = {(report.execution_id, log_.stream): (report, log_) for report in reports for log_ in report.logs}
         if not logs:
             return {}
@@ -40,6 +41,7 @@ class LogArtifacts:
             placed = self._files.place(log_, version.file_path)
             if placed is None:
                 self._sql.run(connection, "delete_versions", {"ids": as_array([version.id])})
+                self._unplaced.append(log_.path)
                 continue
             self._placed.append((log_.path, placed))
             if version.stream == "stderr" and report.wants_stderr_log:
@@ -47,10 +49,16 @@ class LogArtifacts:
         return paths
 
     def committed(self) -> None:
-        """Retire the live logs of what was recorded last: its names are certain now."""
+        """Retire the live logs of what was recorded last: its names are certain now. What got none is removed."""
         for live, final in self._placed:
             self._files.retire(live, final)
-        self._placed = []
+        for live in self._unplaced:
+            self._files.discard(live)
+        self._placed, self._unplaced = [], []
+
+    def retire(self, log_: LogFile, file_path: str) -> None:
+        """Retire a live log whose version is known to be ``file_path``."""
+        self._files.retire_as(log_.path, file_path)
 
     def measure(self, connection: Connection, allocated: Sequence[AllocatedFile]) -> None:
         """Write the sizes of files that actions allocated through the API; drop the versions that stayed empty."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from agent.execution.recording.spool import Spool
 from agent.execution.report import Finished, Report
@@ -13,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class PendingReports:
-    """``expect``, ``settled`` and ``keep_all`` may be called from any thread, all else by the one that writes.
+    """What writes down, waits or expects may be called from any thread, all else by the one that writes.
 
     ``waiting`` are those to be written next, in the order in which they came; the thread that writes adds to it what it
     takes in.
@@ -23,14 +25,20 @@ class PendingReports:
         """Keep on disk, in ``spool``, what can't be written."""
         self.waiting: list[Report] = []
         self._spool = spool
-        self._expected: dict[int, Report] = {}
+        #: What is not written, and since when, in the order in which it came.
+        self._expected: dict[int, tuple[float, Report]] = {}
         self._changed = threading.Condition()
         self._uncertain: set[int] = set()
+        #: Those of the uncertain that were written once more, in vain: they were ended before, by us or somebody else.
+        self._refused: set[int] = set()
+        self._some = threading.Event()
 
     def expect(self, report: Report) -> None:
         """Count a report as pending from now on, also while it is still on its way to the thread that writes."""
         with self._changed:
-            self._expected[report.execution_id] = report
+            self._expected[report.execution_id] = time.monotonic(), report
+        if not self._some.is_set():
+            self._some.set()
 
     def settled(self, timeout: float) -> bool:
         """Wait until none is left; False when ``timeout`` seconds were not enough."""
@@ -39,39 +47,63 @@ class PendingReports:
 
     def keep_all(self) -> None:
         """Write down all that are left."""
-        with self._changed:
-            for report in self._expected.values():
-                self._spool.keep(report)
+        self.keep_old(0.0)
 
-    def keep_waiting(self) -> None:
-        """Write down those that wait."""
-        for report in self.waiting:
-            self._spool.keep(report)
+    def keep_old(self, seconds: float) -> None:
+        """Write down those that have waited so long."""
+        before = time.monotonic() - seconds
+        with self._changed:
+            old = [report for since, report in self._expected.values() if since <= before]
+        for report in old:
+            self._spool.keep(report, still=partial(self._is_expected, report))
+
+    def wait_for_some(self, timeout: float) -> bool:
+        """Wait until there may be one; False when there was none for ``timeout`` seconds."""
+        with self._changed:
+            if not self._expected:
+                self._some.clear()
+        return self._some.wait(timeout)
+
+    def _is_expected(self, report: Report) -> bool:
+        with self._changed:
+            return self._expected.get(report.execution_id, (0.0, None))[1] is report
 
     def doubt(self, reports: Iterable[Report]) -> None:
         """Note that these may have been written although nobody heard of it."""
         self._uncertain.update(report.execution_id for report in reports)
 
-    def trust(self) -> None:
-        """Forget all doubts: the database has answered."""
-        self._uncertain.clear()
+    def trust(self, reports: Sequence[Report], finished: Sequence[Finished]) -> list[Report]:
+        """Note that the database has answered; return those of ``reports`` that are certain now.
+
+        What was in doubt and is not among the ``finished`` may have been written by the attempt before, whose answer
+        was lost: only another look can tell, and comes next.
+        """
+        written = {done.report.execution_id for done in finished}
+        unclear = {report.execution_id for report in reports} & self._uncertain - written
+        self._refused |= unclear
+        self._uncertain = self._uncertain & unclear | self._refused
+        return [report for report in reports if report.execution_id not in unclear]
 
     def doubtful(self) -> list[Report]:
         """Return those that may have been written already."""
         return [report for report in self.waiting if report.execution_id in self._uncertain]
 
-    def forget(self, reports: Sequence[Report], finished: Sequence[Finished], *, only_written: bool = False) -> None:
-        """Forget ``reports`` that are over; ``only_written`` keeps those that are not in ``finished`` for another try.
+    def forget_looked_at(self, reports: Sequence[Report], finished: Sequence[Finished]) -> None:
+        """Forget those of the doubtful ``reports`` that were written, and those that can't be written any more."""
+        written = {done.report.execution_id for done in finished}
+        self.forget([r for r in reports if r.execution_id in written | self._refused], finished)
 
-        Without it, what is not in ``finished`` was ended by somebody else.
-        """
+    def forget(self, reports: Sequence[Report], finished: Sequence[Finished]) -> None:
+        """Forget ``reports``, which are over; what is not in ``finished`` was ended by somebody else."""
         if not reports:
             return
         written = {done.report.execution_id for done in finished}
-        over = {report.execution_id for report in reports if not only_written or report.execution_id in written}
+        over = {report.execution_id for report in reports}
+        with self._changed:
+            for execution_id in over:
+                self._expected.pop(execution_id, None)
+            self._changed.notify_all()
         for report in reports:
-            if report.execution_id not in over:
-                continue
             self._spool.remove(report)
             if report.execution_id not in written:
                 log.warning(
@@ -80,10 +112,8 @@ class PendingReports:
                     report.status,
                 )
         self.waiting = [report for report in self.waiting if report.execution_id not in over]
-        with self._changed:
-            for execution_id in over:
-                self._expected.pop(execution_id, None)
-            self._changed.notify_all()
+        self._uncertain -= over
+        self._refused -= over
 
     def replace(self, report: Report, other: Report) -> None:
         """Write ``other`` for the same execution instead."""

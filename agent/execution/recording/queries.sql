@@ -129,6 +129,9 @@ SELECT pg_advisory_xact_lock(id) FROM (
 WITH logs AS (
     SELECT t.execution, t.stream, t.size_bytes, t.ref, (SELECT min(a.id) FROM artifact a WHERE a.ref = t.ref) AS artifact
       FROM jsonb_to_recordset(%(logs)s::jsonb) AS t(execution bigint, stream text, size_bytes bigint, ref text)
+     WHERE NOT EXISTS (
+           SELECT 1 FROM artifact_version v
+            WHERE v.execution = t.execution AND v.created_by = 'worker' AND v.meta ->> 'stream' = t.stream)
 ), numbered AS (
     SELECT l.execution, l.stream, l.size_bytes, l.artifact, l.ref,
            row_number() OVER (PARTITION BY l.artifact ORDER BY l.execution)
@@ -167,6 +170,59 @@ VALUES ('execution_result', %(execution)s, %(json_path)s, 'parameter_schema', %(
 ON CONFLICT (entity_type, entity_id, json_path)
 DO UPDATE SET encrypted_value = EXCLUDED.encrypted_value, encryption_key_hash = EXCLUDED.encryption_key_hash,
               source_ref = EXCLUDED.source_ref;
+
+-- name: log_paths
+SELECT id, execution, meta ->> 'stream' AS stream, file_path
+  FROM artifact_version
+ WHERE execution = ANY(%(ids)s::bigint[]) AND created_by = 'worker' AND file_path IS NOT NULL;
+
+-- name: hold_session
+-- Shared: every session of this worker holds it, and by it the next life finds those that have outlived their process.
+SELECT pg_advisory_lock_shared(%(key)s);
+
+-- name: session
+SELECT a.pid, a.backend_start AS started, clock_timestamp() AS at
+  FROM pg_stat_activity a
+ WHERE a.pid = pg_backend_pid();
+
+-- name: end_sessions
+-- A pooler may have given a session to somebody else meanwhile; it has lost its locks then.
+SELECT l.pid
+  FROM pg_locks l
+  JOIN pg_stat_activity a ON a.pid = l.pid
+ CROSS JOIN LATERAL pg_terminate_backend(l.pid)
+ WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted AND l.pid <> pg_backend_pid()
+   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+   AND l.classid = (%(key)s::bigint >> 32)::bit(32)::bigint::oid
+   AND l.objid = (%(key)s::bigint & 4294967295)::oid
+   AND (%(pid)s::integer IS NULL OR (a.pid, a.backend_start) = (%(pid)s::integer, %(started)s::timestamptz));
+
+-- name: overdue
+-- Whose dispatch must have been lost: expired, dead-lettered, unroutable. The claim makes sure that none runs twice.
+SELECT id
+  FROM execution
+ WHERE worker = %(worker)s AND status = 'scheduled' AND updated < now() - interval '10 seconds'
+ ORDER BY id
+ LIMIT %(count)s;
+
+-- name: unclaim
+UPDATE execution
+   SET status = 'scheduled', started_at = NULL
+ WHERE id = ANY(%(ids)s::bigint[]) AND worker = %(worker)s AND status = 'running'
+RETURNING id;
+
+-- name: abandon_unknown
+-- A claim of an earlier life that was committed only after this life had looked for what that one left.
+UPDATE execution
+   SET status = 'abandoned', result = %(result)s::jsonb
+ WHERE id = %(id)s AND status = 'running' AND worker = %(worker)s AND started_at < %(began)s
+RETURNING id, action, action_ref, status::text AS status, result, updated;
+
+-- name: abandoned_unknown
+-- The update before may have been committed although its answer was lost.
+SELECT id, action, action_ref, status::text AS status, result, updated
+  FROM execution
+ WHERE id = %(id)s AND status = 'abandoned' AND worker = %(worker)s AND result = %(result)s::jsonb;
 
 -- name: mine
 SELECT id FROM execution WHERE id = ANY(%(ids)s::bigint[]) AND worker = %(worker)s;

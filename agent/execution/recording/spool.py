@@ -9,7 +9,8 @@ import contextlib
 import logging
 import os
 import stat
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 MAX_REPORTS = 10_000
 _UNANNOUNCED = "unannounced"
 _LARGEST = 128 * 1024 * 1024
+_PART = ".part"
 
 
 class Spool:
@@ -30,6 +32,8 @@ class Spool:
     def __init__(self, directory: Path | None) -> None:
         """Use ``directory``, made when it is needed."""
         self._directory = directory
+        #: Several threads keep, one removes.
+        self._lock = threading.Lock()
         self._kept: set[int] = set()
         self._noted: int | None = None
 
@@ -49,32 +53,44 @@ class Spool:
             return False
         return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
 
-    def keep(self, report: Report) -> None:
-        """Write a report down, once."""
-        if self._directory is None or report.execution_id in self._kept or len(self._kept) >= MAX_REPORTS:
-            return
-        path = self._directory / f"{report.execution_id}.json"
-        spare = path.with_suffix(".part")
+    def keep(self, report: Report, *, still: Callable[[], bool] = lambda: True) -> None:
+        """Write a report down, once, if it is ``still`` to be kept when its turn has come."""
+        with self._lock:
+            if self._directory is None or report.execution_id in self._kept or len(self._kept) >= MAX_REPORTS:
+                return
+            if not still():
+                return
+            try:
+                self._make_directory()
+                self._write(self._directory / f"{report.execution_id}.json", report.to_json())
+            except OSError as error:
+                log.warning("the result of execution %d can't be kept on disk: %s", report.execution_id, error)
+                return
+            self._kept.add(report.execution_id)
+
+    def _write(self, path: Path, text: str) -> None:
+        """Write a file whole or not at all. Raises OSError."""
+        spare = path.with_suffix(_PART)
         try:
-            self._make_directory()
             fd = os.open(spare, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             with os.fdopen(fd, "w", encoding="utf-8") as file:
-                file.write(report.to_json())
+                file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(spare, path)
-        except OSError as error:
-            log.warning("the result of execution %d can't be kept on disk: %s", report.execution_id, error)
-            return
-        self._kept.add(report.execution_id)
+        except OSError:
+            with contextlib.suppress(OSError):
+                spare.unlink()
+            raise
 
     def remove(self, report: Report) -> None:
         """Forget a report that was written to the database."""
-        if report.execution_id in self._kept:
-            self._kept.discard(report.execution_id)
-            if self._directory is not None:
-                with contextlib.suppress(OSError):
-                    (self._directory / f"{report.execution_id}.json").unlink()
+        with self._lock:
+            if report.execution_id in self._kept:
+                self._kept.discard(report.execution_id)
+                if self._directory is not None:
+                    with contextlib.suppress(OSError):
+                        (self._directory / f"{report.execution_id}.json").unlink()
 
     def note_unannounced(self, oldest: int | None) -> None:
         """Note since when messages wait for the broker (Unix seconds), None when none waits.
@@ -89,9 +105,7 @@ class Spool:
                 path.unlink(missing_ok=True)
             else:
                 self._make_directory()
-                spare = path.with_suffix(".part")
-                spare.write_text(str(oldest), encoding="ascii")
-                os.replace(spare, path)
+                self._write(path, str(oldest))
         except OSError as error:
             log.warning("can't record on disk that messages wait for the broker: %s", error)
         self._noted = oldest
@@ -110,6 +124,9 @@ class Spool:
         """Yield what the previous process of this worker could not write."""
         if self._directory is None or not self._is_mine():
             return
+        for left in self._directory.glob(f"*{_PART}"):  # an earlier life was killed while it wrote
+            with contextlib.suppress(OSError):
+                left.unlink()
         for path in sorted(self._directory.glob("*.json")):
             try:
                 report = Report.from_json(read_regular_text(path, _LARGEST))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import psycopg
 
-from agent.db.error_translation import OUTDATED, translated
+from agent.db.error_translation import OUTDATED, is_away, translated
 from agent.db.named_statements import Row, Statements
 from agent.db.pool import Connection, Database
+from agent.errors import DatabaseError
 from agent.execution.model import Action, Claim
 from agent.execution.outcome.log_files import ArtifactFiles
 from agent.execution.recording.jsonb_loading import tolerate_unreadable
@@ -20,6 +22,7 @@ from agent.execution.recording.log_artifacts import LogArtifacts, as_array
 from agent.execution.recording.row_types import (
     EndedExecution,
     ExecutionStatus,
+    LogVersionRow,
     OrphanedExecution,
     RecordedEnd,
     RequestedExecution,
@@ -27,9 +30,26 @@ from agent.execution.recording.row_types import (
 from agent.execution.recording.statements import RecordingStatements
 from agent.execution.report import Finished, Report
 
+#: Each session of a store holds this lock, shared; the high bits keep it apart from all other advisory locks.
+_SESSION_SPACE = 0x41747365 << 32
+#: Seconds that a session gets to end after it was told to, and between two looks.
+_SESSION_END_SECONDS, _SESSION_PAUSE = 5.0, 0.02
+
 
 class _Id(NamedTuple):
     id: int
+
+
+class _Session(NamedTuple):
+    """A session of the server, and when it was looked at."""
+
+    pid: int
+    started: datetime
+    at: datetime
+
+
+class _Terminated(NamedTuple):
+    pid: int
 
 
 class _Found(NamedTuple):
@@ -54,6 +74,8 @@ class ExecutionStore:
         self._log_artifacts = LogArtifacts(files, self._sql)
         self._connection: Connection | None = None
         self._statements: RecordingStatements
+        self._session: _Session | None = None
+        self._began: datetime | None = None
 
     def record(
         self, ids: Sequence[int], reports: Sequence[Report], *, again: Iterable[int] = ()
@@ -115,17 +137,57 @@ class ExecutionStore:
         """Return those of ``reports`` that the database holds as they are. Raises DatabaseError."""
         ids = as_array(report.execution_id for report in reports)
         ends = {end.id: end for end in self._query(RecordedEnd, "recorded_ends", ids=ids)}
-        return [
+        done = [
             Finished(report, "running", end.updated, end.result)
             for report in reports
             if (end := ends.get(report.execution_id)) is not None
             and end.status == report.status
             and _same_result(end.result, report)
         ]
+        self._retire_logs(done)
+        return done
+
+    def _retire_logs(self, done: Sequence[Finished]) -> None:
+        """Do for logs what the answer that was lost would have led to."""
+        logs = {(end.report.execution_id, log_.stream): log_ for end in done for log_ in end.report.logs}
+        if logs:
+            ids = as_array({execution_id for execution_id, _ in logs})
+            for version in self._query(LogVersionRow, "log_paths", ids=ids):
+                if (version.execution, version.stream) in logs:
+                    self._log_artifacts.retire(logs[version.execution, version.stream], version.file_path)
 
     def unclaimed(self, ids: Iterable[int]) -> list[ExecutionStatus]:
         """Read where executions stand that could not be claimed. Raises DatabaseError."""
         return self._query(ExecutionStatus, "unclaimed", ids=as_array(ids))
+
+    def overdue(self, count: int) -> list[int]:
+        """Return up to ``count`` executions that have been scheduled for this worker for long. Raises DatabaseError."""
+        return [row.id for row in self._query(_Id, "overdue", worker=self._worker_id, count=count)]
+
+    def unclaim(self, ids: Iterable[int]) -> None:
+        """Undo claims that were committed without anybody here having heard of it. Raises DatabaseError."""
+        self._query(_Id, "unclaim", worker=self._worker_id, ids=as_array(ids))
+
+    def abandon_unknown(self, execution_id: int, result: Mapping[str, Any]) -> EndedExecution | None:
+        """End a running execution of ours that an earlier life claimed and nobody here has in hand.
+
+        Returns what ``cancel_unstarted`` does. Raises DatabaseError.
+        """
+        values = {"id": execution_id, "worker": self._worker_id, "result": json.dumps(result), "began": self._began}
+        for name in ("abandon_unknown", "abandoned_unknown"):
+            for row in self._query(EndedExecution, name, **values):
+                return row
+        return None
+
+    def end_earlier_sessions(self) -> None:
+        """End the sessions of earlier lives, whose last statements may still be about to be committed.
+
+        Only for the holder of the worker's lock, before anything else of this process uses a store.
+
+        Raises:
+            DatabaseError: one did not end.
+        """
+        self._end_sessions(None)
 
     def cancel_unstarted(self, execution_id: int, result: Mapping[str, Any]) -> EndedExecution | None:
         """Turn a ``canceling`` row of ours that never ran into ``cancelled``.
@@ -182,16 +244,42 @@ class ExecutionStore:
         if self._connection is None:
             connection = self._database.connect(autocommit=True, statement_timeout=self._statement_timeout)
             try:
-                tolerate_unreadable(connection)
-                self._statements = RecordingStatements(connection, self._worker_id)
-            except psycopg.Error:
+                self._enter(connection)
+            except (psycopg.Error, DatabaseError):
                 connection.close()
                 raise
             self._connection = connection
         return self._connection
 
+    def _enter(self, connection: Connection) -> None:
+        tolerate_unreadable(connection)
+        lost = self._session
+        values = {"key": _SESSION_SPACE | self._worker_id}
+        self._sql.run(connection, "hold_session", values)
+        session = self._sql.one(connection, _Session, "session")
+        assert session is not None
+        if lost is not None:
+            # What was sent on the connection that broke is decided before anything is sent on this one.
+            self._end_sessions(lost, connection)
+        self._session = session
+        self._began = self._began or session.at
+        self._statements = RecordingStatements(connection, self._worker_id)
+
+    def _end_sessions(self, lost: _Session | None, connection: Connection | None = None) -> None:
+        """End one session of this worker, or all others; each is known by a lock that nobody else asks for."""
+        values: dict[str, Any] = {"key": _SESSION_SPACE | self._worker_id, "pid": None, "started": None}
+        if lost is not None:
+            values |= {"pid": lost.pid, "started": lost.started}
+        deadline = time.monotonic() + _SESSION_END_SECONDS
+        with translated(self._database.address.label):
+            while ended := self._sql.all(connection or self._connected(), _Terminated, "end_sessions", values):
+                if time.monotonic() >= deadline:
+                    raise DatabaseError(f"{len(ended)} sessions of an earlier life do not end")
+                time.sleep(_SESSION_PAUSE)
+
     def _drop_useless(self, error: psycopg.Error) -> None:
-        if self._connection is not None and (self._connection.broken or error.sqlstate in OUTDATED):
+        useless = is_away(error) or error.sqlstate in OUTDATED  # also one to a server that has become a standby
+        if self._connection is not None and (self._connection.broken or useless):
             self._connection.close()
             self._connection = None
 

@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 
 from agent.db.error_translation import translated
 from agent.db.pool import Connection, Database
+from agent.db.pooling import refuse_shared_sessions
 from agent.errors import BrokerError, BrokerUnavailable, DatabaseError, DatabaseUnavailable
 from agent.mq.broker import Consumer, Publisher, Queue, Subscription
 from agent.mq.database.consumer import DatabaseConsumer
@@ -34,6 +35,7 @@ class DatabaseBroker:
     def declare(self, queues: Sequence[Queue]) -> None:
         """Declare the common exchanges and these queues."""
         with self._connection() as connection:
+            refuse_shared_sessions(self._database)
             declare(connection, tuple(queues))
 
     def delete(self, queues: Sequence[str], *, unbind: Sequence[Queue] = ()) -> None:

@@ -134,3 +134,34 @@ def test_a_start_in_vain_does_not_hide_what_a_crash_has_left_unannounced(
     network.accept()
     fresh_deployment.start_agent()
     assert statuses(jobs, running) == ["Completed"]
+
+
+def test_a_broker_that_resets_each_connection_is_one_that_is_away(
+    fresh_deployment: Deployment, jobs: Jobs, network: Proxy
+) -> None:
+    running = jobs.begin()
+    network.reset()
+    before = network.accepted
+    jobs.release(running)
+    fresh_deployment.wait(running)
+    until(lambda: network.accepted > before + 20, "attempts to connect")
+    assert fresh_deployment.agent.running
+    network.accept()
+    jobs.assert_ran_once(running)
+
+
+def test_completions_survive_a_crash_although_nothing_about_them_is_on_disk(
+    fresh_deployment: Deployment, jobs: Jobs, network: Proxy
+) -> None:
+    running = [jobs.begin(), jobs.begin()]
+    network.refuse()
+    jobs.release()
+    for execution_id in running:
+        fresh_deployment.wait(execution_id)
+    wait_for_beats(fresh_deployment, 5)
+    assert not list(fresh_deployment.artifacts.glob(".attune-spool-*/*")), "as on a full disk"
+    fresh_deployment.agent.kill()
+    network.accept()
+    fresh_deployment.start_agent()
+    for execution_id in running:
+        assert statuses(jobs, execution_id) == ["Completed"]

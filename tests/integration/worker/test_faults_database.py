@@ -337,3 +337,64 @@ def lock_holders(deployment: Deployment) -> int:
 
 def status(deployment: Deployment) -> str:
     return str(deployment.one("SELECT status::text FROM worker")["status"])
+
+
+def test_results_are_kept_on_disk_while_the_database_is_silent_so_that_not_even_a_kill_loses_them(
+    fresh_deployment: Deployment, jobs: Jobs, network: Proxy
+) -> None:
+    running = [jobs.begin(), jobs.begin()]
+    network.pause()
+    jobs.release()
+    until(lambda: len(spooled(fresh_deployment)) == 2, "keeping the results on disk")
+    fresh_deployment.agent.kill()
+    network.accept()
+    fresh_deployment.start_agent()
+    for execution_id in running:
+        assert jobs.assert_ran_once(execution_id).result["stdout"] == "released\n"
+    assert not list(fresh_deployment.artifacts.glob(".attune-spool-*/*"))
+
+
+def test_a_drain_keeps_its_deadline_although_the_database_is_silent(
+    fresh_deployment: Deployment, jobs: Jobs, network: Proxy
+) -> None:
+    running = jobs.begin()
+    network.pause()
+    jobs.release(running)
+    until(jobs.ended, "the end of the job")
+    assert fresh_deployment.agent.stop(timeout=9 + 12) == 75  # the fixture's shutdown_timeout, and a busy machine
+    assert len(spooled(fresh_deployment)) == 1
+    network.accept()
+    fresh_deployment.start_agent()
+    jobs.assert_ran_once(running)
+
+
+def test_leaving_with_a_claim_in_doubt_is_no_success(fresh_deployment: Deployment, jobs: Jobs, network: Proxy) -> None:
+    network.hold_after(0)
+    network.inject(CLAIM, "lose answer")
+    execution_id = fresh_deployment.start(jobs.QUICK)
+    network.wait_for_faults()
+    until(lambda: fresh_deployment.execution(execution_id).status == "running", "the claim that nobody heard of")
+    assert fresh_deployment.agent.stop() == 75
+    network.accept()
+    fresh_deployment.start_agent()
+    row = fresh_deployment.wait(execution_id)
+    assert row.status == "abandoned"
+    assert [m.payload["status"] for m in jobs.completions(execution_id)] == ["Abandoned"]
+    assert jobs.starts(execution_id) == []
+
+
+def test_a_claim_in_doubt_is_undone_by_a_drain_and_made_again_by_the_next_life(
+    fresh_deployment: Deployment, jobs: Jobs, network: Proxy
+) -> None:
+    network.hold_after(0)
+    network.inject(CLAIM, "lose answer")
+    execution_id = fresh_deployment.start(jobs.QUICK)
+    network.wait_for_faults()
+    agent = fresh_deployment.agent
+    agent.process.terminate()
+    until(lambda: network.held, "the attempt to connect again")
+    network.accept()
+    assert agent.wait() == 0
+    assert fresh_deployment.execution(execution_id).status == "scheduled"
+    fresh_deployment.start_agent()
+    jobs.assert_ran_once(execution_id)

@@ -158,3 +158,16 @@ def _is_blocked(deployment: Deployment) -> bool:
             " AND query LIKE '%claimed%'"
         )
     )
+
+
+def test_what_is_scheduled_for_long_and_never_dispatched_is_run(fresh_deployment: Deployment, jobs: Jobs) -> None:
+    agent = fresh_deployment.start_agent(**ONLY_SHELL)
+    fresh_deployment.start_agent("other", **ONLY_SHELL)
+    lost = [fresh_deployment.schedule(jobs.QUICK, worker=agent.worker_id) for _ in range(6)]
+    for execution_id in lost:
+        row = fresh_deployment.wait(execution_id, timeout=40)
+        assert (row.status, row.worker) == ("completed", agent.worker_id)
+        # A dispatch that comes very late after all runs nothing.
+        fresh_deployment.dispatch(execution_id)
+    for execution_id in lost:
+        assert len(jobs.starts(execution_id)) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
@@ -31,6 +31,8 @@ class Trouble(Enum):
     AWAY = "away"
     #: Everything is written, the connection breaks before the answer.
     LOST = "lost"
+    #: The connection breaks before the answer; what was sent is committed only while the next statement waits for it.
+    LATE = "late"
     #: Of two transactions only the first one is written, the server refuses the second one.
     HALF = "half"
     #: A conflict with another transaction: the same statement may succeed later.
@@ -74,6 +76,8 @@ class FakeStore(ExecutionStore):
         self.closed = False
         self.calls: list[str] = []
         self.others_alive = 1
+        self.began = clock.now()
+        self._late: tuple[list[int], list[Report], set[int]] | None = None
 
     def add(self, *ids: int, **columns: Any) -> None:
         """Insert rows that are scheduled for this worker, or as ``columns`` say."""
@@ -91,6 +95,12 @@ class FakeStore(ExecutionStore):
     ) -> tuple[list[Claim], list[Finished]]:
         """Claim and finish, in one transaction or two."""
         trouble = self._meet("record")
+        if self._late is not None:
+            late, self._late = self._late, None
+            self._commit(*late, with_files=True)
+        if trouble is Trouble.LATE:
+            self._late = (list(ids), list(reports), set(again))
+            raise DatabaseUnavailable("the connection was lost")
         claims: list[Claim] = []
         finished: list[Finished] = []
         again = set(again)
@@ -127,6 +137,42 @@ class FakeStore(ExecutionStore):
         return [
             ExecutionStatus(row.id, row.status, row.worker) for id_ in ids if (row := self.rows.get(id_)) is not None
         ]
+
+    def overdue(self, count: int) -> list[int]:
+        """Find what has been scheduled here for ten seconds; only an absence meets it, and it is no call to count."""
+        if self.away:
+            raise DatabaseUnavailable("the connection failed")
+        before = self._clock.now() - timedelta(seconds=10)
+        return [row.id for row in self._mine(("scheduled",)) if _moment(row) < before][:count]
+
+    def unclaim(self, ids: Iterable[int]) -> None:
+        """Undo claims."""
+        trouble = self._meet("unclaim")
+        for row in self._mine(("running",)):
+            if row.id in set(ids):
+                row.status, row.started_at = "scheduled", None
+                self._journal.add("unclaimed", row.id)
+        self._answer(trouble)
+
+    def abandon_unknown(self, execution_id: int, result: Mapping[str, Any]) -> EndedExecution | None:
+        """End one that an earlier life claimed; the same answer where that was done before."""
+        trouble = self._meet("abandon_unknown")
+        row = self.rows[execution_id]
+        if row.status == "running" and row.worker == ME and row.started_at is not None and row.started_at < self.began:
+            self._write(row, "abandoned", dict(result))
+            self._journal.add("ended", row.id, "abandoned")
+        self._answer(trouble)
+        if (row.status, row.worker, row.result) != ("abandoned", ME, dict(result)):
+            return None
+        return EndedExecution(row.id, row.action, ACTION.ref, row.status, row.result, _moment(row))
+
+    def mine(self, ids: Iterable[int]) -> set[int]:
+        """Return those that are ours."""
+        return {id_ for id_ in ids if id_ in self.rows and self.rows[id_].worker == ME}
+
+    def end_earlier_sessions(self) -> None:
+        """Nothing to end."""
+        self._answer(self._meet("end_earlier_sessions"))
 
     def cancel_unstarted(self, execution_id: int, result: Mapping[str, Any]) -> EndedExecution | None:
         """End one that is ours and being cancelled; the same answer where that was done before."""

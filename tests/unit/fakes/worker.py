@@ -55,6 +55,7 @@ class FakeWorker:
             acknowledge=self._acknowledge,
             assign=self._assign,
             spool=self.spool,
+            clock=clock.monotonic,
         )
         self._woken = True
         self._worked_at = clock.seconds

@@ -209,9 +209,10 @@ def test_an_end_of_somebody_elses_stands_and_is_not_announced_here(
     assert worker.coordinator.settled(0)
 
 
-def test_idle_it_waits_for_ever(worker: FakeWorker, store: FakeStore) -> None:
+def test_idle_it_only_looks_for_lost_dispatches_now_and_then(worker: FakeWorker, store: FakeStore) -> None:
     store.add(1, 2, 3)
-    assert worker.coordinator.patience() is None
+    worker.go()
+    assert worker.coordinator.patience() == pytest.approx(10, abs=0.1)
     worker.dispatch(1, 2, 3)
     worker.go()
     assert worker.coordinator.patience() is None  # full: only an end changes anything

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.unit.fakes.publisher import FakePublisher
 from tests.unit.fakes.store import FakeStore, Trouble
 from tests.unit.fakes.worker import FakeWorker
 
+LATE = Trouble.LATE
 AWAY, LOST, HALF, CONFLICT, REFUSED = Trouble.AWAY, Trouble.LOST, Trouble.HALF, Trouble.CONFLICT, Trouble.REFUSED
 
 
@@ -265,3 +267,80 @@ def test_stopped_it_leaves_on_disk_what_is_not_written(
     busy.leave()
     assert (tmp_path / "spool/1.json").exists()
     assert not (tmp_path / "spool/2.json").exists()
+
+
+def test_an_end_that_is_committed_while_it_is_written_again_is_announced(
+    busy: FakeWorker, store: FakeStore, journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.troubles_of["record"] = [LATE]
+    busy.end(1)
+    busy.elapse(5)
+    assert journal.ids("ended", "completed") == [1]
+    assert journal.ids("announced", "completion of completed") == [1]
+    assert busy.coordinator.settled(0)
+    assert "somebody else" not in caplog.text
+
+
+def test_one_of_somebody_elses_that_meets_an_end_in_doubt_stands(
+    busy: FakeWorker, store: FakeStore, journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.troubles_of["record"] = [AWAY]
+    busy.end(1)
+    busy.go()
+    store.end_elsewhere(1)
+    busy.elapse(5)
+    assert store.rows[1].status == "abandoned"
+    assert journal.ids("announced", "completion of completed") == []
+    assert busy.coordinator.settled(0)
+    assert "execution 1 was ended by somebody else" in caplog.text
+
+
+def test_a_drain_undoes_a_claim_in_doubt_before_its_dispatch_goes_back(
+    worker: FakeWorker, store: FakeStore, journal: Journal
+) -> None:
+    store.add(1)
+    store.troubles_of["record"] = [LOST]
+    (delivery,) = worker.dispatch(1)
+    worker.go()
+    assert store.rows[1].status == "running"
+    assert not worker.coordinator.settled(0)
+    store.troubles_of["unclaim"] = [AWAY]
+    assert worker.drain() == []
+    worker.elapse(5)
+    assert worker.drain_deliveries() == [(1, delivery)]
+    assert store.rows[1].status == "scheduled"
+    assert worker.coordinator.settled(0)
+    assert journal.ids("assigned") == []
+
+
+def test_what_is_scheduled_for_long_is_claimed_without_a_dispatch_as_far_as_slots_are_free(
+    worker: FakeWorker, store: FakeStore, journal: Journal
+) -> None:
+    store.add(*range(1, worker.slots + 3))
+    worker.elapse(9)
+    assert journal.ids("assigned") == []
+    worker.elapse(20)
+    assert journal.ids("assigned") == list(range(1, worker.slots + 1))
+    worker.end(1)
+    worker.elapse(20)
+    assert journal.ids("assigned")[-1] == worker.slots + 1
+    # A dispatch that comes late runs nothing twice.
+    (late,) = worker.dispatch(2)
+    worker.end(worker.slots + 1)
+    worker.elapse(1)
+    assert late.settled == "acknowledged"
+    assert journal.ids("assigned").count(2) == 1
+
+
+def test_what_an_earlier_life_claimed_too_late_to_be_found_at_the_start_is_abandoned_when_its_dispatch_comes(
+    worker: FakeWorker, store: FakeStore, journal: Journal
+) -> None:
+    before = store.began - timedelta(seconds=1)
+    store.add(1, status="running", started_at=before)
+    store.add(2, status="running", started_at=store.began + timedelta(seconds=1))  # another process's, by now
+    store.troubles_of["abandon_unknown"] = [LOST]
+    worker.dispatch(1, 2)
+    worker.elapse(5)
+    assert (store.rows[1].status, store.rows[2].status) == ("abandoned", "running")
+    assert journal.ids("announced", "completion of abandoned") == [1]
+    assert journal.ids("assigned") == []

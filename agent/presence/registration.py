@@ -170,9 +170,9 @@ class Registration:
         """Replace what the worker advertises, unless another process holds the name: False. Raises DatabaseError."""
         return self._write("set_capabilities", {"id": self.worker_id, "capabilities": json.dumps(capabilities)})
 
-    def release(self) -> None:
+    def release(self, timeout: float = _RELEASE_SECONDS) -> None:
         """Give the lock up; where a statement still waits for the database, its session ends with this process."""
-        if not self._lock.acquire(timeout=_RELEASE_SECONDS):
+        if not self._lock.acquire(timeout=timeout):
             return
         try:
             if self._connection is not None:

@@ -174,7 +174,7 @@ class WorkerService:
                 self._close(parts)
             left = self._threads.join(_until(deadline, at_most=_JOIN_PATIENCE))
             # Last: whoever takes the name next must not meet a message that is still on its way.
-            base.registration.release()
+            base.registration.release(max(_MOMENT, _until(deadline, at_most=_JOIN_PATIENCE)))
             base.database.close()
         if left:
             log.warning("threads that did not end: %s", ", ".join(left))

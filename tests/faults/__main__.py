@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.faults.audit import Audit, audit
+from tests.faults.broken import BREAKS, broken_copy
 from tests.faults.scenarios import SCENARIOS, SHORT_FORM
 from tests.faults.servers import Servers, running_servers
 from tests.faults.site import Program, Site, site
@@ -36,6 +37,18 @@ def run(
         return found, laid_out.recovery
 
 
+def _break() -> int:
+    """Run each broken copy through the scenario that must notice it; 1 where one does not."""
+    unnoticed = []
+    with running_servers() as servers:
+        for what, broken in BREAKS.items():
+            with broken_copy(broken) as program:
+                found, _ = run(servers, broken.scenario, program=program, scale=0.1, patience=15.0)
+            print(f"{what}: {'NOT NOTICED' if found.clean else 'noticed'}", file=sys.stderr, flush=True)
+            unnoticed += [what] if found.clean else []
+    return 1 if unnoticed else 0
+
+
 def _attempt(laid_out: Site, name: str) -> str | None:
     try:
         SCENARIOS[name](laid_out)
@@ -50,10 +63,13 @@ def main(words: list[str]) -> int:
     """Run what the words ask for and print the table."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults")
     parser.add_argument("--short", action="store_true", help="the scenarios and the size of continuous integration")
+    parser.add_argument("--broken", action="store_true", help="run copies of the product that break a promise each")
     parser.add_argument("--frozen", type=Path, help="the one-file agent to test instead of the source")
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the number of executions")
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO")
     given = parser.parse_args(words)
+    if given.broken:
+        return _break()
     names = given.scenarios or (SHORT_FORM if given.short else list(SCENARIOS))
     if unknown := [name for name in names if name not in SCENARIOS]:
         parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(SCENARIOS)}")

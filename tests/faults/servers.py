@@ -21,7 +21,6 @@ from agent.packs.parser import read_pack
 from agent.packs.registered import registered_runtimes
 from agent.paths import shipped
 from agent.settings import DatabaseSettings
-from tests.services.availability import unavailable
 from tests.services.postgres import fresh_database
 from tests.services.rabbitmq import RabbitNode
 from tests.services.rabbitmq import missing as rabbit_missing
@@ -98,11 +97,14 @@ class Servers:
     template: str
 
 
+def missing() -> list[str]:
+    """The Debian packages of the servers that aren't installed."""
+    return [*([] if _PROGRAMS else ["postgresql"]), *(["rabbitmq-server"] if rabbit_missing() else [])]
+
+
 @contextmanager
 def running_servers() -> Iterator[Servers]:
     """Start both for the length of the block, with a migrated database that has the core pack."""
-    if not _PROGRAMS or rabbit_missing():
-        unavailable("the servers", "install the Debian packages postgresql and rabbitmq-server")
     directory = Path(tempfile.mkdtemp(prefix="attune-faults-"))
     directory.chmod(0o755)
     postgres, rabbit = PostgresNode(directory / "postgres"), RabbitNode(directory / "rabbit")

@@ -182,7 +182,7 @@ class Site:
     def wait_ended(self, ids: Iterable[int] | None = None, timeout: float | None = None) -> bool:
         """Wait until all have ended; whether they have."""
         wanted = list(self.submitted if ids is None else ids)
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + (self.patience if timeout is None else timeout)
         while time.monotonic() < deadline:
             with suppress(psycopg.Error):
                 if (
@@ -292,7 +292,10 @@ class Site:
                     raise
 
     def close(self) -> None:
-        """Stop every agent."""
+        """Stop every agent, and close the connection."""
+        if self._channel is not None:
+            with suppress(pika.exceptions.AMQPError, OSError):
+                self._channel.connection.close()
         self.release()
         self.database.accept()
         self.broker.accept()

@@ -269,6 +269,6 @@ class Registration:
         try:
             return statement(self._connection)
         except psycopg.Error as error:
-            if is_away(error):  # also one that lives on, on a server that has become a standby
+            if is_away(error) and not self._connection.closed:  # it lives on, on a server that became a standby
                 self._connection.close()
             raise

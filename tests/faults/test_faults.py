@@ -5,6 +5,7 @@ In a process of its own, as ``make faults``: what the faults do to connections i
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -15,7 +16,12 @@ from tests.faults.scenarios import SHORT_FORM
 from tests.faults.servers import ROOT, missing
 from tests.services.availability import unavailable
 
-pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.xdist_group("faults")]
+pytestmark = [
+    pytest.mark.postgres,
+    pytest.mark.rabbitmq,
+    pytest.mark.xdist_group("faults"),
+    pytest.mark.skipif("ATTUNE_TEST_FAULTS" not in os.environ, reason="only with ATTUNE_TEST_FAULTS=1: takes minutes"),
+]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -70,7 +70,7 @@ class LogWriter:
         try:
             kept = os.fstat(self._fd).st_size - len(mark)
             if kept > 0:
-                kept -= _broken_character(self.path, kept)
+                kept -= _broken_character(self._fd, kept)
                 os.ftruncate(self._fd, kept)
                 if os.write(self._fd, mark) == len(mark):
                     self.size_bytes = kept + len(mark)
@@ -122,7 +122,7 @@ class ArtifactFiles:
 
     def create(self, path: str) -> int:
         """Create a file, with its directories; what has its name is removed. Raises OSError."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         with self._parent(path) as (folder, name):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=folder)
@@ -257,11 +257,9 @@ def _link_or_copy(source: int, name: str, folder: int) -> None:
             shutil.copyfileobj(reading, writing)
 
 
-def _broken_character(path: str, size: int) -> int:
+def _broken_character(fd: int, size: int) -> int:
     """Return how many of the first ``size`` bytes of a file would be the beginning of a character without its end."""
-    with open(path, "rb") as file:
-        file.seek(max(0, size - 3))
-        tail = file.read(min(3, size))
+    tail = os.pread(fd, min(3, size), max(0, size - 3))
     for back, byte in enumerate(reversed(tail), start=1):
         if byte & 0xC0 != 0x80:  # a first byte
             length = 1 if byte < 0xC0 else 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4

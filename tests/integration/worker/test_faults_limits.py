@@ -15,9 +15,6 @@ from tests.services.deployment import Deployment
 
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
 
-#: A user that nobody else runs as: its processes are counted.
-_USER = 54321
-
 
 def test_sixty_jobs_run_at_once_although_few_files_may_be_open(fresh_deployment: Deployment, jobs: Jobs) -> None:
     fresh_deployment.start_agent(
@@ -29,33 +26,6 @@ def test_sixty_jobs_run_at_once_although_few_files_may_be_open(fresh_deployment:
     jobs.release()
     assert {fresh_deployment.wait(execution_id).status for execution_id in running} == {"completed"}
     assert fresh_deployment.run("job.limit").result["stdout"] == "256\n"
-
-
-@pytest.fixture
-def counted() -> None:
-    """Limits of processes count for a user, but never for root."""
-    if os.geteuid() != 0:
-        unavailable("a user of its own", "run as root")
-
-
-@pytest.mark.usefixtures("counted")
-def test_where_few_processes_are_allowed_executions_wait_for_each_other(fresh_deployment: Deployment) -> None:
-    fresh_deployment.directory.chmod(0o777)
-    fresh_deployment.add_action("job.short", "#!/bin/sh\nsleep 0.2\n")
-    limit = 4 + 14 + 2  # slots, the agent's other threads, and as few jobs as that leaves
-    fresh_deployment.start_agent(user=_USER, through=("prlimit", f"--nproc={limit}", "--"), **ONLY_SHELL)
-    started = [fresh_deployment.start("job.short") for _ in range(8)]
-    assert {fresh_deployment.wait(execution_id).status for execution_id in started} == {"completed"}
-
-
-@pytest.mark.usefixtures("counted")
-def test_where_too_few_processes_are_allowed_the_start_says_so_in_a_sentence(fresh_deployment: Deployment) -> None:
-    agent = fresh_deployment.start_agent(
-        user=_USER + 1, through=("prlimit", "--nproc=8", "--"), wait=False, **ONLY_SHELL
-    )
-    assert agent.wait() == 1
-    assert "Traceback" not in agent.log()
-    assert "worker.max_concurrent_tasks" in agent.log()
 
 
 @pytest.fixture

@@ -121,7 +121,7 @@ def test_sessions_that_came_back_read_only_are_replaced_as_soon_as_there_are_oth
     sql(fresh_deployment, "ALTER DATABASE it SET default_transaction_read_only = on")
     network.cut()
     execution_id = fresh_deployment.start(jobs.QUICK)
-    agent.wait_for_log("executions wait")
+    agent.wait_for_log("no executions are claimed")
     agent.wait_for_log("can't send a heartbeat")
     sql(fresh_deployment, "ALTER DATABASE it RESET default_transaction_read_only")
     began = time.monotonic()

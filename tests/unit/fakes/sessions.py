@@ -107,7 +107,7 @@ class FakeServer:
             return None
         drained = row.drained_at is not None and row.drained_at == row.last_heartbeat
         found = {"id": row.id, "role": row.role, "host": row.host, "last_heartbeat": row.last_heartbeat}
-        return found | {"drained": drained}
+        return found | {"drained": drained, "unannounced": None}
 
     def _insert(self, values: Mapping[str, Any]) -> Answer:
         row = WorkerRow(len(self.rows) + 1, values["name"], host=values["host"], last_heartbeat=self.clock.now())

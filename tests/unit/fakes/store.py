@@ -166,10 +166,6 @@ class FakeStore(ExecutionStore):
             return None
         return EndedExecution(row.id, row.action, ACTION.ref, row.status, row.result, _moment(row))
 
-    def mine(self, ids: Iterable[int]) -> set[int]:
-        """Return those that are ours."""
-        return {id_ for id_ in ids if id_ in self.rows and self.rows[id_].worker == ME}
-
     def end_earlier_sessions(self) -> None:
         """Nothing to end."""
         self._answer(self._meet("end_earlier_sessions"))

@@ -20,9 +20,11 @@ class FakeRegistration(Registration):
         self.answers = list(answers)
         self.beats: list[float] = []
         self.active: list[bool] = []
+        self.written: list[int | None] = []
         self._clock = clock
 
-    def beat(self, *, restore_active: Callable[[], bool]) -> bool:
+    def beat(self, *, restore_active: Callable[[], bool], unannounced: int | None = None) -> bool:
+        self.written.append(unannounced)
         self.beats.append(self._clock.seconds)
         self.active.append(restore_active())
         answer = self.answers.pop(0)
@@ -37,12 +39,13 @@ class Beating:
     def __init__(self, clock: FakeClock, *answers: str, interval: float = 10.0) -> None:
         self.registration = FakeRegistration(clock, answers)
         self.lost = 0
-        self.before: list[float] = []
+        self.noted: list[int | None] = []
         self.heartbeat = Heartbeat(
             self.registration,
             interval=interval,
             restore_active=lambda: True,
-            before=lambda: self.before.append(clock.seconds),
+            unannounced=lambda: int(clock.seconds),
+            note=self.noted.append,
             on_lost=self._on_lost,
             stopping=FakeEvent(clock, sets_after=len(answers)),
         )
@@ -64,8 +67,12 @@ def test_it_beats_at_its_interval(clock: FakeClock) -> None:
     assert beating.lost == 0
 
 
-def test_what_belongs_before_a_beat_comes_before_each(clock: FakeClock) -> None:
-    assert Beating(clock, "mine", "away", "mine").before == [10, 20, 22]
+def test_since_when_messages_wait_is_written_with_each_beat_and_on_disk_only_while_none_is_taken(
+    clock: FakeClock,
+) -> None:
+    beating = Beating(clock, "mine", "away", "mine")
+    assert beating.registration.written == [10, 20, 22]
+    assert beating.noted == [None, 20, None]
 
 
 def test_after_a_failed_beat_it_tries_again_sooner_until_one_succeeds(clock: FakeClock) -> None:
@@ -102,4 +109,4 @@ def test_stopped_it_does_not_beat_again(clock: FakeClock) -> None:
     assert beating.registration.beats == []
     beating.heartbeat.stop()
     beating.heartbeat.run()
-    assert (beating.registration.beats, beating.before) == ([], [])
+    assert (beating.registration.beats, beating.noted) == ([], [])

@@ -278,7 +278,7 @@ def test_an_end_that_is_committed_while_it_is_written_again_is_announced(
     assert journal.ids("ended", "completed") == [1]
     assert journal.ids("announced", "completion of completed") == [1]
     assert busy.coordinator.settled(0)
-    assert "somebody else" not in caplog.text
+    assert "another program" not in caplog.text
 
 
 def test_one_of_somebody_elses_that_meets_an_end_in_doubt_stands(
@@ -292,7 +292,7 @@ def test_one_of_somebody_elses_that_meets_an_end_in_doubt_stands(
     assert store.rows[1].status == "abandoned"
     assert journal.ids("announced", "completion of completed") == []
     assert busy.coordinator.settled(0)
-    assert "execution 1 was ended by somebody else" in caplog.text
+    assert "execution 1 was ended by another program" in caplog.text
 
 
 def test_a_drain_undoes_a_claim_in_doubt_before_its_dispatch_goes_back(

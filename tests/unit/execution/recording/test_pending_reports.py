@@ -43,6 +43,35 @@ def test_whoever_waits_for_all_to_be_written_is_woken_by_the_last(pending: Pendi
     assert waiter.answer()
 
 
+def test_a_look_at_the_doubtful_leaves_what_was_not_written_for_another_try(pending: PendingReports) -> None:
+    taken_in(pending, report(1), report(2))
+    first, second = pending.waiting
+    pending.doubt([first, second])
+    pending.forget_looked_at([first, second], [written(first)])
+    assert pending.waiting == [second]
+    assert not pending.settled(0)
+
+
+def test_what_was_in_doubt_and_could_not_be_written_is_looked_at_once_more_and_over_then(
+    pending: PendingReports,
+) -> None:
+    taken_in(pending, report(1), report(2))
+    first, second = pending.waiting
+    pending.doubt([first])
+    assert pending.trust([first, second], [written(second)]) == [second]
+    assert pending.doubtful() == [first]
+    pending.forget_looked_at([first], [])
+    assert pending.waiting == [second]
+
+
+def test_only_what_waits_for_long_is_kept_on_disk(pending: PendingReports, spool: Spool) -> None:
+    pending.expect(report(1))
+    pending.keep_old(60)
+    assert list(spool.waiting()) == []
+    pending.keep_old(0)
+    assert [one.execution_id for one in spool.waiting()] == [1]
+
+
 def test_what_somebody_else_has_ended_is_over_and_said(
     pending: PendingReports, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -79,6 +108,16 @@ def test_at_the_end_everything_goes_to_the_disk_also_what_is_still_on_its_way(
     pending.expect(report(2))
     pending.keep_all()
     assert [one.execution_id for one in spool.waiting()] == [1, 2]
+
+
+def test_doubts_are_about_what_waits_and_end_with_an_answer(pending: PendingReports) -> None:
+    taken_in(pending, report(1), report(2))
+    first = pending.waiting[0]
+    assert pending.doubtful() == []
+    pending.doubt([first])
+    assert pending.doubtful() == [first]
+    pending.trust([first], [written(first)])
+    assert pending.doubtful() == []
 
 
 def test_another_report_takes_the_place_of_one_that_is_refused(pending: PendingReports) -> None:

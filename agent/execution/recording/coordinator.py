@@ -265,9 +265,11 @@ class Coordinator:
     def _look_for_overdue(self) -> None:
         """Now and then, take on what has been scheduled here for so long that its dispatch must be lost."""
         now = self._clock()
-        if now < self._look_at or not self._may_look() or self._broker_is_behind():
+        if now < self._look_at or not self._may_look():
             return
         self._look_at = now + _LOOK_FOR_OVERDUE
+        if self._broker_is_behind():
+            return
         found = self._store.overdue(self._free)
         if found:
             log.warning("found %d executions scheduled here whose dispatches have not come", len(found))

@@ -182,9 +182,10 @@ class FakeConnection:
             self._server.end(self.session)
 
     def close(self) -> None:
-        """End the session."""
+        """End the session; over a connection that is lost the server is not told."""
         self.closed = True
-        self._server.end(self.session)
+        if not self._lost:
+            self._server.end(self.session)
 
 
 class FakeCursor:

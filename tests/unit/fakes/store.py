@@ -143,7 +143,8 @@ class FakeStore(ExecutionStore):
         if self.away:
             raise DatabaseUnavailable("the connection failed")
         before = self._clock.now() - timedelta(seconds=10)
-        return [row.id for row in self._mine(("scheduled",)) if _moment(row) < before][:count]
+        waiting = [row for row in self._mine(("scheduled", "canceling")) if row.started_at is None]
+        return [row.id for row in waiting if _moment(row) < before][:count]
 
     def unclaim(self, ids: Iterable[int]) -> None:
         """Undo claims."""

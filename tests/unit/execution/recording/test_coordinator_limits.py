@@ -61,6 +61,18 @@ def test_a_broker_that_is_behind_is_not_asked_without_pause(
     assert worker.coordinator.patience() == pytest.approx(0.2)
 
 
+def test_lost_dispatches_are_looked_for_with_pauses_while_the_broker_is_behind(
+    worker: FakeWorker, store: FakeStore, publisher: FakePublisher
+) -> None:
+    store.add(1)
+    publisher.more = MAX_BACKLOG // 2 + 1
+    worker.elapse(60)
+    assert worker.assigned == {}
+    publisher.confirm()
+    worker.elapse(30)
+    assert list(worker.assigned) == [1]
+
+
 @pytest.fixture
 def descriptors(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """How many more cancellation tokens this process can open: an item each."""

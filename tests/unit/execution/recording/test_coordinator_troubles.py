@@ -332,6 +332,14 @@ def test_what_is_scheduled_for_long_is_claimed_without_a_dispatch_as_far_as_slot
     assert journal.ids("assigned").count(2) == 1
 
 
+def test_what_is_cancelled_while_its_dispatch_is_lost_is_ended(
+    worker: FakeWorker, store: FakeStore, journal: Journal
+) -> None:
+    store.add(1, status="canceling")
+    worker.elapse(30)
+    assert journal.of(1) == ["ended cancelled", "announced cancelled", "announced completion of cancelled"]
+
+
 def test_what_an_earlier_life_claimed_too_late_to_be_found_at_the_start_is_abandoned_when_its_dispatch_comes(
     worker: FakeWorker, store: FakeStore, journal: Journal
 ) -> None:

@@ -275,7 +275,7 @@ class Histories(RuleBasedStateMachine):
         if row.worker == SOMEBODY_ELSE:
             assert id_ not in self.reported
             return
-        if row.started_at is not None or dispatched:
+        if not self.drained or row.started_at is not None or dispatched:
             assert status in ENDED, f"{id_} is {status}"
         if id_ in self.reported and id_ not in self.elsewhere | self.killed:
             expected = {self.reported[id_], "failed"} if id_ in self.store.unstorable else {self.reported[id_]}

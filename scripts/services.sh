@@ -19,6 +19,12 @@ Rscript r-base-core
 node:nodejs nodejs
 npm npm
 javac default-jdk-headless
+mvn maven
+/usr/share/maven-repo/org/apache/maven/plugins/maven-dependency-plugin libmaven-dependency-plugin-java
+/usr/share/maven-repo/org/apache/maven/plugins/maven-compiler-plugin libmaven-compiler-plugin-java
+/usr/share/maven-repo/org/apache/maven/plugins/maven-resources-plugin libmaven-resources-plugin-java
+/usr/share/maven-repo/org/junit/junit-bom junit5
+php php-cli
 perl perl
 cpanm cpanminus
 gcc gcc

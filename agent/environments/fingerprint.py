@@ -16,21 +16,15 @@ from pathlib import Path
 from agent.environments.backend import Backend
 from agent.environments.elf import binary_format
 from agent.environments.model import EnvironmentRequest
+from agent.environments.source_copy import IGNORED
 from agent.errors import EnvironmentFailed
 from agent.reading.regular_files import open_regular
 
 #: Largest manifest that is looked into for what it names.
 LARGEST_MANIFEST = 4 * 1024 * 1024
 
-#: Files beside a manifest that decide what its installer installs.
-LOCK_FILES: Mapping[str, tuple[str, ...]] = {
-    "package.json": ("package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", ".npmrc"),
-    "Gemfile": ("Gemfile.lock",),
-    "go.mod": ("go.sum",),
-    "cpanfile": ("cpanfile.snapshot",),
-    "pyproject.toml": ("uv.lock", "poetry.lock", "pdm.lock"),
-    "Pipfile": ("Pipfile.lock",),
-}
+#: Files of local packages that are looked at before each use.
+_MOST_WATCHED = 200
 
 
 @dataclass(frozen=True)
@@ -72,9 +66,9 @@ def fingerprint_of(request: EnvironmentRequest, backend: Backend) -> Fingerprint
         raise EnvironmentFailed(
             f"{request}: can't read {error.filename}: {error.strerror}", step="read manifest"
         ) from error
-    environment, dependencies = request.config.environment, request.config.dependencies
+    environment, dependencies = request.config.environment, request.dependencies
     inputs: dict[str, object] = {
-        "format": 1,
+        "format": 2,
         "interpreter": os.path.realpath(request.interpreter) if request.interpreter else "",
         "version": request.interpreter_version or _size(request.interpreter),
         **asdict(binary_format(request.interpreter)),
@@ -84,7 +78,8 @@ def fingerprint_of(request: EnvironmentRequest, backend: Backend) -> Fingerprint
         "files": checksums,
     }
     digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
-    return Fingerprint(digest, inputs, manifest, manifest_checksum, tuple(watched))
+    # A folder looks the same when a file in it is written again.
+    return Fingerprint(digest, inputs, manifest, manifest_checksum, (*watched, *files[:_MOST_WATCHED]))
 
 
 def manifest_of(request: EnvironmentRequest) -> Path | None:
@@ -93,7 +88,7 @@ def manifest_of(request: EnvironmentRequest) -> Path | None:
     Raises:
         EnvironmentFailed: it lies outside the pack.
     """
-    dependencies = request.config.dependencies
+    dependencies = request.dependencies
     if dependencies is None:
         return None
     manifest = request.pack_dir / dependencies.manifest_file
@@ -106,13 +101,11 @@ def manifest_of(request: EnvironmentRequest) -> Path | None:
 
 def _files(request: EnvironmentRequest, backend: Backend, manifest: Path | None) -> list[Path]:
     """List what to hash: existing files and folders, and files whose appearance would change what is installed."""
-    dependencies = request.config.dependencies
-    if dependencies is None:
-        return []
-    wanted = request.pack_dir / dependencies.manifest_file
-    beside = [wanted.parent / name for name in LOCK_FILES.get(wanted.name, ())]
+    wanted = [request.pack_dir / spec.manifest_file for spec in request.manifests]
+    chosen = manifest or (wanted[0] if wanted else None)
+    beside = [] if chosen is None else [chosen.parent / name for name in backend.lock_files(request, chosen)]
     named = [] if manifest is None else backend.local_inputs(request.pack_dir, manifest)
-    return list(dict.fromkeys([wanted, *beside, *named]))
+    return list(dict.fromkeys([*wanted, *beside, *named]))
 
 
 def _expanded(paths: Iterable[Path]) -> Iterator[Path]:
@@ -121,7 +114,7 @@ def _expanded(paths: Iterable[Path]) -> Iterator[Path]:
             yield path
             continue
         for folder, folders, names in os.walk(path):
-            folders[:] = sorted(set(folders) - {"node_modules", ".git", "__pycache__"})
+            folders[:] = sorted(set(folders) - IGNORED)
             yield from (Path(folder, name) for name in sorted(names))
 
 

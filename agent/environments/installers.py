@@ -5,36 +5,49 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
+from agent.environments.backend import Installers
+from agent.environments.image_variables import OTHER_INTERPRETER, ImageVariables, dropped
 from agent.environments.layout import make_shared_directory
+from agent.environments.network import network_variables
 
 #: Below ``runtime_envs_dir``; no pack's name begins with a dot.
 CACHE_FOLDER = ".cache"
 
-_CACHES = {"PIP_CACHE_DIR": "pip", "npm_config_cache": "npm", "UV_CACHE_DIR": "uv"}
+_CACHES = {
+    "PIP_CACHE_DIR": "pip",
+    "npm_config_cache": "npm",
+    "UV_CACHE_DIR": "uv",
+    "PERL_CPANM_HOME": "cpanm",
+    "RENV_PATHS_ROOT": "renv",
+    "COMPOSER_HOME": "composer",
+}
 
 
 def installer_environment(
     container: Mapping[str, str],
     *,
-    runtime_envs_dir: Path,
+    hidden: ImageVariables,
+    installers: Installers,
     variables: Mapping[str, str],
     program_folders: Sequence[str],
 ) -> dict[str, str]:
-    """Return ``container`` with what an installer needs; what the image's owner set about caches stays."""
-    cache = runtime_envs_dir / CACHE_FOLDER
-    env = {name: str(cache / folder) for name, folder in _CACHES.items()} | dict(container)
-    if not _usable(container.get("HOME")):
+    """Return ``container`` with what an installer needs.
+
+    What points elsewhere is dropped, what the image's owner set about caches, indexes and proxies stays, what an
+    operator set about the network outranks it.
+    """
+    cache = installers.cache_dir
+    names = dropped(container, (*hidden.build, *hidden.run, *OTHER_INTERPRETER), hidden.keep)
+    kept = {name: value for name, value in container.items() if name not in names}
+    env = {name: str(cache / folder) for name, folder in _CACHES.items()} | kept
+    if not _usable(kept.get("HOME")):
         env["HOME"] = str(cache / "home")
         with contextlib.suppress(OSError):
             make_shared_directory(cache / "home")
-    path = container.get("PATH") or os.defpath
+    path = kept.get("PATH") or os.defpath
     env["PATH"] = os.pathsep.join([*dict.fromkeys(program_folders), path])
-    # The agent's own virtual environment, if it runs in one, is none of the installer's business.
-    env.pop("VIRTUAL_ENV", None)
-    env.pop("PYTHONHOME", None)
-    return env | dict(variables)
+    return env | network_variables(installers.network) | dict(variables)
 
 
 def _usable(home: str | None) -> bool:

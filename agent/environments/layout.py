@@ -48,6 +48,7 @@ class Layout:
         self.pack = runtime_envs_dir / pack_ref
         self.link = self.pack / name
         self.lock = self.pack / f".{name}.lock"
+        self.compiled = self.pack / f".{name}.compiled"
         self._prefix = f".{name}."
         self._build = re.compile(rf"\.{re.escape(name)}\.([0-9a-f]{{12}}-[0-9a-f]{{6}}|replaced-[0-9a-f]{{6}})")
 

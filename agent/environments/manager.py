@@ -4,34 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from agent.environments.backend import Backend
+from agent.environments.backend import Backend, Installers
 from agent.environments.builder import Limits, build, interpreter_in, template_values
-from agent.environments.declared import Declared
+from agent.environments.declared import spec_of
 from agent.environments.failed_builds import SharedFailures
 from agent.environments.fingerprint import Fingerprint, fingerprint_of, manifest_of
+from agent.environments.image_variables import OTHER_INTERPRETER, dropped
+from agent.environments.installers import CACHE_FOLDER
+from agent.environments.kinds import BACKENDS, DECLARED
 from agent.environments.layout import Layout
 from agent.environments.lease import recorded
 from agent.environments.lock import BuildLocks
 from agent.environments.lookup import find_build
-from agent.environments.marker import INSTALLED, MARKER
+from agent.environments.marker import INSTALLED, MARKER, RunExtras, read_marker
 from agent.environments.model import EnvironmentRequest, PreparedEnvironment
-from agent.environments.node_modules import NodeModules
 from agent.environments.store import EnvironmentStore
 from agent.environments.sweep import remove_pack, sweep
 from agent.environments.template import fill_env_vars
-from agent.environments.venv import Virtualenv
 from agent.environments.warm import WarmEnvironments
 from agent.errors import EnvironmentFailed
+from agent.process.child_env import container_environment
+from agent.runtimes.model import EnvVar
+from agent.settings import NetworkSettings
 
 log = logging.getLogger(__name__)
-
-#: Kinds with code of their own; every other ``env_type`` is made by its declared commands alone.
-BACKENDS: Mapping[str, Backend] = {"virtualenv": Virtualenv(), "node_modules": NodeModules()}
-_DECLARED = Declared()
 
 #: Seconds that the machine's interpreter is used, without another try, for a pack that declares no dependencies.
 _FALLBACK_SECONDS = 60.0
@@ -49,13 +50,23 @@ class EnvironmentManager:
         worker_id: Callable[[], int | None] = lambda: None,
         create_timeout: float = 900.0,
         install_timeout: float = 900.0,
+        network: NetworkSettings | None = None,
+        uv: str | None = None,
+        container: Mapping[str, str] | None = None,
     ) -> None:
-        """Time-outs are in seconds; without ``store`` or a worker's id nothing is recorded in the database."""
+        """Build nothing yet.
+
+        Time-outs are in seconds; without ``store`` or a worker's id nothing is recorded in the database. ``network``
+        is how installers reach their indexes, ``uv`` the program that stands in for venv and pip. ``container`` is the
+        image's environment, by default this process's.
+        """
         self.runtime_envs_dir = runtime_envs_dir
         self.packs_base_dir = packs_base_dir
         self.store = store
         self.worker_id = worker_id
         self._limits = Limits(create_timeout, install_timeout)
+        self._installers = Installers(runtime_envs_dir / CACHE_FOLDER, network or NetworkSettings(), uv)
+        self._container = container_environment() if container is None else container
         self._locks = BuildLocks(patience=create_timeout + install_timeout + 60)
         self._warm = WarmEnvironments()
         self._failures = SharedFailures()
@@ -73,11 +84,13 @@ class EnvironmentManager:
         if warm is not None:
             return warm
         if not request.isolated:
-            return self._warm.put(request, _plain(request))
+            return self._warm.put(request, self._plain(request))
         try:
             with _translated(request):
                 if not request.pack_dir.is_dir():
-                    return _plain(request)
+                    return self._plain(request)
+                if spec_of(request).only_with_manifest and manifest_of(request) is None:
+                    return self._warm.put(request, self._plain(request), _manifests(request))
                 return self.current(request) or self._build_once(request, record=True)[0]
         except EnvironmentFailed as error:
             return self._fall_back(request, error)
@@ -163,7 +176,7 @@ class EnvironmentManager:
             _backend_of(request),
             wanted,
             directory,
-            runtime_envs_dir=self.runtime_envs_dir,
+            installers=self._installers,
             limits=self._limits,
         )
         layout.point_to(directory)
@@ -175,11 +188,17 @@ class EnvironmentManager:
         own = interpreter_in(request, directory)
         interpreter = request.interpreter if own is None else str(own)
         values = template_values(request, directory, interpreter)
+        marker = read_marker(directory)
+        extras = RunExtras() if marker is None else marker.extras
+        more = {name: EnvVar(value) for name, value in extras.variables.items()}
+        hidden = _backend_of(request).image_variables(request)
         prepared = PreparedEnvironment(
             env_dir=directory,
             path=layout.link,
             interpreter=interpreter,
-            env_vars=fill_env_vars(request.config.env_vars, values),
+            env_vars=fill_env_vars(request.config.env_vars, values) | more,
+            arguments=extras.arguments,
+            unset=dropped(self._container, (*hidden.run, *OTHER_INTERPRETER), hidden.keep),
         )
         ours = (directory / MARKER, directory / INSTALLED, layout.link, interpreter, request.interpreter)
         return self._warm.put(request, prepared, [*ours, *wanted.watched])
@@ -190,32 +209,42 @@ class EnvironmentManager:
             raise error
         warning = f"no isolated environment, running on {request.interpreter}: {error}"
         log.warning("%s: %s", request, warning)
-        dependencies = request.config.dependencies
-        manifest = [] if dependencies is None else [request.pack_dir / dependencies.manifest_file]
-        return self._warm.put(request, _plain(request, warning), manifest, lasts=_FALLBACK_SECONDS)
+        return self._warm.put(request, self._plain(request, warning), _manifests(request), lasts=_FALLBACK_SECONDS)
+
+    def _plain(self, request: EnvironmentRequest, warning: str | None = None) -> PreparedEnvironment:
+        """Describe a run on the machine's own interpreter.
+
+        Variables that name a directory which doesn't exist are left out: a Go that is told to cache there can't build.
+        """
+        known = request.config.env_vars
+        if request.isolated:
+            known = {name: variable for name, variable in known.items() if "{env_dir}" not in variable.value}
+        env_vars = fill_env_vars(known, template_values(request, None, request.interpreter))
+        unset = _naming_another(self._container, request.interpreter)
+        return PreparedEnvironment(None, None, request.interpreter, env_vars, warning, unset)
 
 
 def _backend_of(request: EnvironmentRequest) -> Backend:
     environment = request.config.environment
-    return _DECLARED if environment is None else BACKENDS.get(environment.env_type, _DECLARED)
+    return DECLARED if environment is None else BACKENDS.get(environment.env_type, DECLARED)
 
 
-def _plain(request: EnvironmentRequest, warning: str | None = None) -> PreparedEnvironment:
-    """Describe a run on the machine's own interpreter.
+def _manifests(request: EnvironmentRequest) -> list[Path]:
+    return [request.pack_dir / spec.manifest_file for spec in request.manifests]
 
-    Variables that name a directory which doesn't exist are left out: a Go that is told to cache there can't build.
-    """
-    known = request.config.env_vars
-    if request.isolated:
-        known = {name: variable for name, variable in known.items() if "{env_dir}" not in variable.value}
-    env_vars = fill_env_vars(known, template_values(request, None, request.interpreter))
-    return PreparedEnvironment(None, None, request.interpreter, env_vars, warning)
+
+def _naming_another(container: Mapping[str, str], interpreter: str) -> frozenset[str]:
+    """The variables that name the home of another interpreter than the one that runs."""
+    real = Path(os.path.realpath(interpreter or "/"))
+    homes = {name: os.path.realpath(container[name] or os.devnull) for name in OTHER_INTERPRETER if name in container}
+    return frozenset(name for name, home in homes.items() if not real.is_relative_to(home))
 
 
 def _has_manifest(request: EnvironmentRequest) -> bool:
     """Whether the pack declares dependencies; a manifest that can't be read counts as one."""
     try:
-        return manifest_of(request) is not None
+        manifest = manifest_of(request)
+        return manifest is not None and not _backend_of(request).declares_nothing(manifest)
     except (EnvironmentFailed, OSError):
         return True
 

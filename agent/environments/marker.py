@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.environments.fingerprint import Fingerprint
@@ -23,15 +23,27 @@ _MOST_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
+class RunExtras:
+    """What the actions of a build need beyond the runtime's definition: variables, and arguments of the interpreter."""
+
+    variables: Mapping[str, str] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Marker:
-    """What a build was made of; ``installed`` is the manifest's checksum, None where nothing was installed."""
+    """What a build was made of; ``installed`` is the manifest's checksum, None where nothing was installed.
+
+    ``extras`` are what its actions need.
+    """
 
     fingerprint: str
     inputs: Mapping[str, object]
     installed: str | None
+    extras: RunExtras = field(default_factory=RunExtras)
 
 
-def write_marker(build: Path, fingerprint: Fingerprint, *, installed: bool) -> None:
+def write_marker(build: Path, fingerprint: Fingerprint, *, installed: bool, extras: RunExtras) -> None:
     """Declare ``build`` complete.
 
     Raises:
@@ -45,6 +57,8 @@ def write_marker(build: Path, fingerprint: Fingerprint, *, installed: bool) -> N
         "fingerprint": fingerprint.digest,
         "inputs": fingerprint.inputs,
         "installed": checksum,
+        "run_variables": dict(extras.variables),
+        "run_arguments": list(extras.arguments),
         "built_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     temporary = build / f"{MARKER}.tmp"
@@ -59,11 +73,13 @@ def read_marker(build: Path) -> Marker | None:
     """
     try:
         data = read_json(read_regular(build / MARKER, _MOST_BYTES))
-        marker = Marker(data["fingerprint"], dict(data["inputs"]), data["installed"])
+        variables = {str(name): str(value) for name, value in data.get("run_variables", {}).items()}
+        extras = RunExtras(variables, tuple(map(str, data.get("run_arguments", ()))))
+        marker = Marker(data["fingerprint"], dict(data["inputs"]), data["installed"], extras)
         installed = None
         with contextlib.suppress(FileNotFoundError):
             installed = read_regular_text(build / INSTALLED, _MOST_BYTES).strip()
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return marker if installed == marker.installed else None
 

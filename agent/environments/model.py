@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.process.cancellation import CancellationToken
-from agent.runtimes.model import EnvVar, ExecutionConfig
+from agent.runtimes.model import DependencySpec, EnvVar, ExecutionConfig
 
 
 def never() -> bool:
     """Say that nobody asked for the end."""
     return False
+
+
+def silent(_line: str) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,8 @@ class EnvironmentRequest:
 
     ``dir_name`` is the environment's name below the pack (``python``, ``python-3.12``). ``interpreter`` is the
     path of this machine's own interpreter. ``cancelled`` is asked while waiting; ``stop`` ends a running
-    installer at once (without it, ``cancelled`` is polled). Without ids nothing is written to the database.
+    installer at once (without it, ``cancelled`` is polled). ``progress`` is told when a build starts and ends. Without
+    ids nothing is written to the database.
     """
 
     pack_ref: str
@@ -37,6 +42,20 @@ class EnvironmentRequest:
     version: str | None = None
     cancelled: Callable[[], bool] = never
     stop: CancellationToken | None = None
+    progress: Callable[[str], None] = field(default=silent, compare=False)
+
+    @property
+    def manifests(self) -> tuple[DependencySpec, ...]:
+        """The manifests that the runtime knows, in the order in which they are preferred."""
+        known = self.config.dependencies
+        return () if known is None else (known, *known.alternatives)
+
+    @property
+    def dependencies(self) -> DependencySpec | None:
+        """The manifest that the pack brings and how it is installed; the first known one where it brings none."""
+        known = self.manifests
+        here = (spec for spec in known if (self.pack_dir / spec.manifest_file).is_file())
+        return next(here, known[0] if known else None)
 
     @property
     def isolated(self) -> bool:
@@ -59,7 +78,8 @@ class PreparedEnvironment:
 
     ``env_dir`` is the directory that ``{env_dir}`` stands for; it stays the same for the whole execution, whatever is
     rebuilt meanwhile. None means the machine's own interpreter. ``path`` is the stable name that points to it.
-    ``env_vars`` have their templates filled in; ``prepend`` and ``append`` are still to be applied.
+    ``env_vars`` have their templates filled in; ``prepend`` and ``append`` are still to be applied. ``unset`` are the
+    variables of the image that would point the language elsewhere, ``arguments`` go right behind the interpreter.
     """
 
     env_dir: Path | None
@@ -67,3 +87,5 @@ class PreparedEnvironment:
     interpreter: str
     env_vars: Mapping[str, EnvVar]
     warning: str | None = None
+    unset: frozenset[str] = frozenset()
+    arguments: tuple[str, ...] = ()

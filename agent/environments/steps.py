@@ -37,13 +37,13 @@ class Step:
 
 
 def run_step(step: Step, site: BuildSite, backend: Backend) -> None:
-    """Run ``step`` in the pack's directory, in a process group of its own.
+    """Run ``step`` in the build's source directory, in a process group of its own.
 
     Raises:
         EnvironmentFailed: it did not exit with 0.
     """
     with _stopping(site.request) as stop:
-        outcome = run_command(step.command, timeout=step.timeout, env=step.env, cwd=site.request.pack_dir, stop=stop)
+        outcome = run_command(step.command, timeout=step.timeout, env=step.env, cwd=site.source, stop=stop)
     if outcome.succeeded:
         return
     lines = last_lines(outcome)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import traceback
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from signal import SIGKILL
@@ -117,6 +118,7 @@ class ActionRunner:
         execution, action = assignment.claim.execution, assignment.action
         streams: tuple[_Stream, ...] = ()
         masker = _NO_SECRETS
+        writers = {name: self._files.live_log(execution.id, name) for name in ("stdout", "stderr")}
         try:
             if stop.cause is not None:
                 conclusion = _not_started(stop.cause)
@@ -127,13 +129,17 @@ class ActionRunner:
             else:
                 secrets = self._preparer.secrets(assignment.claim, action)
                 masker = Masker(secrets.values) if secrets.values else _NO_SECRETS
-                preparation = self._preparer.prepare(assignment.claim, action, secrets, stop)
+                told = _teller(writers["stderr"], masker)
+                preparation = self._preparer.prepare(assignment.claim, action, secrets, stop, told)
                 if preparation.confidential:
                     masker = Masker((*secrets.values, *preparation.confidential))
                 mark = JobMark(f"ATTUNE_EXEC_ID={execution.id}", score)
-                conclusion, streams = self._run(execution.id, action, preparation, masker, stop, mark)
+                conclusion, streams = self._run(writers, action, preparation, masker, stop, mark)
         except Exception as error:  # noqa: BLE001 - the row must end, whatever went wrong
             conclusion = self._failure(execution.id, error, stop, masker)
+        finally:
+            for writer in writers.values():
+                writer.close()
         logs = self._logs(action, execution.id, streams) if action is not None else ()
         conclusion = self._kept(execution.id, conclusion)
         return Report(
@@ -160,7 +166,7 @@ class ActionRunner:
 
     def _run(
         self,
-        execution_id: int,
+        writers: Mapping[str, LogWriter],
         action: Action,
         preparation: Preparation,
         masker: Masker,
@@ -169,9 +175,7 @@ class ActionRunner:
     ) -> tuple[Conclusion, tuple[_Stream, ...]]:
         try:
             limits = (("stdout", self._settings.max_stdout_bytes), ("stderr", self._settings.max_stderr_bytes))
-            out, err = streams = tuple(
-                _Stream(name, limit, masker, self._files.live_log(execution_id, name)) for name, limit in limits
-            )
+            out, err = streams = tuple(_Stream(name, limit, masker, writers[name]) for name, limit in limits)
             if has_secret_output(action):
                 out.withhold()
             kills = oom_kills()
@@ -229,6 +233,11 @@ class ActionRunner:
 def _was_killed(run: Run) -> bool:
     """Whether a SIGKILL that we did not send ended it, or a child of it whose end it passed on as a shell does."""
     return run.cause in ("exit", "signal") and (run.signal == SIGKILL or run.exit_code == 128 + SIGKILL)
+
+
+def _teller(writer: LogWriter, masker: Masker) -> Callable[[str], None]:
+    """What takes long before the process starts is told in its live log, where somebody may be waiting."""
+    return lambda line: writer.write(f"attune: {masker.mask_text(line)}\n".encode("utf-8", "replace"))
 
 
 def _not_started(cause: Ending) -> Conclusion:

@@ -7,10 +7,12 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from agent.environments.compiled import CompiledActions
 from agent.environments.manager import EnvironmentManager
-from agent.environments.model import EnvironmentRequest, PreparedEnvironment
+from agent.environments.model import EnvironmentRequest, PreparedEnvironment, silent
 from agent.errors import DatabaseError, InvalidExecution
 from agent.execution.inputs.entrypoint import Inline, Script, resolve_entrypoint
 from agent.execution.inputs.inline import plan_inline
@@ -67,6 +69,7 @@ class Preparer:
         registry: RuntimeRegistry,
         versions: VersionSelector,
         environments: EnvironmentManager,
+        compiled: CompiledActions,
         scratch: Scratch,
     ) -> None:
         """Resolve runtimes in ``registry``, their versions with ``versions``, build with ``environments``."""
@@ -74,6 +77,7 @@ class Preparer:
         self._registry = registry
         self._versions = versions
         self._environments = environments
+        self._compiled = compiled
         self._scratch = scratch
         self._stamps: dict[int, str] = {}
 
@@ -89,8 +93,15 @@ class Preparer:
             log.warning("execution %d: %s", execution.id, warning)
         return secrets
 
-    def prepare(self, claim: Claim, action: Action, secrets: ResolvedSecrets, stop: CancellationToken) -> Preparation:
-        """Prepare one execution.
+    def prepare(
+        self,
+        claim: Claim,
+        action: Action,
+        secrets: ResolvedSecrets,
+        stop: CancellationToken,
+        progress: Callable[[str], None] = silent,
+    ) -> Preparation:
+        """Prepare one execution; ``progress`` is told of what takes long.
 
         Raises:
             InvalidExecution: it can't be run as it is (UnmetConstraint is a kind of it).
@@ -103,8 +114,9 @@ class Preparer:
         pack_dir = _pack_dir(self._settings.packs_base_dir, action)
         usable = self._runtime(claim, action)
         selected = self._versions.select(usable, action.runtime_version_constraint)
-        environment = self._environment(action, usable, selected, pack_dir, stop)
-        command = _Command(self._scratch)
+        request = _request(action, usable, selected, pack_dir, stop, progress)
+        environment = self._environment(request)
+        command = _Command(self._scratch, partial(self._compiled_command, request, environment))
         try:
             command.build(action, usable, selected, environment, pack_dir, parameters, document)
             env = self._variables(execution, action, environment, command.parameter_file)
@@ -142,28 +154,15 @@ class Preparer:
                 log.warning("runtimes can't be reloaded: %s", error)
         return self._registry.resolve(action.runtime)
 
-    def _environment(
-        self, action: Action, usable: UsableRuntime, selected: SelectedVersion, pack_dir: str, stop: CancellationToken
-    ) -> PreparedEnvironment | None:
-        config = selected.config
-        if config.environment is None and not config.env_vars:
+    def _environment(self, request: EnvironmentRequest) -> PreparedEnvironment | None:
+        if request.config.environment is None and not request.config.env_vars:
             return None
-        return self._environments.ensure(
-            EnvironmentRequest(
-                pack_ref=action.pack_ref,
-                pack_dir=Path(pack_dir),
-                dir_name=selected.env_name,
-                config=config,
-                interpreter=config.interpreter.binary,
-                interpreter_version=selected.actual,
-                pack_id=action.pack,
-                runtime_id=usable.runtime.id,
-                runtime_ref=usable.runtime.ref,
-                runtime_version_id=selected.version_id,
-                version=selected.version,
-                stop=stop,
-            )
-        )
+        return self._environments.ensure(request)
+
+    def _compiled_command(
+        self, request: EnvironmentRequest, environment: PreparedEnvironment | None, path: str
+    ) -> tuple[str, ...] | None:
+        return None if environment is None else self._compiled.command(request, environment, path)
 
     def _variables(
         self,
@@ -177,8 +176,11 @@ class Preparer:
         if execution.permission_set_refs and (secret := self._settings.jwt_secret()):
             timeout = effective_timeout(execution, action, self._settings.default_timeout)
             token = execution_token(execution, timeout=timeout, secret=secret, now=time.time())
+        container = self._settings.container
+        if environment is not None and environment.unset:
+            container = {name: value for name, value in container.items() if name not in environment.unset}
         env, warnings = build_environment(
-            self._settings.container,
+            container,
             self._settings.site,
             execution,
             action,
@@ -199,11 +201,37 @@ def _pack_dir(base: str, action: Action) -> str:
     return os.path.join(base, name)
 
 
+def _request(
+    action: Action,
+    usable: UsableRuntime,
+    selected: SelectedVersion,
+    pack_dir: str,
+    stop: CancellationToken,
+    progress: Callable[[str], None],
+) -> EnvironmentRequest:
+    return EnvironmentRequest(
+        pack_ref=action.pack_ref,
+        pack_dir=Path(pack_dir),
+        dir_name=selected.env_name,
+        config=selected.config,
+        interpreter=selected.config.interpreter.binary,
+        interpreter_version=selected.actual,
+        pack_id=action.pack,
+        runtime_id=usable.runtime.id,
+        runtime_ref=usable.runtime.ref,
+        runtime_version_id=selected.version_id,
+        version=selected.version,
+        stop=stop,
+        progress=progress,
+    )
+
+
 class _Command:
     """The command line, its standard input and the temporary files it needs."""
 
-    def __init__(self, scratch: Scratch) -> None:
+    def __init__(self, scratch: Scratch, compiled: Callable[[str], tuple[str, ...] | None]) -> None:
         self._scratch = scratch
+        self._compiled = compiled
         self.argv: tuple[str, ...] = ()
         self.stdin = b""
         self.parameter_file: str | None = None
@@ -221,11 +249,12 @@ class _Command:
     ) -> None:
         interpreter = selected.config.interpreter
         binary = interpreter.binary if environment is None else environment.interpreter
-        words = (binary, *interpreter.args) if binary else ()
+        more = () if environment is None else environment.arguments
+        words = (binary, *more, *interpreter.args) if binary else ()
         script = resolve_entrypoint(action, pack_dir, is_shell=usable.name == "shell")
         self._deliver(action, document)
         if isinstance(script, Script):
-            self.argv = (*words, script.path)
+            self.argv = self._compiled(script.path) or (*words, script.path)
         else:
             self._inline(script, words, selected, parameters)
 

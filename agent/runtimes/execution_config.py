@@ -29,20 +29,48 @@ class InlineExecution:
 
 @dataclass(frozen=True)
 class EnvironmentSpec:
-    """``execution_config.environment``; ``env_type`` ``none`` disables it."""
+    """``execution_config.environment``; ``env_type`` ``none`` disables it.
+
+    ``check_command`` must succeed before a build counts as ready. ``lock_files`` stand beside the manifest and decide
+    with it. ``build_env`` are variables of the commands. ``unset`` are variables of the image that would point the
+    language elsewhere, when building and running; ``unset_for_build`` those that disturb the commands only; both may
+    end in ``*``. ``keep_source``: what was built refers to the copy of the pack that it was built from.
+    ``only_with_manifest``: a pack without one gets no environment.
+    """
 
     env_type: str
     dir_name: str = ".venv"
     create_command: tuple[str, ...] = ()
     interpreter_path: str | None = None
+    check_command: tuple[str, ...] = ()
+    lock_files: tuple[str, ...] = ()
+    build_env: Mapping[str, str] = field(default_factory=dict)
+    unset: tuple[str, ...] = ()
+    unset_for_build: tuple[str, ...] = ()
+    keep_source: bool = False
+    only_with_manifest: bool = False
 
 
 @dataclass(frozen=True)
 class DependencySpec:
-    """``execution_config.dependencies``."""
+    """``execution_config.dependencies``; the first of it and its ``alternatives`` that the pack has is installed."""
 
     manifest_file: str
     install_command: tuple[str, ...] = ()
+    alternatives: tuple[DependencySpec, ...] = ()
+
+
+@dataclass(frozen=True)
+class CompileSpec:
+    """``execution_config.compile``: an action's file is compiled once, and what came of it is run.
+
+    ``command`` writes to ``{output}``, ``run`` takes the place of the interpreter with its arguments and the file.
+    ``sources`` are the endings of the pack's files that decide what is compiled.
+    """
+
+    command: tuple[str, ...]
+    run: tuple[str, ...]
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,6 +91,7 @@ class ExecutionConfig:
     environment: EnvironmentSpec | None = None
     dependencies: DependencySpec | None = None
     env_vars: Mapping[str, EnvVar] = field(default_factory=dict)
+    compile: CompileSpec | None = None
 
     @classmethod
     def from_json(cls, data: Any) -> ExecutionConfig:
@@ -80,6 +109,7 @@ class ExecutionConfig:
             environment=_environment(top.section("environment")) if top.has("environment") else None,
             dependencies=_dependencies(top.section("dependencies")) if top.has("dependencies") else None,
             env_vars=_env_vars(top.section("env_vars")),
+            compile=_compile(top.section("compile")) if top.has("compile") else None,
         )
 
 
@@ -106,11 +136,34 @@ def _environment(section: Section) -> EnvironmentSpec:
         dir_name=section.text("dir_name", ".venv"),
         create_command=section.texts("create_command"),
         interpreter_path=section.optional_text("interpreter_path"),
+        check_command=section.texts("check_command"),
+        lock_files=section.texts("lock_files"),
+        build_env=_texts_by_name(section.section("build_env")),
+        unset=section.texts("unset"),
+        unset_for_build=section.texts("unset_for_build"),
+        keep_source=section.flag("keep_source"),
+        only_with_manifest=section.flag("only_with_manifest"),
     )
 
 
 def _dependencies(section: Section) -> DependencySpec:
-    return DependencySpec(manifest_file=section.text("manifest_file"), install_command=section.texts("install_command"))
+    alternatives = section.items("alternatives") or []
+    return DependencySpec(
+        manifest_file=section.text("manifest_file"),
+        install_command=section.texts("install_command"),
+        alternatives=tuple(
+            _dependencies(Section(item, f"{section.name('alternatives')}[{index}]"))
+            for index, item in enumerate(alternatives)
+        ),
+    )
+
+
+def _compile(section: Section) -> CompileSpec:
+    return CompileSpec(section.texts("command"), section.texts("run"), section.texts("sources"))
+
+
+def _texts_by_name(section: Section) -> Mapping[str, str]:
+    return {name: section.text(name) for name in section.names()}
 
 
 def _env_vars(section: Section) -> Mapping[str, EnvVar]:

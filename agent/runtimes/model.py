@@ -9,6 +9,7 @@ from typing import Any
 
 from agent.runtimes.detected import DetectedInterpreter
 from agent.runtimes.execution_config import (
+    CompileSpec,
     DependencySpec,
     EnvironmentSpec,
     EnvVar,
@@ -18,6 +19,7 @@ from agent.runtimes.execution_config import (
 )
 
 __all__ = [
+    "CompileSpec",
     "DependencySpec",
     "DetectedInterpreter",
     "EnvVar",

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from agent.environments.compiled import CompiledActions
 from agent.environments.manager import EnvironmentManager
 from agent.environments.store import EnvironmentStore
 from agent.execution.action_runner import ActionRunner, RunnerSettings
@@ -91,9 +92,20 @@ def assemble(
         worker_id=lambda: worker_id,
         create_timeout=settings.worker.environment_timeout,
         install_timeout=settings.worker.install_timeout,
+        network=settings.network,
+        uv=_uv(base),
+        container=base.machine.env,
+    )
+    compiled = CompiledActions(
+        settings.runtime_envs_dir, timeout=settings.worker.install_timeout, container=base.machine.env
     )
     preparer = Preparer(
-        _preparer_settings(base), registry=base.registry, versions=versions, environments=environments, scratch=scratch
+        _preparer_settings(base),
+        registry=base.registry,
+        versions=versions,
+        environments=environments,
+        compiled=compiled,
+        scratch=scratch,
     )
     runner = ActionRunner(preparer, files, _runner_settings(base))
     # Coordinator and slots know each other; consumers come last and are looked up late.
@@ -171,6 +183,15 @@ def assemble(
         unclaimed=unclaimed,
         rescue=rescue,
     )
+
+
+def _uv(base: WorkerContext) -> str | None:
+    """The program that builds virtual environments instead of venv and pip."""
+    installer = base.loaded.settings.runtimes.python.installer
+    found = None if installer == "pip" else base.machine.find("uv")
+    if installer == "uv" and found is None:
+        log.warning("runtimes.python.installer is uv, but uv is not on PATH: venv and pip are used")
+    return found
 
 
 def _owner(base: WorkerContext, worker_id: int) -> str:

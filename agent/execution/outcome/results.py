@@ -9,6 +9,7 @@ from typing import Any
 
 from agent.errors import SecretUnavailable
 from agent.execution.model import Action, Cause, FinalStatus
+from agent.execution.outcome.error_line import error_line, without_banners
 from agent.execution.outcome.parsing import parse_output
 from agent.execution.report import SecretValue
 from agent.execution.secrets.encryption import encrypt, key_hash
@@ -183,8 +184,14 @@ def _error(cause: Cause, code: int, run: Run, masker: Masker) -> str:
     stderr = _shown(run.stderr, run.stderr_dropped, "stderr", masker)
     if not stderr.strip():
         return f"Command exited with code {code}"
-    lines = stderr.removesuffix(truncation_mark("stderr")).splitlines()
-    return stderr if len(lines) <= _SHORT_STDERR else _last(lines)
+    plain = without_banners(stderr.removesuffix(truncation_mark("stderr")))
+    if not plain.strip():
+        return f"Command exited with code {code}"
+    lines = plain.splitlines()
+    recognised = error_line(plain)
+    if recognised:
+        return recognised
+    return (plain if plain in stderr else stderr) if len(lines) <= _SHORT_STDERR else _last(lines)
 
 
 def _last(lines: Sequence[str]) -> str:

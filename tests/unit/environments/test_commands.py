@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.environments.backend import BuildSite
+from agent.environments.backend import BuildSite, Installers
 from agent.environments.declared import Declared
+from agent.environments.image_variables import KINDS
 from agent.environments.installers import installer_environment
 from agent.environments.node_modules import NodeModules
+from agent.environments.source_copy import copy_pack
 from agent.environments.steps import LAST_LINES, hide_credentials, last_lines
 from agent.environments.venv import Virtualenv
 from agent.errors import EnvironmentFailed
@@ -28,7 +30,7 @@ def site(
         dependencies=DependencySpec("Gemfile", install),
     )
     request = python_request(tmp_path, config=config, interpreter=f"/opt/{binary}/bin/{binary}")
-    return BuildSite(request, tmp_path / "env", None)
+    return BuildSite(request, tmp_path / "env", None, tmp_path, Installers(tmp_path / ".cache"))
 
 
 def test_the_machines_own_interpreter_stands_for_the_runtimes(tmp_path: Path) -> None:
@@ -56,20 +58,26 @@ def test_an_ending_that_hides_failures_is_dropped(tmp_path: Path, declared: str,
 def test_the_environments_programs_come_first_then_the_interpreters(tmp_path: Path) -> None:
     here = site(tmp_path, binary="python3")
     env = installer_environment(
-        {"PATH": "/usr/bin", "HOME": str(tmp_path)},
-        runtime_envs_dir=tmp_path,
-        variables={"PIP_USER": "0"},
+        {"PATH": "/usr/bin", "HOME": str(tmp_path), "PIP_USER": "1", "PIP_INDEX_URL": "https://i"},
+        hidden=KINDS["virtualenv"],
+        installers=Installers(tmp_path / ".cache"),
+        variables={"PIP_NO_INPUT": "1"},
         program_folders=Virtualenv().program_folders(here),
     )
     assert env["PATH"] == os.pathsep.join([str(tmp_path / "env/bin"), "/opt/python3/bin", "/usr/bin"])
     assert env["HOME"] == str(tmp_path)
-    assert env["PIP_USER"] == "0"
+    assert "PIP_USER" not in env
+    assert (env["PIP_NO_INPUT"], env["PIP_INDEX_URL"]) == ("1", "https://i")
 
 
 def test_no_home_is_needed_and_the_images_own_caches_stay(tmp_path: Path) -> None:
     for home in ({}, {"HOME": f"{tmp_path}/absent"}):
         env = installer_environment(
-            {"PIP_CACHE_DIR": "/cache", **home}, runtime_envs_dir=tmp_path, variables={}, program_folders=[]
+            {"PIP_CACHE_DIR": "/cache", **home},
+            hidden=KINDS["virtualenv"],
+            installers=Installers(tmp_path / ".cache"),
+            variables={},
+            program_folders=[],
         )
         assert os.access(env["HOME"], os.W_OK)
         assert env["PIP_CACHE_DIR"] == "/cache"
@@ -113,8 +121,11 @@ def test_a_python_without_venv_is_named_with_its_remedy(tmp_path: Path, output: 
 
 def stage(pack: Path, package_json: str) -> Path:
     (pack / "package.json").write_text(package_json)
-    here = BuildSite(python_request(pack), pack.parent / "env", pack / "package.json")
+    env = pack.parent / "env"
+    here = BuildSite(python_request(pack), env, pack / "package.json", pack, Installers(pack.parent / ".cache"))
     NodeModules().stage(here)
+    if NodeModules().works_in_copy(here.request, pack / "package.json"):
+        copy_pack(pack, NodeModules().source_dir(env))
     return here.env_dir
 
 

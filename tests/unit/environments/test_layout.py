@@ -11,7 +11,7 @@ import pytest
 from agent.environments.declared import Declared
 from agent.environments.fingerprint import fingerprint_of
 from agent.environments.layout import Layout, make_shared_directory
-from agent.environments.marker import INSTALLED, LAST_USED, MARKER, read_marker, write_marker
+from agent.environments.marker import INSTALLED, LAST_USED, MARKER, RunExtras, read_marker, write_marker
 from agent.environments.sweep import KEEP_SUPERSEDED, remove_pack, remove_tree, sweep
 from agent.errors import EnvironmentFailed
 from tests.unit.environments.requests import python_request
@@ -30,7 +30,7 @@ def complete_build(layout: Layout, pack: Path) -> Path:
     build = layout.new_build(DIGEST)
     build.mkdir()
     (pack / "requirements.txt").write_text("a\n") if pack.is_dir() else None
-    write_marker(build, fingerprint_of(python_request(pack), Declared()), installed=True)
+    write_marker(build, fingerprint_of(python_request(pack), Declared()), installed=True, extras=RunExtras())
     return build
 
 

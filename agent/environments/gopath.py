@@ -1,0 +1,59 @@
+"""Go: a GOPATH with the modules of a go.mod and what the compiler has built."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from agent.environments.backend import BuildSite
+from agent.environments.declared import Declared, read_text
+
+_REQUIRE = re.compile(r"^\s*(?:require\s+\S|require\s*\()", re.MULTILINE)
+_REPLACED = re.compile(r"=>\s*(\.{1,2}/\S+)")
+#: The same when building and running: the modules must stay removable, and go itself the one that was chosen.
+_FLAGS = {"GOFLAGS": "-modcacherw", "GOTOOLCHAIN": "local", "GOENV": "off"}
+
+
+class GoPath(Declared):
+    """``env_type: gopath``."""
+
+    label = "GOPATH"
+
+    def local_inputs(self, pack_dir: Path, manifest: Path) -> Iterable[Path]:
+        """Name the manifests of modules that are replaced by directories of the pack; their code is compiled later."""
+        pack = pack_dir.resolve()
+        named = ((manifest.parent / path / "go.mod").resolve() for path in _REPLACED.findall(read_text(manifest)))
+        return [path for path in named if path.is_relative_to(pack)]
+
+    def declares_nothing(self, manifest: Path) -> bool:
+        """Whether it requires no module."""
+        return _REQUIRE.search(read_text(manifest)) is None
+
+    def check_command(self, site: BuildSite) -> Sequence[str]:
+        """Compare what was downloaded with go.sum."""
+        return super().check_command(site) or ("go", "mod", "verify")
+
+    def check(self, site: BuildSite) -> str | None:
+        """Whether go had to add to go.sum: at the run, which must not change it, that would fail."""
+        if site.manifest is None:
+            return None
+        wanted, made = (read_text(folder / "go.sum") for folder in (site.request.pack_dir, site.manifest.parent))
+        added = sorted(set(made.splitlines()) - set(wanted.splitlines()))
+        return f"go.sum lacks {', '.join(' '.join(line.split()[:2]) for line in added[:3])}" if added else None
+
+    def variables(self, site: BuildSite) -> Mapping[str, str]:
+        """Keep everything in the environment."""
+        folders = {"GOPATH": "", "GOMODCACHE": "/pkg/mod", "GOCACHE": "/cache"}
+        places = {name: f"{site.env_dir}{folder}" for name, folder in folders.items()}
+        return {**places, **_FLAGS, **super().variables(site)}
+
+    def run_variables(self, site: BuildSite) -> Mapping[str, str]:
+        """Keep the flags of the build."""
+        return _FLAGS
+
+    def remedy(self, site: BuildSite, output: str) -> str | None:
+        """Say how a go.sum is completed."""
+        if "missing go.sum entry" in output or "go.sum lacks" in output:
+            return "run go mod tidy in the pack and keep go.sum with it"
+        return None

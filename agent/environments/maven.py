@@ -1,0 +1,75 @@
+"""Java: the jars of a pom.xml and the classes of its sources, as one class path."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from agent.environments.backend import BuildSite
+from agent.environments.declared import Declared, read_text
+from agent.environments.network import maven_settings, network_variables
+from agent.process.child_env import container_environment
+
+_DEPENDENCIES = re.compile(r"<dependencies>\s*(?:<!--.*?-->\s*)*<dependency>", re.DOTALL)
+_NO_MAVEN = re.compile(r"can't start mvn|mvn: (?:command )?not found")
+
+
+class Maven(Declared):
+    """``env_type: maven``."""
+
+    label = "Maven class path"
+
+    def local_inputs(self, pack_dir: Path, manifest: Path) -> Iterable[Path]:
+        """Name the sources that are compiled with it."""
+        return [path for path in (manifest.parent / "src" / "main", manifest.parent / ".mvn") if path.exists()]
+
+    def install_command(self, site: BuildSite) -> Sequence[str]:
+        """Keep downloads in the shared cache, and hand proxy and mirror over: Maven reads no variable for them."""
+        command = super().install_command(site)
+        if not command or os.path.basename(command[0]) not in ("mvn", "mvnw"):
+            return command
+        words = [f"-Dmaven.repo.local={site.installers.cache_dir / 'maven'}"]
+        words = [] if any(word.startswith("-Dmaven.repo.local=") for word in command) else words
+        network = network_variables(site.installers.network)
+        settings = maven_settings({**container_environment(), **network}, site.installers.network.maven_mirror)
+        if settings is not None:
+            file = site.env_dir / "settings.xml"
+            file.touch(mode=0o600)
+            file.write_text(settings, encoding="utf-8")
+            words += ["-gs", str(file)]
+        return (command[0], *words, *command[1:])
+
+    def check(self, site: BuildSite) -> str | None:
+        """Take over what was compiled, and see whether jars are there where the manifest wants some."""
+        classes = site.source / "target" / "classes"
+        if classes.is_dir():
+            shutil.copytree(classes, site.env_dir / "classes", dirs_exist_ok=True)
+        wants = site.manifest is not None and _DEPENDENCIES.search(read_text(site.manifest))
+        has = any((site.env_dir / "lib").glob("*.jar"))
+        return f"no jar is in {site.env_dir / 'lib'}" if wants and not has else None
+
+    def variables(self, site: BuildSite) -> Mapping[str, str]:
+        """Let Maven run on the Java that was chosen, with a home that can be written to."""
+        container = container_environment()
+        home = container.get("HOME")
+        usable = bool(home) and os.access(str(home), os.W_OK)
+        options = container.get("MAVEN_OPTS", "")
+        if not usable:
+            options = f"{options} -Duser.home={site.installers.cache_dir / 'home'}".strip()
+        java_home = Path(os.path.realpath(site.request.interpreter)).parent.parent
+        return {
+            **({"MAVEN_OPTS": options} if options else {}),
+            **({"JAVA_HOME": str(java_home)} if (java_home / "bin" / "java").exists() else {}),
+            **super().variables(site),
+        }
+
+    def remedy(self, site: BuildSite, output: str) -> str | None:
+        """Explain a machine that has Java alone."""
+        if _NO_MAVEN.search(output):
+            return "this machine has Java but no Maven; on Debian and Ubuntu: apt-get install maven"
+        if "No compiler is provided" in output:
+            return "this is a Java without compiler; on Debian and Ubuntu: apt-get install default-jdk-headless"
+        return None

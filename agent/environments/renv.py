@@ -1,0 +1,114 @@
+"""R: a library with the packages of a renv.lock."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from agent.environments.backend import BuildSite
+from agent.environments.declared import Declared, read_text
+
+#: Arguments: the pack's copy, the library, then PACKAGE=VERSION. Where renv is missing, source packages in the pack are
+#: installed by R itself; only what is not there needs renv, from the pack or from a mirror.
+_RESTORE = """
+args <- commandArgs(TRUE); project <- args[1]; library <- args[2]
+dir.create(library, recursive = TRUE, showWarnings = FALSE)
+.libPaths(c(library, .libPaths()))
+cellar <- function(name, version) {
+  file <- paste0(name, "_", version, ".tar.gz")
+  Sys.glob(file.path(project, "renv", "cellar", c(file, file.path(name, file))))
+}
+have <- function(name) requireNamespace(name, quietly = TRUE)
+if (!have("renv")) {
+  wanted <- strsplit(args[-(1:2)], "=", fixed = TRUE)
+  own <- lapply(wanted, function(item) cellar(item[1], item[2]))
+  if (all(lengths(own) > 0)) {
+    for (file in unlist(lapply(own, `[[`, 1)))
+      install.packages(file, lib = library, repos = NULL, type = "source", quiet = TRUE)
+    quit(status = 0)
+  }
+  file <- cellar("renv", "*")
+  if (length(file)) {
+    install.packages(file[[1]], lib = library, repos = NULL, type = "source", quiet = TRUE)
+  } else {
+    mirror <- Sys.getenv("RENV_CONFIG_REPOS_OVERRIDE")
+    if (nzchar(mirror)) options(repos = c(CRAN = mirror)) else chooseCRANmirror(graphics = FALSE, ind = 1)
+    install.packages("renv", lib = library, quiet = TRUE)
+  }
+  if (!have("renv")) stop("renv can't be installed")
+}
+renv::restore(project = project, library = library, lockfile = file.path(project, "renv.lock"),
+              prompt = FALSE, clean = FALSE)
+"""
+_NO_RENV = re.compile(r"there is no package called .renv.|renv can't be installed")
+
+
+class Renv(Declared):
+    """``env_type: renv``."""
+
+    label = "R library"
+
+    def local_inputs(self, pack_dir: Path, manifest: Path) -> Iterable[Path]:
+        """Name the pack's own source packages."""
+        places = (manifest.parent / "renv" / name for name in ("cellar", "local"))
+        return [path for path in places if path.is_dir()]
+
+    def declares_nothing(self, manifest: Path) -> bool:
+        """Whether it locks no package; a file that can't be read is R's to complain about."""
+        try:
+            return not json.loads(read_text(manifest)).get("Packages")
+        except (ValueError, AttributeError, RecursionError):
+            return False
+
+    def install_command(self, site: BuildSite) -> Sequence[str]:
+        """Bring renv along where this R has none; what lies in the pack needs no renv to be installed."""
+        declared = super().install_command(site)
+        if not any("renv::restore" in word for word in declared):
+            return declared
+        locked = [f"{name}={version}" for name, version in _locked(site.manifest).items()]
+        return ("{interpreter}", "--vanilla", "-e", _RESTORE, "{pack_dir}", "{env_dir}/library", *locked)
+
+    def check(self, site: BuildSite) -> str | None:
+        """Look for each locked package in the library."""
+        library = site.env_dir / "library"
+        missing = [name for name in _locked(site.manifest) if not (library / name / "DESCRIPTION").exists()]
+        return f"{', '.join(missing)} is not in {library}" if missing else None
+
+    def variables(self, site: BuildSite) -> Mapping[str, str]:
+        """Ask nothing, link to no cache on another volume, and leave the pack's profile for the run."""
+        return {
+            "R_LIBS_USER": f"{site.env_dir}/library",
+            "R_PROFILE_USER": "/dev/null",
+            "RENV_CONSENT": "TRUE",
+            "RENV_CONFIG_CACHE_SYMLINKS": "FALSE",
+            "RENV_CONFIG_AUTOLOADER_ENABLED": "FALSE",
+            "RENV_CONFIG_SANDBOX_ENABLED": "FALSE",
+            "RENV_PATHS_CELLAR": f"{site.source}/renv/cellar",
+            **super().variables(site),
+        }
+
+    def remedy(self, site: BuildSite, output: str) -> str | None:
+        """Explain where renv comes from."""
+        if _NO_RENV.search(output):
+            return (
+                "this R has no renv, and none could be installed: put its source package into renv/cellar of the pack, "
+                "or install it in the image: Rscript -e 'install.packages(\"renv\")'"
+            )
+        return None
+
+
+def _locked(manifest: Path | None) -> dict[str, str]:
+    """Return the locked packages with their versions."""
+    try:
+        data: Any = json.loads(read_text(manifest)) if manifest else {}
+        packages = data.get("Packages", {}).items()
+        return {
+            name: str(entry.get("Version", ""))
+            for name, entry in packages
+            if re.fullmatch(r"[A-Za-z][A-Za-z0-9.]*", name) and isinstance(entry, Mapping)
+        }
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        return {}

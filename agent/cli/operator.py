@@ -21,6 +21,7 @@ _COMMANDS = {
     "execution": "agent.cli.execution:execution",
     "worker": "agent.cli.worker:worker",
     "runtime": "agent.cli.runtime:runtime",
+    "env": "agent.cli.env:env",
     "settings": "agent.cli.settings:settings",
     "server": "agent.cli.server:server",
     "identity": "agent.cli.identity:identity",

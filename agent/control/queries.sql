@@ -296,3 +296,6 @@ SELECT p.id,
 WITH keys AS (DELETE FROM key k USING pack p WHERE k.owner_pack = p.id AND p.ref = %(ref)s),
      actions AS (DELETE FROM action a USING pack p WHERE a.pack = p.id AND p.ref = %(ref)s)
 DELETE FROM pack WHERE ref = %(ref)s;
+
+-- name: action_runtime
+SELECT runtime, runtime_version_constraint FROM action WHERE ref = %(ref)s;

@@ -16,15 +16,16 @@ from agent.environments.failed_builds import SharedFailures
 from agent.environments.fingerprint import Fingerprint, fingerprint_of, manifest_of
 from agent.environments.image_variables import OTHER_INTERPRETER, dropped
 from agent.environments.installers import CACHE_FOLDER
+from agent.environments.inventory import prune
 from agent.environments.kinds import BACKENDS, DECLARED
 from agent.environments.layout import Layout
 from agent.environments.lease import recorded
 from agent.environments.lock import BuildLocks
 from agent.environments.lookup import find_build
-from agent.environments.marker import INSTALLED, MARKER, RunExtras, read_marker
+from agent.environments.marker import INSTALLED, MARKER, RunExtras, read_marker, supersede
 from agent.environments.model import EnvironmentRequest, PreparedEnvironment
 from agent.environments.store import EnvironmentStore
-from agent.environments.sweep import remove_pack, sweep
+from agent.environments.sweep import KEEP_SUPERSEDED, remove_pack, sweep
 from agent.environments.template import fill_env_vars
 from agent.environments.warm import WarmEnvironments
 from agent.errors import EnvironmentFailed
@@ -52,12 +53,14 @@ class EnvironmentManager:
         install_timeout: float = 900.0,
         network: NetworkSettings | None = None,
         uv: str | None = None,
+        max_bytes: int = 0,
         container: Mapping[str, str] | None = None,
     ) -> None:
         """Build nothing yet.
 
         Time-outs are in seconds; without ``store`` or a worker's id nothing is recorded in the database. ``network``
-        is how installers reach their indexes, ``uv`` the program that stands in for venv and pip. ``container`` is the
+        is how installers reach their indexes, ``uv`` the program that stands in for venv and pip,
+        ``max_bytes`` what all environments may take together (0: no limit). ``container`` is the
         image's environment, by default this process's.
         """
         self.runtime_envs_dir = runtime_envs_dir
@@ -66,6 +69,7 @@ class EnvironmentManager:
         self.worker_id = worker_id
         self._limits = Limits(create_timeout, install_timeout)
         self._installers = Installers(runtime_envs_dir / CACHE_FOLDER, network or NetworkSettings(), uv)
+        self._max_bytes = max_bytes
         self._container = container_environment() if container is None else container
         self._locks = BuildLocks(patience=create_timeout + install_timeout + 60)
         self._warm = WarmEnvironments()
@@ -132,6 +136,30 @@ class EnvironmentManager:
         with _translated(request):
             return self.current(request) is None and self._build_once(request, record=False)[1]
 
+    def rebuild(self, request: EnvironmentRequest) -> bool:
+        """Build the environment anew and point its name to the new build; returns whether there is one to build.
+
+        Raises:
+            EnvironmentFailed: it can't be made; the old one stays.
+        """
+        if not request.isolated or not request.pack_dir.is_dir():
+            return False
+        with _translated(request):
+            if spec_of(request).only_with_manifest and manifest_of(request) is None:
+                return False
+            layout, wanted = self.layout(request), self.fingerprint(request)
+            layout.prepare()
+            with self._locks.hold(layout.lock, lambda: request.asked_to_end):
+                before = list(layout.builds())
+                directory = self._build(request, layout, wanted)
+                for build in before:
+                    # Nobody takes it any more; who runs from it finishes on it.
+                    marker = read_marker(build)
+                    if marker is not None and marker.fingerprint == wanted.digest:
+                        supersede(build)
+                self._remember(request, layout, directory, wanted)
+        return True
+
     def remove(self, pack_ref: str) -> None:
         """Delete all environments of a pack; what still runs from them may lose what it hasn't loaded yet.
 
@@ -167,6 +195,8 @@ class EnvironmentManager:
                 raise
             self._failures.clear(key)
             sweep(layout, directory)
+            if self._max_bytes:
+                prune(self.runtime_envs_dir, keep_unused=KEEP_SUPERSEDED, max_bytes=self._max_bytes)
             return self._remember(request, layout, directory, self.fingerprint(request)), True
 
     def _build(self, request: EnvironmentRequest, layout: Layout, wanted: Fingerprint) -> Path:

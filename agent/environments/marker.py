@@ -84,6 +84,18 @@ def read_marker(build: Path) -> Marker | None:
     return marker if installed == marker.installed else None
 
 
+def supersede(build: Path) -> None:
+    """Let nobody take ``build`` any more, though it stays what it is for those who use it.
+
+    Raises:
+        OSError: its marker can't be written.
+    """
+    data = json.loads((build / MARKER).read_text(encoding="utf-8"))
+    temporary = build / f"{MARKER}.tmp"
+    temporary.write_text(json.dumps({**data, "fingerprint": "superseded"}), encoding="utf-8")
+    os.replace(temporary, build / MARKER)
+
+
 def touch_last_used(build: Path) -> None:
     """Note that the build is in use; a read-only volume keeps no note."""
     with contextlib.suppress(OSError):

@@ -10,8 +10,9 @@ from agent.liveness import DEAD_AFTER
 from agent.placement.affinity import affinity_problem, selector_problem, taint_problem
 from agent.placement.candidate import Candidate
 from agent.placement.demand import Demand
+from agent.runtimes.advertised import refused_versions
 from agent.runtimes.names import normalize_runtime_name
-from agent.versions import parse_constraint, parse_version
+from agent.versions import matches_row, parse_constraint, parse_version
 
 
 def misfit(demand: Demand, candidate: Candidate) -> str | None:
@@ -82,7 +83,9 @@ def _version_problem(names: set[str], constraint: str, capabilities: Mapping[str
     except VersionError as error:
         return str(error)
     label = min(names)
-    versions = _advertised(names, capabilities)
+    # What the worker's own check refused isn't made good by the text of a version.
+    refused = refused_versions(capabilities, names)
+    versions = [text for text in _advertised(names, capabilities) if not _refuses(refused, text, label)]
     if not versions:
         return f"advertises no version of {label}; {constraint} is required"
     for text in versions:
@@ -92,6 +95,10 @@ def _version_problem(names: set[str], constraint: str, capabilities: Mapping[str
         except VersionError:
             continue  # another program advertised something that is no version
     return f"has {label} {', '.join(versions)}; {constraint} is required"
+
+
+def _refuses(refused: Mapping[str, str], version: str, label: str) -> bool:
+    return any(matches_row(row, version, label) for row in refused)
 
 
 def _advertised(names: set[str], capabilities: Mapping[str, Any]) -> list[str]:

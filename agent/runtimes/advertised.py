@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.errors import VersionError
 from agent.runtimes.detected import DetectedInterpreter
 from agent.runtimes.names import normalize_runtime_name
 from agent.versions import Version, parse_version
+
+if TYPE_CHECKING:
+    from agent.runtimes.verification import VersionCheck
+
+_LONGEST_REASON = 300
+_MOST_VERDICTS = 400
 
 
 def detected_versions(detected: Iterable[DetectedInterpreter]) -> dict[str, list[str]]:
@@ -43,6 +49,37 @@ def merged_versions(*parts: Mapping[str, Sequence[str]]) -> dict[str, list[str]]
     return verified_versions(
         (name, version) for part in parts for name, versions in part.items() for version in versions
     )
+
+
+def version_verdicts(checks: Iterable[VersionCheck], at: str) -> list[dict[str, Any]]:
+    """Return what a worker tells of its checks, for people and for placement; ``at`` is when they were made."""
+    return [
+        {
+            "ref": check.row.runtime_ref,
+            "version": check.row.version,
+            "ok": check.available,
+            "reason": check.reason[:_LONGEST_REASON],
+            "actual": check.actual,
+            "at": at,
+        }
+        for check in checks
+    ][:_MOST_VERDICTS]
+
+
+def refused_versions(capabilities: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
+    """Return the version rows that a worker's own checks refused, with the reason; malformed parts are nothing."""
+    wanted = {normalize_runtime_name(name) for name in names}
+    stated = capabilities.get("runtime_verdicts")
+    found = {}
+    for entry in stated if isinstance(stated, list) else ():
+        if not isinstance(entry, Mapping) or entry.get("ok") is not False:
+            continue
+        ref, version = entry.get("ref"), entry.get("version")
+        if not isinstance(ref, str) or not isinstance(version, str):
+            continue
+        if normalize_runtime_name(ref.rsplit(".", 1)[-1]) in wanted:
+            found[version] = str(entry.get("reason") or "")
+    return found
 
 
 def advertised_versions(capabilities: Mapping[str, Any], names: Iterable[str]) -> list[str]:

@@ -22,11 +22,15 @@ _Argv = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Answer:
-    """``check`` is the one that succeeded, None when none did; ``reason`` says which, or why not."""
+    """``check`` is the one that succeeded, None when none did; ``reason`` says which, or why not.
+
+    ``refuted``: a program that was asked is here and failed; that it isn't here, or is another version, says less.
+    """
 
     check: Check | None
     reason: str
     output: str = ""
+    refuted: bool = False
 
 
 def run_checks(subjects: Sequence[Sequence[Check]], machine: Machine) -> list[Answer]:
@@ -66,7 +70,9 @@ def _judge(check: Check, outcome: CommandOutcome | None, before: Answer) -> Answ
         return Answer(check, f"{check} succeeded", output)
     if not check.optional:
         log.debug("verification failed: %s: %s", check, problem)
-    return Answer(None, "; ".join(filter(None, (before.reason, f"{check}: {problem}"))))
+    failed = outcome is not None and (outcome.kind != "exited" or outcome.exit_code != check.exit_code)
+    reason = "; ".join(filter(None, (before.reason, f"{check}: {problem}")))
+    return Answer(None, reason, refuted=before.refuted or (failed and not check.optional))
 
 
 def _problem(check: Check, outcome: CommandOutcome, output: str) -> str:

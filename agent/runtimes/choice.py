@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from agent.errors import UnmetConstraint, VersionError
 from agent.runtimes.local import Local
 from agent.runtimes.verification import VersionCheck
-from agent.versions import Constraint, parse_constraint, parse_version, select_best_version
+from agent.versions import Constraint, matches_row, parse_constraint, parse_version, select_best_version
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,31 @@ def choose_version(
     chosen = select_best_version(candidates, constraint, language)
     if chosen is not None:
         return chosen.check
-    if base is not None and _meets(base.version, wanted, language):
+    if base is not None and _meets(base.version, wanted, language) and not _refuted(checks, base, language):
         return None
     raise UnmetConstraint(_unmet(checks, wanted, base, runtime))
+
+
+def _refuted(checks: Sequence[VersionCheck], base: Local, language: str | None) -> bool:
+    """Whether the check of the base interpreter's very version has failed: its text doesn't make that good again."""
+    return any(check.refuted and matches_row(check.row.version, base.version or "", language) for check in checks)
+
+
+def why_not(check: VersionCheck, constraint: str | None, chosen: VersionCheck | None, language: str | None) -> str:
+    """Say why a row was not taken, in the words of a failed execution."""
+    if not check.available:
+        return f"not here: {check.reason}"
+    if constraint and constraint.strip():
+        try:
+            wanted = parse_constraint(constraint, language)
+        except VersionError as error:
+            return str(error)
+        if not _meets(_compared(check, wanted, language), wanted, language):
+            return f"{check.actual or check.row.version} doesn't meet {wanted.text!r}"
+        return f"{chosen.row.version} is higher" if chosen is not None else "another one was taken"
+    if chosen is None:
+        return "an agent found it by itself: without a constraint the runtime's own definition counts"
+    return f"{chosen.row.version} is the default" if chosen.row.is_default else f"{chosen.row.version} is higher"
 
 
 def _compared(check: VersionCheck, wanted: Constraint, language: str | None) -> str:

@@ -33,6 +33,7 @@ class VersionCheck:
     """Whether a row of ``runtime_version`` can be run here, and why (not).
 
     ``local`` is how this machine runs it; ``actual`` what the interpreter itself says (``3.12.13`` for ``3.12``).
+    ``refuted``: a program that should show it is here and failed.
     """
 
     row: RuntimeVersion
@@ -40,6 +41,7 @@ class VersionCheck:
     reason: str
     local: Local | None = None
     actual: str | None = None
+    refuted: bool = False
 
 
 def verify_runtimes(runtimes: Sequence[Runtime], machine: Machine) -> list[RuntimeCheck]:
@@ -100,9 +102,10 @@ def _version_check(row: RuntimeVersion, answer: Answer, machine: Machine) -> Ver
         return VersionCheck(row, False, "an operator switched it off (meta.disabled)")
     if not binary and not _version_checks(row):
         return VersionCheck(row, True, "needs no interpreter", Local(row.config, ""))
-    same = _same(row, machine.versions.get(_name(row), ()))
+    # What a failed check has refuted, the mere text of a version doesn't make good again.
+    same = None if answer.refuted else _same(row, machine.versions.get(_name(row), ()))
     if answer.check is None and same is None:
-        return VersionCheck(row, False, answer.reason)
+        return VersionCheck(row, False, answer.reason, refuted=answer.refuted)
     stand_in = same or _prover(row, answer.check, machine)
     local = localize(row.config, name=_name(row), detected=stand_in, find=machine.find)
     if local is None:

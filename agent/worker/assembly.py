@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from agent.environments.compiled import CompiledActions
 from agent.environments.manager import EnvironmentManager
@@ -30,6 +29,7 @@ from agent.process.memory import return_memory
 from agent.process.oom_score import OOM_SCORE
 from agent.runtimes.selection import VersionSelector
 from agent.runtimes.store import record_checks
+from agent.runtimes.verification import VersionCheck
 from agent.worker.advertising import Advertiser
 from agent.worker.context import WorkerContext
 from agent.worker.handlers import Handlers
@@ -80,10 +80,11 @@ def assemble(
     running = RunningExecutions()
     store = ExecutionStore(base.database, worker_id=worker_id, files=files)
     publisher = base.broker.publisher()
+    advertiser = Advertiser(base.facts, base.registration.set_capabilities, allowed=base.offered.allowed)
     versions = VersionSelector(
         base.machine,
         reverify_after=settings.worker.reverify_after,
-        record=partial(record_checks, base.database, worker_id=worker_id),
+        record=lambda checks: _record(base, advertiser, checks, worker_id),
     )
     environments = EnvironmentManager(
         runtime_envs_dir=settings.runtime_envs_dir,
@@ -94,6 +95,7 @@ def assemble(
         install_timeout=settings.worker.install_timeout,
         network=settings.network,
         uv=_uv(base),
+        max_bytes=settings.environments.max_bytes,
         container=base.machine.env,
     )
     compiled = CompiledActions(
@@ -132,8 +134,8 @@ def assemble(
             packs_base_dir=settings.packs_base_dir,
             cancelled=stopping.is_set,
         ),
-        Advertiser(base.facts, base.registration.set_capabilities, allowed=base.offered.allowed),
         stopping,
+        verify_every=settings.worker.verify_every,
     )
     handlers = Handlers(coordinator, running, provisioner.pack_event)
     for name, subscription in (
@@ -183,6 +185,12 @@ def assemble(
         unclaimed=unclaimed,
         rescue=rescue,
     )
+
+
+def _record(base: WorkerContext, advertiser: Advertiser, checks: Sequence[VersionCheck], worker_id: int) -> None:
+    """Tell what was checked: everybody in the versions' rows, placement in this worker's own."""
+    record_checks(base.database, checks, worker_id=worker_id)
+    advertiser.advertise(checks)
 
 
 def _uv(base: WorkerContext) -> str | None:

@@ -13,7 +13,6 @@ from agent.errors import AgentError
 from agent.mq.messages import PackDeleted, PackRegistered, RuntimeVerifyRequested
 from agent.runtimes.registry import RuntimeRegistry
 from agent.runtimes.selection import VersionSelector
-from agent.worker.advertising import Advertiser
 from agent.worker.needs import EnvironmentNeeds
 
 log = logging.getLogger(__name__)
@@ -28,15 +27,19 @@ class Provisioner:
         versions: VersionSelector,
         environments: EnvironmentManager,
         needs: EnvironmentNeeds,
-        advertiser: Advertiser,
         stopping: threading.Event,
+        *,
+        verify_every: float = 0.0,
     ) -> None:
-        """Prepare nothing yet; ``stopping`` ends a build that is under way."""
+        """Prepare nothing yet; ``stopping`` ends a build that is under way.
+
+        All versions are checked again every ``verify_every`` seconds, with 0 never.
+        """
         self._registry = registry
         self._versions = versions
         self._environments = environments
         self._needs = needs
-        self._advertiser = advertiser
+        self._verify_every = verify_every
         self._stopping = stopping
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
 
@@ -60,7 +63,7 @@ class Provisioner:
 
     def run(self) -> None:
         """Do one task after the other until ``stop``."""
-        while (task := self._tasks.get()) is not None and not self._stopping.is_set():
+        while (task := self._next()) is not None and not self._stopping.is_set():
             try:
                 task()
             except (AgentError, OSError) as error:
@@ -68,9 +71,15 @@ class Provisioner:
             except Exception:
                 log.exception("could not prepare environments in advance")
 
+    def _next(self) -> Callable[[], None] | None:
+        try:
+            return self._tasks.get(timeout=self._verify_every or None)
+        except queue.Empty:
+            return self._verify
+
     def _verify(self) -> None:
         self._registry.refresh()
-        self._advertiser.advertise(self._versions.verify(self._registry.usable))
+        self._versions.verify(self._registry.usable)
 
     def _prepare(self, pack_ref: str | None) -> None:
         self._verify()

@@ -306,3 +306,11 @@ def test_a_row_of_java_is_found_by_the_old_and_the_new_name_of_its_version(tmp_p
         assert VersionSelector(machine).select(usable, constraint).version == "8"
     with pytest.raises(UnmetConstraint, match=r"1\.8\.0_392"):
         VersionSelector(machine).select(usable, ">=11")
+
+
+def test_a_failed_check_is_not_overridden_by_the_version_of_what_was_detected(bench: Bench) -> None:
+    broken = write_program(bench.directory, "python3.11", "exit 3")
+    with pytest.raises(UnmetConstraint, match="exit code 3"):
+        bench.selector.select(bench.usable(python("3.11"), name="Python", binary="nosuch"), "3.11")
+    broken.unlink()
+    assert VersionSelector(bench.machine).select(bench.usable(python("3.11")), "3.11").version == "3.11"

@@ -1,0 +1,72 @@
+"""Explain, worker by worker, which version of its runtime an action gets, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agent.control.fleet import Worker, workers
+from agent.db.pool import Database
+from agent.db.queries import load_queries
+from agent.errors import AgentError
+from agent.runtimes.explanation import VersionExplanation, base_of_worker, checks_of_worker, explain_versions
+from agent.runtimes.model import Runtime, RuntimeVersion
+from agent.runtimes.names import language_of
+from agent.runtimes.store import load_runtimes
+
+
+@dataclass(frozen=True)
+class WorkerExplanation:
+    """What one worker would run; ``alive``: its heartbeat is fresh."""
+
+    worker: str
+    alive: bool
+    explanation: VersionExplanation
+
+
+@dataclass(frozen=True)
+class ActionExplanation:
+    """An action's demand and every worker's answer; ``runtime`` is None for an action that needs none."""
+
+    action: str
+    runtime: str | None
+    constraint: str | None
+    workers: tuple[WorkerExplanation, ...]
+
+
+def explain_action(database: Database, action_ref: str, worker: str | None = None) -> ActionExplanation:
+    """Explain for all workers, or for the one that is named.
+
+    Raises:
+        AgentError: there is no such action or worker.
+        DatabaseError: the database can't be read.
+    """
+    with database.connection() as connection:
+        query = load_queries("agent.control")["action_runtime"]
+        row = connection.execute(query, {"ref": action_ref}).fetchone()
+    if row is None:
+        raise AgentError(f"there is no action {action_ref}", hint="attune action list shows all")
+    runtime_id, constraint = row
+    stored = load_runtimes(database)
+    runtime = next((item for item in stored.runtimes if item.id == runtime_id), None)
+    if runtime is None:
+        return ActionExplanation(action_ref, None, constraint, ())
+    rows = [item for item in stored.versions if item.runtime == runtime.id]
+    found = [item for item in workers(database) if worker is None or item.name == worker]
+    if worker is not None and not found:
+        raise AgentError(f"there is no worker {worker}", hint="attune worker list shows all")
+    answers = tuple(_explain(item, runtime, rows, constraint) for item in found)
+    return ActionExplanation(action_ref, runtime.ref, constraint, answers)
+
+
+def _explain(
+    worker: Worker, runtime: Runtime, rows: Sequence[RuntimeVersion], constraint: str | None
+) -> WorkerExplanation:
+    explanation = explain_versions(
+        checks_of_worker(rows, worker.offers, language_of(runtime.name, runtime.ref)),
+        constraint,
+        base=base_of_worker(worker.offers, runtime.name, runtime.ref),
+        runtime=runtime.name,
+        language=language_of(runtime.name, runtime.ref),
+    )
+    return WorkerExplanation(worker.name, worker.alive, explanation)

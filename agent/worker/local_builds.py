@@ -1,0 +1,72 @@
+"""Build environments on this machine without being a worker: for an operator who prepares an image or a volume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from agent.configuration import Loaded
+from agent.db.pool import Database
+from agent.environments.manager import EnvironmentManager
+from agent.environments.store import EnvironmentStore
+from agent.errors import EnvironmentFailed
+from agent.process.child_env import container_environment
+from agent.runtimes.detection import detect_interpreters
+from agent.runtimes.machine import Machine
+from agent.runtimes.registry import RuntimeRegistry
+from agent.runtimes.selection import VersionSelector
+from agent.runtimes.store import load_runtimes
+from agent.worker.needs import EnvironmentNeeds
+
+
+@dataclass(frozen=True)
+class BuildOutcome:
+    """What became of one environment (``pack/name``)."""
+
+    name: str
+    what: str
+    failed: bool = False
+
+
+def build_here(loaded: Loaded, pack: str | None, *, again: bool, say: Callable[[str], None]) -> list[BuildOutcome]:
+    """Build what ``pack`` (None: every pack) needs; ``again`` also what is there already.
+
+    Raises:
+        DatabaseError: the packs or runtimes can't be read.
+    """
+    settings = loaded.settings
+    detection = detect_interpreters(timeout=settings.worker.probe_timeout, search_paths=settings.runtimes.search_paths)
+    machine = Machine.of(detection, timeout=settings.worker.verify_timeout)
+    database = Database(settings.database, application_name="attune env")
+    try:
+        registry = RuntimeRegistry(lambda: load_runtimes(database), machine)
+        registry.refresh()
+        manager = EnvironmentManager(
+            runtime_envs_dir=settings.runtime_envs_dir,
+            packs_base_dir=settings.packs_base_dir,
+            store=EnvironmentStore(database),
+            create_timeout=settings.worker.environment_timeout,
+            install_timeout=settings.worker.install_timeout,
+            network=settings.network,
+            uv=None if settings.runtimes.python.installer == "pip" else machine.find("uv"),
+            container=container_environment(),
+        )
+        needs = EnvironmentNeeds(
+            database,
+            registry,
+            VersionSelector(machine),
+            packs_base_dir=settings.packs_base_dir,
+            cancelled=lambda: False,
+        )
+        requests = [replace(request, progress=say) for request in needs.of(pack)]
+        outcomes = []
+        for request in requests:
+            try:
+                built = manager.rebuild(request) if again else manager.build_if_needed(request)
+            except EnvironmentFailed as error:
+                outcomes.append(BuildOutcome(str(request), str(error), failed=True))
+            else:
+                outcomes.append(BuildOutcome(str(request), "built" if built else "was there already"))
+        return outcomes
+    finally:
+        database.close()

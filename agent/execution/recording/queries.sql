@@ -201,8 +201,8 @@ SELECT l.pid
 -- Whose dispatch must have been lost: expired, dead-lettered, unroutable. The claim makes sure that none runs twice.
 SELECT id
   FROM execution
- WHERE worker = %(worker)s AND updated < now() - interval '10 seconds'
-   AND (status = 'scheduled' OR (status = 'canceling' AND started_at IS NULL))
+ WHERE worker = %(worker)s AND status IN ('scheduled', 'canceling') AND updated < now() - interval '10 seconds'
+   AND (status = 'scheduled' OR started_at IS NULL)
  ORDER BY id
  LIMIT %(count)s;
 

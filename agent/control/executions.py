@@ -19,7 +19,7 @@ from agent.control.submission import Send
 from agent.db.error_translation import translated
 from agent.db.pool import Connection, Database
 from agent.db.queries import load_queries
-from agent.errors import AgentError, DatabaseUnavailable
+from agent.errors import AgentError, BrokerError, DatabaseUnavailable
 
 _PATIENCE, _RETRY = 60.0, 0.5
 """Seconds that a database may stay away while somebody waits, and between attempts."""
@@ -131,8 +131,13 @@ def cancel(database: Database, send: Send, execution_id: int) -> str:
     """
     with database.connection() as connection:
         status, messages = cancel_row(connection, execution_id)
-    for message in messages:
-        send(message)
+    try:
+        for message in messages:
+            send(message)
+    except BrokerError:
+        # Nobody has to do anything about what had not begun: its row says all.
+        if status != "cancelled":
+            raise
     return status
 
 

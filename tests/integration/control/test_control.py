@@ -183,6 +183,12 @@ def test_what_waits_is_cancelled_at_once_without_asking_a_worker(deployment, add
     assert (found.status, found.error) == ("cancelled", "Cancelled by user before execution started")
 
 
+def test_what_waits_is_cancelled_also_while_the_broker_is_away(deployment, add_worker) -> None:
+    add_worker("w")
+    submitted = submit(deployment, lambda message: None, find_action(deployment, "core.echo"), {})
+    assert cancel(deployment, refuse, submitted.id) == "cancelled"
+
+
 def test_what_runs_is_cancelled_by_its_worker(deployment, add_worker) -> None:
     worker_id = add_worker("w")
     submitted = submit(deployment, lambda message: None, find_action(deployment, "core.echo"), {})

@@ -9,10 +9,10 @@ from agent.control.fleet import Worker, workers
 from agent.db.pool import Database
 from agent.db.queries import load_queries
 from agent.errors import AgentError
-from agent.runtimes.explanation import VersionExplanation, base_of_worker, checks_of_worker, explain_versions
 from agent.runtimes.model import Runtime, RuntimeVersion
 from agent.runtimes.names import language_of
 from agent.runtimes.store import load_runtimes
+from agent.runtimes.version_explanation import VersionExplanation, base_of_worker, checks_of_worker, explain_versions
 
 
 @dataclass(frozen=True)

@@ -28,12 +28,14 @@ from agent.environments.sweep import KEEP_SUPERSEDED, remove_tree
 from agent.environments.template import fill_command
 from agent.errors import AgentError, EnvironmentFailed
 from agent.process.command import run_command
+from agent.reading.regular_files import open_regular, read_regular
 from agent.runtimes.model import CompileSpec
 
 log = logging.getLogger(__name__)
 
 #: A pack with more source files than this is not looked through at each start.
 _MOST_SOURCES = 2000
+_LARGEST_SOURCE = 16 * 1024 * 1024
 _DONE = ".attune_compiled"
 
 _Stamps = tuple[tuple[str, int, int, int], ...]
@@ -159,8 +161,7 @@ class CompiledActions:
 
 def java_main_class(path: str) -> str:
     """Return the name of the class that ``java FILE`` would start: the first of its file."""
-    with open(path, "rb") as file:
-        text = file.read(4 * 1024 * 1024).decode("utf-8", "replace")
+    text = read_regular(path, _LARGEST_SOURCE).decode("utf-8", "replace")
     plain = re.sub(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/\*.*?\*/', " ", text, flags=re.DOTALL)
     package = re.search(r"^\s*package\s+([\w.]+)\s*;", plain, re.MULTILINE)
     name = re.search(r"\b(?:class|record|enum|interface)\s+([A-Za-z_$][\w$]*)", plain)
@@ -180,7 +181,7 @@ def _digest(
     told = (spec, action_file, str(prepared.env_dir), _real(prepared.interpreter), request.interpreter_version)
     digest = hashlib.sha256(repr(told).encode())
     for path, *_ in stamps:
-        with open(path, "rb") as file:
+        with os.fdopen(open_regular(path), "rb") as file:
             digest.update(path.encode("utf-8", "surrogateescape") + hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:24]
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from agent.environments.backend import Installers
 from agent.environments.image_variables import OTHER_INTERPRETER, ImageVariables, dropped
+from agent.environments.installer_network import network_variables
 from agent.environments.layout import make_shared_directory
-from agent.environments.network import network_variables
 
 #: Below ``runtime_envs_dir``; no pack's name begins with a dot.
 CACHE_FOLDER = ".cache"

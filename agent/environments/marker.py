@@ -90,7 +90,7 @@ def supersede(build: Path) -> None:
     Raises:
         OSError: its marker can't be written.
     """
-    data = json.loads((build / MARKER).read_text(encoding="utf-8"))
+    data = read_json(read_regular(build / MARKER, _MOST_BYTES))
     temporary = build / f"{MARKER}.tmp"
     temporary.write_text(json.dumps({**data, "fingerprint": "superseded"}), encoding="utf-8")
     os.replace(temporary, build / MARKER)

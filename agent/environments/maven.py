@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agent.environments.backend import BuildSite
 from agent.environments.declared import Declared, read_text
-from agent.environments.network import maven_settings, network_variables
+from agent.environments.installer_network import maven_settings, network_variables
 from agent.process.child_env import container_environment
 
 _DEPENDENCIES = re.compile(r"<dependencies>\s*(?:<!--.*?-->\s*)*<dependency>", re.DOTALL)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from agent.environments.backend import BuildSite
 from agent.environments.declared import Declared, read_text
+from agent.reading.json_text import read_json
 
 #: Arguments: the pack's copy, the library, then PACKAGE=VERSION. Where renv is missing, source packages in the pack are
 #: installed by R itself; only what is not there needs renv, from the pack or from a mirror.
@@ -59,7 +59,7 @@ class Renv(Declared):
     def declares_nothing(self, manifest: Path) -> bool:
         """Whether it locks no package; a file that can't be read is R's to complain about."""
         try:
-            return not json.loads(read_text(manifest)).get("Packages")
+            return not read_json(read_text(manifest)).get("Packages")
         except (ValueError, AttributeError, RecursionError):
             return False
 
@@ -103,7 +103,7 @@ class Renv(Declared):
 def _locked(manifest: Path | None) -> dict[str, str]:
     """Return the locked packages with their versions."""
     try:
-        data: Any = json.loads(read_text(manifest)) if manifest else {}
+        data: Any = read_json(read_text(manifest)) if manifest else {}
         packages = data.get("Packages", {}).items()
         return {
             name: str(entry.get("Version", ""))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import mmap
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ from agent.environments.model import EnvironmentRequest
 from agent.environments.pip_settings import pip_variables, uv_variables
 from agent.environments.requirements_file import read_requirements
 from agent.process.child_env import container_environment
-from agent.reading.regular_files import read_regular
+from agent.reading.regular_files import open_regular, read_regular
 
 _PYTHON = re.compile(r"python[\d.]*t?")
 _NO_VENV = re.compile(r"No module named '?(venv|ensurepip)|ensurepip is not\s+available|ensurepip.*returned non-zero")
@@ -173,7 +174,10 @@ def _is_plain_venv(command: Sequence[str]) -> bool:
 def _is_relocatable(interpreter: str) -> bool:
     """Whether the program looks for its library beside itself: a copy of it elsewhere wouldn't find it."""
     try:
-        with open(interpreter, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with (
+            os.fdopen(open_regular(interpreter), "rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        ):
             return data[:4] == b"\x7fELF" and data.find(b"$ORIGIN") >= 0
     except (OSError, ValueError):
         return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.runtimes.explanation import base_of_worker, checks_of_worker, explain_versions
+from agent.runtimes.version_explanation import base_of_worker, checks_of_worker, explain_versions
 from tests.unit.runtimes.rows import version
 
 ROWS = (version("3.11", id_=1), version("3.12", id_=2, is_default=True), version("3.13", id_=3), version("3.14", id_=4))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree
 
-from agent.environments.network import maven_settings, network_variables
+from agent.environments.installer_network import maven_settings, network_variables
 from agent.environments.pip_settings import pip_variables, uv_variables
 from agent.settings import NetworkSettings
 

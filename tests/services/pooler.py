@@ -36,7 +36,7 @@ def _running(url: str, directory: Path, mode: str) -> Iterator[str]:
     (directory / "pgbouncer.ini").write_text(
         f"[databases]\n* = host={given.get('host') or '127.0.0.1'} port={given.get('port') or 5432}\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
-        f"auth_type = any\nauth_file = {directory}/users\npool_mode = {mode}\n"
+        f"auth_type = trust\nauth_file = {directory}/users\npool_mode = {mode}\n"
         f"logfile = {directory}/pgbouncer.log\npidfile = {directory}/pgbouncer.pid\n"
     )
     as_user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"] if os.geteuid() == 0 else []

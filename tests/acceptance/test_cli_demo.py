@@ -8,6 +8,8 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,26 +21,30 @@ pytestmark = pytest.mark.postgres
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> dict[str, str]:
+def place() -> Iterator[Path]:
+    """A directory that the embedded server can walk to, which may run as a user of its own.
+
+    Not below pytest's own: each run of pytest on this machine closes that to other users when it starts.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="attune-machine-"))
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def machine(place: Path) -> dict[str, str]:
     """A machine with a shell, the programs that scripts use, and a Perl that doesn't work."""
-    programs = tmp_path / "bin"
+    programs = place / "bin"
     programs.mkdir()
     for name in ("sh", "bash", "cat", "uname", "sed", "head", "tr", "id", "useradd", "sleep"):
         found = shutil.which(name)
         if found:
             (programs / name).symlink_to(found)
-    temporary = tmp_path / "tmp"
+    temporary = place / "tmp"
     temporary.mkdir()
     temporary.chmod(0o777)
     return {"PATH": str(programs), "TMPDIR": str(temporary)}
-
-
-@pytest.fixture(autouse=True)
-def _reachable(tmp_path: Path) -> None:
-    """The embedded server may run as a user of its own, who must be able to walk to its directory."""
-    for directory in (tmp_path, *tmp_path.parents):
-        if directory.stat().st_uid == os.geteuid() and directory.is_relative_to("/tmp/"):
-            directory.chmod(0o755)
 
 
 def start(machine: dict[str, str], *words: str) -> subprocess.Popen[str]:
@@ -82,8 +88,8 @@ def test_every_runtime_of_the_machine_runs_its_action(machine: dict[str, str]) -
     assert_nothing_is_left(machine, demo.pid)
 
 
-def test_an_action_that_does_not_complete_is_shown_and_ends_with_1(machine: dict[str, str], tmp_path: Path) -> None:
-    perl = tmp_path / "bin" / "perl"
+def test_an_action_that_does_not_complete_is_shown_and_ends_with_1(machine: dict[str, str], place: Path) -> None:
+    perl = place / "bin" / "perl"
     perl.write_text(
         '#!/bin/sh\n[ "$1" = --version ] && echo v5.36.0 && exit\necho broken >&2; exit 3\n', encoding="utf-8"
     )

@@ -65,7 +65,17 @@ NAMES = {
 
 #: Built-in functions: output is written and the program is ended by commands.
 BUILT_INS = {
-    "open": ("cli/", "process/", "reading/", "control/parameter_values.py"),  # the last: a field of that name
+    "open": (
+        "cli/",
+        "process/",
+        "reading/",
+        "control/parameter_values.py",  # a field of that name
+        # To be read in the one way as well: builders open programs, archives and sources.
+        "environments/compiled.py",
+        "environments/marker.py",
+        "environments/renv.py",
+        "environments/venv.py",
+    ),
     "eval": (),
     "exec": (),
     "print": ("cli/",),
@@ -108,6 +118,8 @@ REPEATED_NAMES = {
     "fleet": "the workers as its folder sees them",
     "rows": "the rows of its folder's statements, as values",
     "statements": "named SQL: how it is loaded and typed (db), the hot path's (execution/recording)",
+    "explanation": "why the decision of its folder is what it is: of a worker (placement), of a version (runtimes)",
+    "network": "reaching servers: of this deployment (doctor), of package indexes (environments)",
     "service": "what a part of the program starts and stops, in which order",
     "tokens": "of people and services (access), of one execution (execution/secrets)",
 }

@@ -51,7 +51,16 @@ NAMES = {
     # What may be hostile is read in one way (agent/reading). These read what the operator, the kernel or we wrote, or
     # what was measured before.
     "json.loads": (
-        *("access/tokens.py", "cli/", "configuration/node.py", "control/", "dispatch/wakeup.py", "presence/labels.py"),
+        *(
+            "access/tokens.py",
+            "cli/",
+            "configuration/node.py",
+            "control/",
+            "dispatch/wakeup.py",
+            "presence/labels.py",
+            "environments/marker.py",
+            "environments/renv.py",
+        ),
         *("runtimes/shims.py", "server/strict_json.py"),
     ),
     "yaml.safe_load": ("runtimes/definition_files.py",),
@@ -72,8 +81,6 @@ BUILT_INS = {
         "control/parameter_values.py",  # a field of that name
         # To be read in the one way as well: builders open programs, archives and sources.
         "environments/compiled.py",
-        "environments/marker.py",
-        "environments/renv.py",
         "environments/venv.py",
     ),
     "eval": (),

@@ -209,9 +209,10 @@ class ActionRunner:
         found = ((stream, self._files.left_log(execution_id, stream)) for stream in ("stdout", "stderr"))
         policy, limit = self._settings.log_policy, self._settings.log_limit
         return tuple(
-            LogFile(stream, f"{action_ref}.{stream}.log", left[0], left[1], policy, limit)
+            LogFile(stream, f"{action_ref}.{stream}.log", path, size, policy, limit, inode)
             for stream, left in found
             if left is not None
+            for path, size, inode in (left,)
         )
 
     def _logs(self, action: Action, execution_id: int, streams: tuple[_Stream, ...]) -> tuple[LogFile, ...]:

@@ -111,14 +111,27 @@ class ArtifactFiles:
         """Return the writer of ``execution_<id>/<stream>.log``, which followers read."""
         return LogWriter(self, f"{self._directory}/execution_{execution_id}/{stream}.log")
 
-    def left_log(self, execution_id: int, stream: str) -> tuple[str, int] | None:
-        """Return path and size of a live log that an earlier life did not come to file, None where there is none."""
-        path = f"{self._directory}/execution_{execution_id}/{stream}.log"
-        try:
-            found = os.lstat(path)
-        except OSError:
+    def left_log(self, execution_id: int, stream: str) -> tuple[str, int, tuple[int, int]] | None:
+        """Return path, size and inode of a live log that an earlier process could not record, None where there is none.
+
+        Only a file of ours with no other name counts: a job that lived on may have put anything in its place.
+        """
+        relative = f"execution_{execution_id}/{stream}.log"
+        found = self._status(relative)
+        if found is None or not found.st_size or found.st_nlink != 1 or found.st_uid != os.geteuid():
             return None
-        return (path, found.st_size) if stat.S_ISREG(found.st_mode) and found.st_size else None
+        return f"{self._directory}/{relative}", found.st_size, (found.st_dev, found.st_ino)
+
+    def _status(self, relative: str) -> os.stat_result | None:
+        """Return the status of a regular file below the artifacts directory; None for anything else."""
+        with contextlib.suppress(OSError), self._root() as root:
+            fd = root.open(relative, os.O_PATH)
+            try:
+                found = os.fstat(fd)
+            finally:
+                os.close(fd)
+            return found if stat.S_ISREG(found.st_mode) else None
+        return None
 
     def create(self, path: str) -> int:
         """Create a file, with its directories; what has its name is removed. Raises OSError."""
@@ -186,7 +199,7 @@ class ArtifactFiles:
 
     def retire_as(self, live: str, file_path: str) -> None:
         """As ``retire``, with the path below the artifacts directory."""
-        if os.path.isfile(live) and not os.path.islink(live):
+        if self._status(self._relative(live)) is not None:
             self.retire(live, f"{self._directory}/{file_path}")
 
     def retire(self, live: str, final: str) -> None:

@@ -61,7 +61,7 @@ def test_what_was_put_in_the_place_of_a_log_is_removed(
     plant(root / "execution_1" / "result.json", outside)
     files, writer = written(root)
     files.write_result(1, {"a": 1})
-    assert writer.complete
+    assert writer.kept
     assert (root / "execution_1" / "stdout.log").read_bytes() == b"log"
     assert not (root / "execution_1" / "result.json").is_symlink()
     assert untouched(outside)
@@ -73,7 +73,7 @@ def test_a_directory_that_leads_elsewhere_keeps_no_log(root: Path, outside: Path
     (root / "execution_1").symlink_to(outside) if plant == "link" else os.mkfifo(root / "execution_1")
     files, writer = written(root)
     files.write_result(1, {"a": 1})
-    assert not writer.complete
+    assert not writer.kept
     assert untouched(outside)
 
 
@@ -125,3 +125,24 @@ def test_files_that_actions_allocated_are_measured_and_removed(root: Path) -> No
     assert files.measure({1: "a/full", 2: "a/empty", 3: "a/missing"}) == {1: 5, 2: 0, 3: 0}
     files.delete("a/empty")
     assert [path.name for path in (root / "a").iterdir()] == ["full"]
+
+
+def test_a_log_that_an_earlier_process_left_is_found_with_the_file_that_it_is(root: Path) -> None:
+    files, writer = written(root)
+    assert files.left_log(1, "stdout") == (writer.path, 3, writer.inode)
+    assert files.left_log(1, "stderr") is None
+
+
+@pytest.mark.parametrize("plant", PLANTED.values(), ids=PLANTED)
+def test_nothing_else_in_the_place_of_a_left_log_is_taken_for_it(
+    root: Path, outside: Path, plant: Callable[[Path, Path], object]
+) -> None:
+    plant(root / "execution_1" / "stdout.log", outside)
+    assert ArtifactFiles(root).left_log(1, "stdout") is None
+
+
+def test_a_left_log_behind_a_link_of_its_directory_is_not_taken(root: Path, outside: Path) -> None:
+    (outside / "stdout.log").write_text(SECRET)
+    (root / "execution_1").rmdir()
+    (root / "execution_1").symlink_to(outside)
+    assert ArtifactFiles(root).left_log(1, "stdout") is None

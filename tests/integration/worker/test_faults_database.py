@@ -19,7 +19,7 @@ from tests.services.proxy import Fault, Proxy, database_proxy, until
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
 
 #: What the agent sends: the names of two prepared statements, and a statement.
-CLAIM, FINISH, EXCHANGE, COMMIT = b"\0claim\0", b"\0finish\0", b"\0exchange\0", b"COMMIT"
+CLAIM, FINISH, BOTH, COMMIT = b"\0claim\0", b"\0finish\0", b"\0claim and finish\0", b"COMMIT"
 #: As the deployment sets it.
 SLOTS = 4
 
@@ -130,7 +130,7 @@ def test_an_end_and_a_claim_that_are_lost_together_happen_once(
     started = [fresh_deployment.start("job.silent") for _ in range(SLOTS)]
     for execution_id in started:
         fresh_deployment.wait(execution_id, "running")
-    network.inject(EXCHANGE, fault)
+    network.inject(BOTH, fault)
     waiting = [fresh_deployment.start("job.silent") for _ in range(SLOTS)]
     network.wait_for_faults()
     for execution_id in (*started, *waiting):

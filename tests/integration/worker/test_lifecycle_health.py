@@ -111,7 +111,7 @@ def _children(agent: AgentProcess) -> list[str]:
     "part",
     [
         "agent.presence.heartbeat.Heartbeat.run",
-        "agent.execution.coordinator.Coordinator._take_in",
+        "agent.execution.recording.coordinator.Coordinator._take_in",
         "agent.worker.slots.Slots._run",
         "agent.worker.handlers.Handlers.dispatch",
         "agent.worker.provisioning.Provisioner.run",

@@ -92,5 +92,15 @@ def test_what_can_not_be_reached_is_a_failure_with_a_remedy(tmp_path: Path) -> N
 
 
 def test_a_grace_period_shorter_than_the_drain_is_named(tmp_path: Path) -> None:
-    _, found = examine(tmp_path, ATTUNE_STOP_GRACE_PERIOD="10", ATTUNE__DATABASE__URL="postgresql://127.0.0.1:1/d")
+    _, found = examine(
+        tmp_path,
+        ATTUNE_STOP_GRACE_PERIOD="10",
+        ATTUNE__WORKER__SHUTDOWN_TIMEOUT="30",
+        ATTUNE__DATABASE__URL="postgresql://127.0.0.1:1/d",
+    )
     assert found["grace period"]["verdict"] == "warn"
+
+
+def test_a_drain_that_follows_the_grace_period_is_in_order(tmp_path: Path) -> None:
+    _, found = examine(tmp_path, ATTUNE_STOP_GRACE_PERIOD="10", ATTUNE__DATABASE__URL="postgresql://127.0.0.1:1/d")
+    assert found["grace period"]["verdict"] == "ok"

@@ -201,10 +201,11 @@ UPDATE execution e
 RETURNING e.id, e.action, e.action_ref, lost.was, e.status::text, e.result, e.updated;
 
 -- name: silent_workers
+-- One that has just been registered may not have sent its first heartbeat yet.
 UPDATE worker
    SET status = 'inactive'
  WHERE status IN ('active', 'busy')
-   AND (last_heartbeat IS NULL OR last_heartbeat < clock_timestamp() - interval '90 seconds')
+   AND coalesce(last_heartbeat, created) < clock_timestamp() - interval '90 seconds'
 RETURNING id, name, worker_role::text, cordoned, last_heartbeat;
 
 -- name: ephemeral_leftovers

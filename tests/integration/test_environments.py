@@ -245,10 +245,10 @@ def test_a_failed_install_says_what_the_installer_said_and_leaves_nothing(site: 
 
 
 def test_a_create_command_that_makes_nothing_is_a_failure(site: Site) -> None:
-    (site.pack("env_plain") / "manifest.txt").write_text("")
+    (site.pack("env_plain") / "manifest.txt").write_text("something\n")
     config = quick_config("true")
     config["environment"]["create_command"] = ["true"]
-    with pytest.raises(EnvironmentFailed, match=r"made no .*bin/python3"):
+    with pytest.raises(EnvironmentFailed, match=r"didn't create .*bin/python3"):
         site.manager.ensure(site.request("env_plain", config))
 
 
@@ -265,7 +265,7 @@ def test_paths_with_spaces_and_shell_characters_stay_paths(tmp_path: Path) -> No
 
 
 def test_a_volume_that_can_not_be_written_is_named_with_the_setting(site: Site) -> None:
-    (site.pack("env_plain") / "manifest.txt").write_text("")
+    (site.pack("env_plain") / "manifest.txt").write_text("something\n")
     site.envs.mkdir()
     site.envs.chmod(0o555)
     site.packs.chmod(0o755)
@@ -307,7 +307,7 @@ def test_no_writable_home_is_needed(site: Site, home: str | None, tmp_path: Path
 
 def test_a_scan_sets_up_what_is_missing_and_never_raises(site: Site) -> None:
     site.pack("env_plain")
-    (site.pack("env_python") / "manifest.txt").write_text("")
+    (site.pack("env_python") / "manifest.txt").write_text("something\n")
     requests = [
         site.request("env_plain", quick_config()),
         site.request("env_python", quick_config("sh", "-c", "echo no luck >&2; exit 3")),
@@ -383,19 +383,19 @@ def test_a_machine_with_node_alone_is_told_that_npm_is_missing(site: Site, tmp_p
 
 def test_a_lock_file_that_the_installer_writes_does_not_build_twice(site: Site) -> None:
     pack = site.pack("env_plain")
-    (pack / "Gemfile").write_text("")
+    (pack / "Gemfile").write_text("gem \"x\"\n")
     config = {
         "environment": {"env_type": "gem_home", "create_command": ["mkdir", "-p", "{env_dir}/gems"]},
         "dependencies": {"manifest_file": "Gemfile", "install_command": ["sh", "-c", "echo x > Gemfile.lock"]},
     }
     first = site.manager.ensure(site.request("env_plain", config, dir_name="ruby"))
-    assert (pack / "Gemfile.lock").exists()
+    assert not (pack / "Gemfile.lock").exists()
     assert site.manager.ensure(site.request("env_plain", config, dir_name="ruby")) == first
     assert site.new_manager().ensure(site.request("env_plain", config, dir_name="ruby")) == first
 
 
 def test_the_marker_is_written_last(site: Site) -> None:
-    (site.pack("env_plain") / "manifest.txt").write_text("")
+    (site.pack("env_plain") / "manifest.txt").write_text("something\n")
     seen = site.root / "seen"
     config = quick_config("sh", "-c", f'ls -a "{{env_dir}}" > "{seen}"')
     prepared = site.manager.ensure(site.request("env_plain", config))

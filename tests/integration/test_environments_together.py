@@ -25,7 +25,7 @@ MODULE = ("-m", "tests.children.ensure_environment")
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     site = Site(tmp_path)
-    (site.pack("env_plain") / "manifest.txt").write_text("")
+    (site.pack("env_plain") / "manifest.txt").write_text("something\n")
     return site
 
 

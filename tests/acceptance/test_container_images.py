@@ -18,7 +18,6 @@ from agent import __version__
 from tests.acceptance.command import ROOT
 from tests.services.availability import unavailable
 from tests.services.docker import BaseImage, Engine
-from tests.services.server import ApiClient
 
 pytestmark = pytest.mark.docker
 
@@ -139,33 +138,6 @@ def test_every_worker_runs_an_action_of_its_language(project: Project, runtime: 
     done = project.run("run", "--rm", "-T", "migrations", "run", f"examples.hello_{runtime}", "--json", check=False)
     assert done.returncode == 0, done.stdout + done.stderr + project.run("logs", "--tail", "30").stdout
     assert json.loads(done.stdout)["status"] == "completed"
-
-
-def test_one_of_two_servers_is_killed_during_two_hundred_executions(project: Project, docker_engine: Engine) -> None:
-    made = subprocess.run(
-        [*project.command, "run", "--rm", "-T", "attune", "identity", "create", "ada", "--admin"],
-        env=project.environment, input=PASSWORD, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert made.returncode == 0, made.stderr
-    servers = [docker_engine.client.containers.get(one) for one in project.run("ps", "-q", "server").stdout.split()]
-    urls = [f"http://127.0.0.1:{one.ports['8080/tcp'][0]['HostPort']}" for one in servers]
-    client = ApiClient(urls[0]).login("ada", PASSWORD)
-    ids = []
-    for number in range(200):
-        if number == 100:
-            servers[0].kill()
-            client = ApiClient(urls[1], client.token, client.http)
-        ids.append(client.ok("POST", "/api/v1/executions/execute", {"action_ref": "core.noop"})["id"])
-    deadline = time.monotonic() + 120
-    waiting = set(ids)
-    while waiting:
-        assert time.monotonic() < deadline, project.run("logs", "--tail", "30").stdout
-        waiting = {one for one in waiting if client.ok("GET", f"/api/v1/executions/{one}")["status"] != "completed"}
-    for one in ids:
-        history = client.ok("GET", f"/api/v1/executions/{one}/history")["items"]
-        begun = [change for change in history if (change["new_values"] or {}).get("status") == "running"]
-        assert len(begun) == 1
-    client.http.close()
 
 
 def test_a_new_installation_leaves_running_workers_alone(project: Project) -> None:

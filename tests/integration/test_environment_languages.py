@@ -173,7 +173,7 @@ class Bench:
         return done.stdout.strip().rstrip("!")
 
 
-#: Maven and cpanm are slow on a loaded machine, so they are not among these.
+#: Java and Perl have not been seen to pass here yet.
 _USUAL = [name for name in LANGUAGES if name not in ("java", "perl")]
 
 

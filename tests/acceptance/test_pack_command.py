@@ -48,7 +48,7 @@ def test_a_pack_that_ships_is_registered_by_its_name(attune: Attune, tmp_path: P
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        "registered core 1.0.0: 10 runtimes, 7 actions",
+        "registered core 1.0.0: 10 runtimes, 7 actions, 5 triggers, 4 permission sets",
         f"  files copied to {tmp_path}/packs/core",
         "  workers were not notified",
     ]

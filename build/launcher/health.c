@@ -62,7 +62,7 @@ static int ask(int number, const char *question, long long deadline, char *answe
         ssize_t got = 1;
         snprintf(answer, size, "no answer in time");
         if (!peer_is_trusted(fd)) {
-            snprintf(answer, size, "the socket belongs to somebody else");
+            snprintf(answer, size, "the socket belongs to another user");
         } else if (ready_for(fd, POLLOUT, deadline) && send(fd, question, strlen(question), MSG_NOSIGNAL) > 0) {
             while (used < size - 1 && got > 0 && ready_for(fd, POLLIN, deadline))
                 if ((got = recv(fd, answer + used, size - 1 - used, 0)) > 0) used += (size_t)got;

@@ -11,9 +11,9 @@ from agent.control.outbox import Outbox
 from agent.db.pool import Connection
 from agent.db.queries import load_queries
 from agent.dispatch.alerts import Alert, raise_alert
+from agent.liveness import DEAD_AFTER
 from agent.mq.messages import CancelRequest, cancel_request
 
-_SILENCE = 90.0
 _AGAIN_SECONDS = 15.0
 
 
@@ -35,7 +35,7 @@ class LostExecutions:
         rows = connection.execute(self._sql["finish_unplaced_cancellations"]).fetchall()
         self._outbox.add(connection, announcements(Ended(*row) for row in rows))
         lost = [row[0] for row in connection.execute(self._sql["lost_workers"])]
-        return len(rows) + sum(abandon(connection, self._outbox, worker, silence=_SILENCE) for worker in lost)
+        return len(rows) + sum(abandon(connection, self._outbox, worker, silence=DEAD_AFTER) for worker in lost)
 
 
 def abandon(connection: Connection, outbox: Outbox, worker: int | None, *, silence: float) -> int:

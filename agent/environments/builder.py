@@ -124,10 +124,8 @@ def _create(site: BuildSite, backend: Backend, timeout: float) -> None:
 
 def _install(site: BuildSite, backend: Backend, timeout: float) -> tuple[bool, RunExtras]:
     """Install what the pack declares and check it; return whether there was a manifest, and what actions need."""
-    if site.manifest is None:
-        return False, RunExtras()
-    if backend.declares_nothing(site.manifest):
-        return True, RunExtras()
+    if site.manifest is None or backend.declares_nothing(site.manifest):
+        return site.manifest is not None, RunExtras(backend.run_variables(site))
     copied = backend.works_in_copy(site.request, site.manifest)
     if copied:
         source = backend.source_dir(site.env_dir)

@@ -77,7 +77,8 @@ class GemHome(Declared):
             return "this machine has ruby but no bundler: gem install bundler, or apt-get install ruby-bundler"
         return None
 
-    @staticmethod
-    def _needs_setup(site: BuildSite) -> bool:
-        lock = read_text(site.manifest.with_name(f"{site.manifest.name}.lock")) if site.manifest else ""
+    def _needs_setup(self, site: BuildSite) -> bool:
+        if site.manifest is None or self.declares_nothing(site.manifest):
+            return False
+        lock = read_text(site.manifest.with_name(f"{site.manifest.name}.lock"))
         return re.search(r"^(PATH|GIT)$", lock, re.MULTILINE) is not None

@@ -21,6 +21,7 @@ from tests.integration.environment_site import (
     core_config,
     make_wheel,
     needs,
+    pip_config,
     python_without,
     quick_config,
     run_in,
@@ -127,15 +128,12 @@ def test_workspaces_are_linked_and_scripts_of_the_installation_find_their_files(
 def test_a_local_package_that_is_built_leaves_nothing_in_the_pack_and_is_built_once(site: Site) -> None:
     pack = write(site.packs / "one", {**HI, "requirements.txt": "--no-index\n./lib/hi\n"})
     before = state(pack)
-    prepared = site.manager.ensure(site.request("one", core_config("python")))
+    prepared = site.manager.ensure(site.request("one", pip_config()))
     assert run_in(prepared, "import hi; print(hi.TEXT)") == "hi"
     assert state(pack) == before
-    assert site.new_manager().ensure(site.request("one", core_config("python"))).env_dir == prepared.env_dir
+    assert site.new_manager().ensure(site.request("one", pip_config())).env_dir == prepared.env_dir
     write(pack, {"lib/hi/hi.py": "TEXT = 'changed'\n"})
-    assert (
-        run_in(site.manager.ensure(site.request("one", core_config("python"))), "import hi; print(hi.TEXT)")
-        == "changed"
-    )
+    assert run_in(site.manager.ensure(site.request("one", pip_config())), "import hi; print(hi.TEXT)") == "changed"
 
 
 def test_a_project_file_is_a_manifest_too(site: Site) -> None:
@@ -146,7 +144,7 @@ def test_a_project_file_is_a_manifest_too(site: Site) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in variables.items():
             patch.setenv(name, value)
-        prepared = site.manager.ensure(site.request("one", core_config("python")))
+        prepared = site.manager.ensure(site.request("one", pip_config()))
     assert run_in(prepared, "import attune_greeting as g; print(g.TEXT)") == "hello from 1.0"
 
 
@@ -169,7 +167,7 @@ def test_what_lies_on_the_images_pythonpath_is_installed_all_the_same(
 
 def test_an_installer_that_succeeds_and_installed_elsewhere_does_not_pass(site: Site) -> None:
     python_pack(site.packs / "one", "1.0")
-    config = core_config("python")
+    config = pip_config()
     command = config["dependencies"]["install_command"]
     config["dependencies"]["install_command"] = [*command, "--target", str(site.root / "elsewhere")]
     with pytest.raises(EnvironmentFailed, match="attune-greeting is not in the environment") as caught:
@@ -211,7 +209,7 @@ def test_a_relocatable_python_gets_links_because_a_copy_would_not_start(site: Si
     linked = [f"-L{home}/lib", f"-l:{os.path.basename(os.path.realpath(library))}", "-Wl,-rpath,$ORIGIN/../lib"]
     subprocess.run(["gcc", "-o", str(program), str(home / "main.c"), *linked], check=True)
     write(site.packs / "one", {"actions/a.py": ""})
-    prepared = site.manager.ensure(site.request("one", core_config("python"), interpreter=str(program)))
+    prepared = site.manager.ensure(site.request("one", pip_config(), interpreter=str(program)))
     assert prepared.warning is None and prepared.env_dir is not None
     assert os.path.islink(prepared.interpreter)
     said = run_in(prepared, "import json, sys; print(json.dumps([sys.prefix, sys.base_prefix]))")

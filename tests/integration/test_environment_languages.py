@@ -16,7 +16,7 @@ from agent.environments.model import EnvironmentRequest, PreparedEnvironment
 from agent.runtimes.model import ExecutionConfig
 from agent.settings import NetworkSettings
 from tests.integration import language_packs as packs
-from tests.integration.environment_site import PYTHON, Site, core_config, needs
+from tests.integration.environment_site import PYTHON, Site, core_config, needs, pip_config, share_go_cache
 
 
 @dataclass(frozen=True)
@@ -127,9 +127,13 @@ class Bench:
         for name, value in language.hostile.items():
             monkeypatch.setenv(name, value.format(elsewhere=self.elsewhere))
         self.interpreter = needs(language.interpreter)
+        if language.name == "go":
+            share_go_cache(site.envs)
         self.lines: list[str] = []
 
     def config(self) -> dict[str, Any]:
+        if self.language.name == "python":
+            return pip_config()
         return core_config(self.language.runtime) if self.language.runtime else packs.PHP
 
     def pack(self, name: str, version: str) -> Path:
@@ -173,11 +177,7 @@ class Bench:
         return done.stdout.strip().rstrip("!")
 
 
-#: Java and Perl have not been seen to pass here yet.
-_USUAL = [name for name in LANGUAGES if name not in ("java", "perl")]
-
-
-@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.language(name)) for name in _USUAL])
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.language(name)) for name in LANGUAGES])
 def bench(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     return Bench(LANGUAGES[request.param], Site(tmp_path), monkeypatch)
 

@@ -23,9 +23,11 @@ from tests.integration.environment_site import (
     counting_interpreter,
     make_wheel,
     needs,
+    pip_config,
     python_without,
     quick_config,
     run_in,
+    share_go_cache,
 )
 from tests.services.users import as_user
 from tests.services.waiting import calls
@@ -54,14 +56,8 @@ def test_the_first_use_makes_a_virtualenv_outside_the_pack_and_installs_what_it_
     checksum = hashlib.sha256((pack / "requirements.txt").read_bytes()).hexdigest()
     assert (link / INSTALLED).read_text() == checksum
     assert stat.S_IMODE((site.envs / "env_python").stat().st_mode) == 0o2775
-
-
-def test_programs_of_the_environment_find_their_interpreter(site: Site) -> None:
-    site.pack("env_python")
-    prepared = site.manager.ensure(site.request("env_python", core_config("python")))
-    assert prepared.env_dir is not None
-    said = subprocess.run([prepared.env_dir / "bin/pip", "list"], capture_output=True, text=True, check=True)
-    assert "attune-greeting" in said.stdout.replace("_", "-")
+    listed = subprocess.run([link / "bin/pip", "list"], capture_output=True, text=True, check=True)
+    assert "attune-greeting" in listed.stdout.replace("_", "-"), "programs of the environment find their interpreter"
 
 
 def test_a_second_use_starts_no_process_and_reads_nothing(site: Site, tmp_path: Path) -> None:
@@ -125,7 +121,7 @@ def test_two_packs_and_two_versions_have_environments_of_their_own(site: Site) -
 
 def test_a_changed_manifest_is_installed_while_the_old_environment_is_still_in_use(site: Site) -> None:
     pack = site.pack("env_python")
-    request = site.request("env_python", core_config("python"))
+    request = site.request("env_python", pip_config())
     old = site.manager.ensure(request)
     with subprocess.Popen(
         [old.interpreter, "-c", "import sys; sys.stdin.read(); import attune_greeting as g; print(g.TEXT)"],
@@ -233,12 +229,12 @@ def test_a_python_without_venv_fails_an_execution_with_the_remedy(site: Site, tm
 def test_a_failed_install_says_what_the_installer_said_and_leaves_nothing(site: Site) -> None:
     pack = site.pack("env_python")
     (pack / "requirements.txt").write_text("--no-index\nattune-does-not-exist==7\n")
-    request = site.request("env_python", core_config("python"))
+    request = site.request("env_python", pip_config())
     with pytest.raises(EnvironmentFailed) as caught:
         site.manager.ensure(request)
     assert caught.value.step == "install dependencies"
     assert "exited with 1" in str(caught.value)
-    assert "pip install -r" in str(caught.value)
+    assert "install -r" in str(caught.value)
     assert "No matching distribution found for attune-does-not-exist==7" in str(caught.value)
     assert not (site.envs / "env_python/python").exists()
     (pack / "requirements.txt").write_text("")
@@ -410,12 +406,20 @@ def test_the_marker_is_written_last(site: Site) -> None:
 
 def test_a_kind_without_code_of_its_own_is_made_by_its_declared_commands(site: Site) -> None:
     pack = site.pack("env_go")
+    site.pack("env_plain")
     go = needs("go")
+    share_go_cache(site.envs)
     prepared = site.manager.ensure(
         site.request("env_go", core_config("go"), dir_name="go", interpreter=go, interpreter_version="1")
     )
     assert prepared.interpreter == go
     assert prepared.env_vars["GOPATH"].value == str(prepared.env_dir)
+    plain = site.manager.ensure(
+        site.request("env_plain", core_config("go"), dir_name="go", interpreter=go, interpreter_version="1")
+    )
+    assert plain.env_dir is not None
+    for each in (prepared, plain):
+        assert each.env_vars["GOCACHE"].value == f"{site.envs}/.cache/go-build", "packs share what was compiled"
     done = subprocess.run(
         [go, "run", pack / "actions/greet.go"],
         cwd=pack,
@@ -434,4 +438,8 @@ def test_variables_that_point_into_a_missing_environment_are_left_out(site: Site
     config["env_vars"]["KEPT"] = "{pack_dir}"
     prepared = site.manager.ensure(site.request("env_plain", config, dir_name="go", interpreter="/bin/sh"))
     assert prepared.warning is not None
-    assert {name: each.value for name, each in prepared.env_vars.items()} == {"KEPT": str(site.packs / "env_plain")}
+    assert {name: each.value for name, each in prepared.env_vars.items()} == {
+        "KEPT": str(site.packs / "env_plain"),
+        "GOFLAGS": "-modcacherw",
+        "GOTOOLCHAIN": "local",
+    }

@@ -12,6 +12,7 @@ from agent.packs.loader import register
 from agent.packs.parser import read_pack
 from agent.packs.registered import registered_runtimes
 from agent.settings import DatabaseSettings
+from tests.integration.environment_site import share_go_cache
 from tests.services.agent_process import ROOT
 from tests.services.availability import unavailable
 from tests.services.deployment import Deployment
@@ -37,12 +38,7 @@ def _examples(deployment: Deployment) -> None:
     database = Database(DatabaseSettings(url=deployment.database_url), application_name="attune-tests")
     register(database, read_pack(ROOT / "packs" / "examples", registered_runtimes(database)))
     database.close()
-    # The compiler's standard library takes half a minute to build: use the cache that other tests fill.
-    deployment.database.execute(
-        "UPDATE runtime SET execution_config = jsonb_set(execution_config, '{env_vars,GOCACHE}', to_jsonb(%s::text))"
-        " WHERE ref = 'core.go'",
-        [str(Path.home() / ".cache" / "go-build")],
-    )
+    share_go_cache(deployment.directory / "envs")
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def _play(directory: Path, spinner: Status, *, quiet: bool) -> list[Job]:
         jobs = find_jobs(database, _wait_for_worker(database, agent))
         spinner.stop()
         try:
-            run_jobs(database, send, agent, jobs, quiet=quiet)
+            run_jobs(database, send, agent, jobs, runtime_envs_dir=settings.runtime_envs_dir, quiet=quiet)
         finally:
             _refuse_signals()  # from here on all is stopped anyway, and nothing may interrupt that
             spinner.update("stopping the agent and PostgreSQL")

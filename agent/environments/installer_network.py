@@ -43,10 +43,12 @@ def network_variables(network: NetworkSettings) -> dict[str, str]:
 def maven_settings(env: Mapping[str, str], mirror: str | None) -> str | None:
     """Return a ``settings.xml`` with the proxy of ``env`` and the mirror; None where there is nothing to say.
 
-    Maven reads no ``HTTP_PROXY``.
+    Maven reads no ``HTTP_PROXY``. A repository of files, such as one that lies in the pack, needs no mirror.
     """
     proxies = "".join(_proxy(env, scheme) for scheme in ("https", "http"))
-    mirrors = f"<mirror><id>attune</id><mirrorOf>*</mirrorOf><url>{escape(mirror)}</url></mirror>" if mirror else ""
+    mirrors = (
+        f"<mirror><id>attune</id><mirrorOf>external:*</mirrorOf><url>{escape(mirror)}</url></mirror>" if mirror else ""
+    )
     if not proxies and not mirrors:
         return None
     return f"<settings><proxies>{proxies}</proxies><mirrors>{mirrors}</mirrors></settings>\n"

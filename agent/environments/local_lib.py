@@ -1,14 +1,20 @@
-"""Perl: a local library with the modules of a cpanfile."""
+"""Perl: a local library with the modules of a cpanfile.
+
+A pack that brings what ``carton bundle`` makes, a mirror in ``vendor/cache``, is installed from that.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from agent.environments.backend import BuildSite
 from agent.environments.declared import Declared, read_text
 
 _REQUIRES = re.compile(r"""^\s*requires\s*\(?\s*["']([A-Za-z_][\w:]*)["']""", re.MULTILINE)
+_BUNDLE = "vendor/cache"
 _NO_CPANM = re.compile(r"can't start cpanm|cpanm: (?:command )?not found")
 #: Look for each module in the environment and in perl's own library, nowhere else, without loading it.
 _LOOK = """
@@ -29,6 +35,10 @@ class LocalLib(Declared):
 
     label = "local library"
 
+    def local_inputs(self, pack_dir: Path, manifest: Path) -> Iterable[Path]:
+        """Name the mirror that the pack brings."""
+        return [manifest.parent / _BUNDLE] if _has_bundle(manifest.parent) else []
+
     def check_command(self, site: BuildSite) -> Sequence[str]:
         """Ask perl where the modules are."""
         declared = super().check_command(site)
@@ -41,6 +51,7 @@ class LocalLib(Declared):
             "PERL5LIB": f"{site.env_dir}/lib/perl5",
             "PERL_LOCAL_LIB_ROOT": str(site.env_dir),
             "PERL_MM_USE_DEFAULT": "1",
+            **({"PERL_CPANM_OPT": _mirrors(site)} if _has_bundle(site.source) else {}),
             **super().variables(site),
         }
 
@@ -51,3 +62,14 @@ class LocalLib(Declared):
         if re.search(r"\b(cc|gcc|make): (?:command )?not found|can't find (?:make|cc)\b", output, re.IGNORECASE):
             return "a module has to be compiled; on Debian and Ubuntu: apt-get install build-essential"
         return None
+
+
+def _has_bundle(folder: Path) -> bool:
+    return (folder / _BUNDLE / "modules" / "02packages.details.txt.gz").is_file()
+
+
+def _mirrors(site: BuildSite) -> str:
+    """The pack's own mirror comes first; beside it only one that an operator named is asked."""
+    named = site.installers.network.cpan_mirror
+    mirrors = [f"file://{site.source / _BUNDLE}", *([named] if named else [])]
+    return shlex.join([*(word for mirror in mirrors for word in ("--mirror", mirror)), "--mirror-only"])

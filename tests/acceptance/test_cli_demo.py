@@ -80,12 +80,31 @@ def test_every_runtime_of_the_machine_runs_its_action(machine: dict[str, str]) -
     out, err = demo.communicate(timeout=300)
     assert demo.returncode == 0, err
     lines = [line.split() for line in out.splitlines()]
-    assert lines[0] == ["RUNTIME", "VERSION", "PATH", "ACTION", "STATUS", "TIME", "OUTPUT"]
+    assert lines[0] == ["RUNTIME", "VERSION", "OTHERS", "PATH", "ENVIRONMENT", "ACTION", "STATUS", "TIME", "OUTPUT"]
     rows = {words[0]: words for words in lines[2:] if words}
     assert set(rows) == {"shell", "native"}
     assert all("completed" in words for words in rows.values())
     assert "✓ 2 of 2 actions completed" in err
     assert_nothing_is_left(machine, demo.pid)
+
+
+def test_the_versions_of_a_language_and_the_environment_that_was_built_are_shown(
+    machine: dict[str, str], place: Path
+) -> None:
+    for name, version in (("node", "22.1.0"), ("node18", "18.20.1")):
+        program = place / "bin" / name
+        program.write_text(
+            f'#!/bin/sh\n[ "$1" = --version ] && echo v{version} && exit\necho \'{{"greeting": "hi"}}\'\n',
+            encoding="utf-8",
+        )
+        program.chmod(0o755)
+    for name in ("mkdir", "cp"):
+        (place / "bin" / name).symlink_to(str(shutil.which(name)))
+    done = run("attune", "demo", "--json", settings=machine, timeout=300)
+    assert done.returncode == 0, done.stderr
+    row = next(row for row in json.loads(done.stdout) if row["runtime"] == "node")
+    assert (row["version"], row["other_versions"]) == ("22.1.0", ["18.20.1"])
+    assert row["environment"].startswith("examples/node")
 
 
 def test_an_action_that_does_not_complete_is_shown_and_ends_with_1(machine: dict[str, str], place: Path) -> None:

@@ -40,7 +40,7 @@ def test_maven_gets_a_settings_file_because_it_reads_no_variable() -> None:
     assert text is not None
     tree = ElementTree.fromstring(text)
     assert tree.findtext("mirrors/mirror/url") == "https://m/<&>"
-    assert tree.findtext("mirrors/mirror/mirrorOf") == "*"
+    assert tree.findtext("mirrors/mirror/mirrorOf") == "external:*"
     assert (tree.findtext("proxies/proxy/host"), tree.findtext("proxies/proxy/port")) == ("proxy", "3128")
     assert tree.findtext("proxies/proxy/nonProxyHosts") == "localhost|*.corp"
     assert maven_settings({"http_proxy": "http://[bad"}, None) is None

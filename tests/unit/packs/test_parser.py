@@ -131,7 +131,7 @@ def test_text_of_a_shell_action_is_its_script() -> None:
     assert inline.entrypoint == 'echo "one"\necho "two"\n'
 
 
-@pytest.mark.parametrize("name", ["core", "examples"])
+@pytest.mark.parametrize("name", ["core", "examples", "libraries"])
 def test_the_packs_that_ship_have_neither_problems_nor_warnings(name: str) -> None:
     parsed = parse_pack(SHIPPED / name)
 

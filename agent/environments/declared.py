@@ -17,6 +17,11 @@ from agent.runtimes.model import EnvironmentSpec
 
 #: How older definitions hide that an installer failed (promise: a failed installation is a failure).
 _HIDES_FAILURE = re.compile(r"(\s*2>\s*/dev/null)?\s*\|\|\s*(true|:)\s*$")
+#: What a package that has to be compiled says on a machine without compiler or make, in any language.
+_NO_COMPILER = re.compile(
+    r"\b(?:cc|gcc|g\+\+|c\+\+|make)['\"]?:? (?:(?:command )?not found|failed: No such file)"
+    r"|not found: make|unable to execute '?gcc|need to have 'make'|You have to install development tools"
+)
 #: Files beside a manifest that decide what its installer installs, for definitions that name none.
 LOCK_FILES: Mapping[str, tuple[str, ...]] = {
     "package.json": ("package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", ".npmrc"),
@@ -120,7 +125,9 @@ class Declared:
         return (folder,) if folder else ()
 
     def remedy(self, site: BuildSite, output: str) -> str | None:
-        """Know of none."""
+        """Explain a machine without compiler."""
+        if _NO_COMPILER.search(output):
+            return "a package has to be compiled; on Debian and Ubuntu: apt-get install build-essential"
         return None
 
     def _is_interpreter(self, word: str, site: BuildSite) -> bool:

@@ -75,7 +75,7 @@ class GemHome(Declared):
         """Explain a machine that has ruby alone."""
         if _NO_BUNDLER.search(output):
             return "this machine has ruby but no bundler: gem install bundler, or apt-get install ruby-bundler"
-        return None
+        return super().remedy(site, output)
 
     def _needs_setup(self, site: BuildSite) -> bool:
         if site.manifest is None or self.declares_nothing(site.manifest):

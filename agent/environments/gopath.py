@@ -64,4 +64,4 @@ class GoPath(Declared):
         """Say how a go.sum is completed."""
         if "missing go.sum entry" in output or "go.sum lacks" in output:
             return "run go mod tidy in the pack and keep go.sum with it"
-        return None
+        return super().remedy(site, output)

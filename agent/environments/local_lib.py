@@ -59,9 +59,7 @@ class LocalLib(Declared):
         """Explain a machine that has perl alone."""
         if _NO_CPANM.search(output):
             return "this machine has perl but no cpanm; on Debian and Ubuntu: apt-get install cpanminus"
-        if re.search(r"\b(cc|gcc|make): (?:command )?not found|can't find (?:make|cc)\b", output, re.IGNORECASE):
-            return "a module has to be compiled; on Debian and Ubuntu: apt-get install build-essential"
-        return None
+        return super().remedy(site, output)
 
 
 def _has_bundle(folder: Path) -> bool:

@@ -72,4 +72,4 @@ class Maven(Declared):
             return "this machine has Java but no Maven; on Debian and Ubuntu: apt-get install maven"
         if "No compiler is provided" in output:
             return "this is a Java without compiler; on Debian and Ubuntu: apt-get install default-jdk-headless"
-        return None
+        return super().remedy(site, output)

@@ -22,17 +22,20 @@ cellar <- function(name, version) {
   Sys.glob(file.path(project, "renv", "cellar", c(file, file.path(name, file))))
 }
 have <- function(name) requireNamespace(name, quietly = TRUE)
+install <- function(name, file) {  # R itself only warns when it fails
+  install.packages(file, lib = library, repos = NULL, type = "source")
+  if (!file.exists(file.path(library, name, "DESCRIPTION"))) stop(name, " can't be installed from ", file)
+}
 if (!have("renv")) {
   wanted <- strsplit(args[-(1:2)], "=", fixed = TRUE)
   own <- lapply(wanted, function(item) cellar(item[1], item[2]))
   if (all(lengths(own) > 0)) {
-    for (file in unlist(lapply(own, `[[`, 1)))
-      install.packages(file, lib = library, repos = NULL, type = "source", quiet = TRUE)
+    for (index in seq_along(own)) install(wanted[[index]][1], own[[index]][1])
     quit(status = 0)
   }
   file <- cellar("renv", "*")
   if (length(file)) {
-    install.packages(file[[1]], lib = library, repos = NULL, type = "source", quiet = TRUE)
+    install("renv", file[[1]])
   } else {
     mirror <- Sys.getenv("RENV_CONFIG_REPOS_OVERRIDE")
     if (nzchar(mirror)) options(repos = c(CRAN = mirror)) else chooseCRANmirror(graphics = FALSE, ind = 1)
@@ -97,7 +100,7 @@ class Renv(Declared):
                 "this R has no renv, and none could be installed: put its source package into renv/cellar of the pack, "
                 "or install it in the image: Rscript -e 'install.packages(\"renv\")'"
             )
-        return None
+        return super().remedy(site, output)
 
 
 def _locked(manifest: Path | None) -> dict[str, str]:

@@ -132,7 +132,7 @@ class Virtualenv(Declared):
             )
         if _NO_PIP.search(output):
             return f"{site.request.interpreter} has no pip: apt-get install python3-pip python3-venv"
-        return None
+        return super().remedy(site, output)
 
     def _of_project(self, site: BuildSite, declared: Sequence[str]) -> Sequence[str]:
         """A project that can't be built is a list of dependencies."""

@@ -108,7 +108,7 @@ def perl_pack(pack: Path, version: str) -> Path:
         "META.json": json.dumps({"name": "Attune-Greeting", "version": version, "meta-spec": {"version": "2"}}),
         "MANIFEST": "Makefile.PL\nlib/Attune/Greeting.pm\nMETA.json\n",
     }
-    _tarball(pack / f"mirror/authors/id/A/AT/ATTUNE/{name}.tar.gz", name, files)
+    tarball(pack / f"mirror/authors/id/A/AT/ATTUNE/{name}.tar.gz", name, files)
     index = f"File: 02packages.details.txt\n\nAttune::Greeting  {version}  A/AT/ATTUNE/{name}.tar.gz\n"
     (pack / "mirror/modules").mkdir(parents=True)
     (pack / "mirror/modules/02packages.details.txt.gz").write_bytes(gzip.compress(index.encode()))
@@ -130,7 +130,7 @@ def r_pack(pack: Path, version: str) -> Path:
         "greeting/NAMESPACE": "export(text)\n",
         "greeting/R/text.R": f"text <- function() 'hello from {version}'\n",
     }
-    _tarball(pack / f"renv/cellar/greeting_{version}.tar.gz", "", files)
+    tarball(pack / f"renv/cellar/greeting_{version}.tar.gz", "", files)
     lock = {
         "R": {"Version": "4.2.2", "Repositories": []},
         "Packages": {"greeting": {"Package": "greeting", "Version": version, "Source": "Repository"}},
@@ -224,7 +224,8 @@ PHP = {
 }
 
 
-def _tarball(path: Path, prefix: str, files: Mapping[str, str]) -> None:
+def tarball(path: Path, prefix: str, files: Mapping[str, str]) -> None:
+    """Make a compressed archive of text files below ``prefix``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w:gz") as archive:
         for name, text in files.items():

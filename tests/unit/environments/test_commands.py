@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.environments.backend import BuildSite, Installers
+from agent.environments.backend import Backend, BuildSite, Installers
 from agent.environments.declared import Declared
 from agent.environments.image_variables import KINDS
 from agent.environments.installers import installer_environment
+from agent.environments.kinds import BACKENDS, DECLARED
 from agent.environments.node_modules import NodeModules
 from agent.environments.source_copy import copy_pack
 from agent.environments.steps import LAST_LINES, hide_credentials, last_lines
@@ -117,6 +118,24 @@ def test_credentials_of_a_package_index_are_not_repeated() -> None:
 def test_a_python_without_venv_is_named_with_its_remedy(tmp_path: Path, output: str) -> None:
     assert "apt-get install python3-venv" in str(Virtualenv().remedy(site(tmp_path, binary="python3"), output))
     assert Virtualenv().remedy(site(tmp_path), "something else") is None
+
+
+@pytest.mark.parametrize("kind", [*BACKENDS.values(), DECLARED], ids=[*BACKENDS, "declared"])
+@pytest.mark.parametrize(
+    "output",
+    [
+        "error: command 'gcc' failed: No such file or directory",
+        "unable to execute 'gcc': No such file or directory",
+        "gyp ERR! stack Error: not found: make",
+        "You have to install development tools first.",
+        "/bin/bash: line 1: gcc: command not found",
+        "sh: 1: make: not found",
+        "! Can't configure the distribution. You probably need to have 'make'. See build.log",
+    ],
+)
+def test_a_machine_without_compiler_is_told_so_in_every_language(tmp_path: Path, kind: Backend, output: str) -> None:
+    assert "apt-get install build-essential" in str(kind.remedy(site(tmp_path), output))
+    assert kind.remedy(site(tmp_path), "make: *** [Makefile:5: all] Error 1") is None
 
 
 def stage(pack: Path, package_json: str) -> Path:

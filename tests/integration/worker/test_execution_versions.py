@@ -48,7 +48,9 @@ def deployment(request: pytest.FixtureRequest, versions: list[str]) -> Iterator[
     with running_deployment(request, "database") as laid_out:
         python_pack(laid_out.packs / "seed", "1.0")
         folders = dict.fromkeys(pythons().values())
-        laid_out.start_agent(PATH=os.pathsep.join([*folders, "/usr/bin", "/bin"]))
+        # The image names another Python's home, which the agent's own Python would obey: as the launcher hands it on.
+        image = {"ATTUNE_LAUNCHER_ENV_PYTHONHOME": "/other/python", "PIP_TARGET": str(laid_out.directory / "elsewhere")}
+        laid_out.start_agent(PATH=os.pathsep.join([*folders, "/usr/bin", "/bin"]), **image)
         newest, second = versions[-1], versions[-2]
         for name, wanted in (("newest", f">={second}"), ("second", f"~{second}"), ("none", ">=4")):
             laid_out.add_action(
@@ -65,6 +67,7 @@ def test_an_action_runs_on_the_newest_version_that_its_constraint_allows_with_it
     done = deployment.run(f"seed.{action}", timeout=120)
     assert done.status == "completed", done.result
     greeting, version, prefix = done.result["data"]
+    assert not (deployment.directory / "elsewhere").exists()
     assert (greeting, version) == ("hello from 1.0", versions[place])
     assert Path(prefix).resolve() == (deployment.directory / f"envs/seed/python-{version}").resolve()
 

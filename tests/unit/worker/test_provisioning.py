@@ -1,0 +1,70 @@
+"""What is prepared ahead of need, and how often versions are verified again."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from agent.errors import DatabaseError
+from agent.worker.provisioning import Provisioner
+
+
+class Versions:
+    """Notes each verification; the first fails."""
+
+    def __init__(self, enough: int) -> None:
+        self.times = 0
+        self.enough = enough
+        self.seen = threading.Event()
+
+    def verify(self, runtimes: Any) -> list[Any]:
+        self.times += 1
+        if self.times >= self.enough:
+            self.seen.set()
+        if self.times == 1:
+            raise DatabaseError("away")
+        return []
+
+
+class Registry:
+    """Has no runtime."""
+
+    usable = ()
+
+    def refresh(self) -> None:
+        pass
+
+
+def provisioner(versions: Versions, **options: Any) -> Provisioner:
+    unused: Any = None
+    return Provisioner(Registry(), versions, unused, unused, threading.Event(), **options)  # type: ignore[arg-type]
+
+
+def test_versions_are_verified_again_and_again_when_an_operator_wants_it() -> None:
+    versions = Versions(enough=3)
+    made = provisioner(versions, verify_every=0.01)
+    thread = threading.Thread(target=made.run)
+    thread.start()
+    try:
+        assert versions.seen.wait(30), "also after a failure"
+    finally:
+        made.stop()
+        thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_without_that_nothing_is_verified_until_somebody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = Versions(enough=1)
+    made = provisioner(versions)
+    waits: list[float | None] = []
+
+    class Tasks:
+        def get(self, timeout: float | None) -> None:
+            waits.append(timeout)
+
+    monkeypatch.setattr(made, "_tasks", Tasks())
+    made.run()
+    assert waits == [None]
+    assert versions.times == 0

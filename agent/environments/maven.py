@@ -11,9 +11,14 @@ from pathlib import Path
 from agent.environments.backend import BuildSite
 from agent.environments.declared import Declared, read_text
 from agent.environments.installer_network import maven_settings, network_variables
+from agent.environments.trust_store import java_trust_store
+from agent.errors import EnvironmentFailed
 from agent.process.child_env import container_environment
+from agent.reading.regular_files import read_regular_text
 
 _DEPENDENCIES = re.compile(r"<dependencies>\s*(?:<!--.*?-->\s*)*<dependency>", re.DOTALL)
+#: Bytes of a PEM file with authorities.
+_MOST_AUTHORITIES = 16 * 1024 * 1024
 _NO_MAVEN = re.compile(r"can't start mvn|mvn: (?:command )?not found")
 
 
@@ -27,7 +32,7 @@ class Maven(Declared):
         return [path for path in (manifest.parent / "src" / "main", manifest.parent / ".mvn") if path.exists()]
 
     def install_command(self, site: BuildSite) -> Sequence[str]:
-        """Keep downloads in the shared cache, and hand proxy and mirror over: Maven reads no variable for them."""
+        """Keep downloads in the shared cache; proxy, mirror and authorities have no variable that Maven reads."""
         command = super().install_command(site)
         if not command or os.path.basename(command[0]) not in ("mvn", "mvnw"):
             return command
@@ -40,7 +45,7 @@ class Maven(Declared):
             file.touch(mode=0o600)
             file.write_text(settings, encoding="utf-8")
             words += ["-gs", str(file)]
-        return (command[0], *words, *command[1:])
+        return (command[0], *words, *_trust(site), *command[1:])
 
     def check(self, site: BuildSite) -> str | None:
         """Take over what was compiled, and see whether jars are there where the manifest wants some."""
@@ -73,3 +78,19 @@ class Maven(Declared):
         if "No compiler is provided" in output:
             return "this is a Java without compiler; on Debian and Ubuntu: apt-get install default-jdk-headless"
         return super().remedy(site, output)
+
+
+def _trust(site: BuildSite) -> Sequence[str]:
+    """Let Java trust the authorities that the operator named, and no other, as the other installers do."""
+    named = site.installers.network.ca_file
+    if named is None:
+        return ()
+    file = site.env_dir / "authorities.jks"
+    try:
+        file.write_bytes(java_trust_store(read_regular_text(named, _MOST_AUTHORITIES)))
+    except (OSError, ValueError) as error:
+        raise EnvironmentFailed(
+            f"{site.request}: install dependencies failed: network.ca_file {named} can't be used: {error}",
+            step="install dependencies",
+        ) from error
+    return (f"-Djavax.net.ssl.trustStore={file}", "-Djavax.net.ssl.trustStoreType=JKS")

@@ -26,7 +26,7 @@ _NO_COMPILER = re.compile(
 LOCK_FILES: Mapping[str, tuple[str, ...]] = {
     "package.json": ("package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", ".npmrc"),
     "Gemfile": ("Gemfile.lock",),
-    "go.mod": ("go.sum",),
+    "go.mod": ("go.sum", "vendor/modules.txt"),
     "cpanfile": ("cpanfile.snapshot",),
     "pyproject.toml": ("uv.lock", "poetry.lock", "pdm.lock"),
     "Pipfile": ("Pipfile.lock",),
@@ -90,12 +90,12 @@ class Declared:
             return (*command[:2], _HIDES_FAILURE.sub("", command[2]), *command[3:])
         return command
 
-    def check_command(self, site: BuildSite) -> Sequence[str]:
+    def check_commands(self, site: BuildSite) -> Sequence[Sequence[str]]:
         """Return the declared one."""
         command = spec_of(site.request).check_command
         if command and self._is_interpreter(command[0], site):
-            return ("{interpreter}", *command[1:])
-        return command
+            return [("{interpreter}", *command[1:])]
+        return [command] if command else []
 
     def check(self, site: BuildSite) -> str | None:
         """Know of nothing."""

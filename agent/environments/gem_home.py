@@ -40,9 +40,9 @@ class GemHome(Declared):
         """The lock file, and gems that are used where they lie, are there."""
         return super().keeps_source(site) or self._needs_setup(site)
 
-    def check_command(self, site: BuildSite) -> Sequence[str]:
+    def check_commands(self, site: BuildSite) -> Sequence[Sequence[str]]:
         """Ask bundler whether all is there."""
-        return super().check_command(site) or ("bundle", "check")
+        return super().check_commands(site) or [("bundle", "check")]
 
     def variables(self, site: BuildSite) -> Mapping[str, str]:
         """Put gems into the gem home, where rubygems finds them without bundler."""

@@ -21,7 +21,11 @@ def _shared(site: BuildSite) -> Mapping[str, str]:
     The compiler's results are found by what they were made from, so all packs share them: the standard library alone
     takes many seconds, for each pack again.
     """
-    return {**_FLAGS, "GOCACHE": str(site.installers.cache_dir / "go-build")}
+    vendor = site.request.pack_dir / "vendor"
+    # Other languages keep things in a folder of this name, too; go takes any for its own.
+    others = vendor.is_dir() and not (vendor / "modules.txt").exists()
+    flags = f"{_FLAGS['GOFLAGS']} -mod=readonly" if others else _FLAGS["GOFLAGS"]
+    return {**_FLAGS, "GOFLAGS": flags, "GOCACHE": str(site.installers.cache_dir / "go-build")}
 
 
 class GoPath(Declared):
@@ -39,9 +43,9 @@ class GoPath(Declared):
         """Whether it requires no module."""
         return _REQUIRE.search(read_text(manifest)) is None
 
-    def check_command(self, site: BuildSite) -> Sequence[str]:
+    def check_commands(self, site: BuildSite) -> Sequence[Sequence[str]]:
         """Compare what was downloaded with go.sum."""
-        return super().check_command(site) or ("go", "mod", "verify")
+        return super().check_commands(site) or [("go", "mod", "verify")]
 
     def check(self, site: BuildSite) -> str | None:
         """Whether go had to add to go.sum: at the run, which must not change it, that would fail."""

@@ -39,11 +39,11 @@ class LocalLib(Declared):
         """Name the mirror that the pack brings."""
         return [manifest.parent / _BUNDLE] if _has_bundle(manifest.parent) else []
 
-    def check_command(self, site: BuildSite) -> Sequence[str]:
+    def check_commands(self, site: BuildSite) -> Sequence[Sequence[str]]:
         """Ask perl where the modules are."""
-        declared = super().check_command(site)
+        declared = super().check_commands(site)
         names = sorted(set(_REQUIRES.findall(read_text(site.manifest))) - {"perl"}) if site.manifest else []
-        return declared or (("{interpreter}", "-e", _LOOK, *names) if names else ())
+        return declared or ([("{interpreter}", "-e", _LOOK, *names)] if names else [])
 
     def variables(self, site: BuildSite) -> Mapping[str, str]:
         """Find in the environment what was installed there before."""

@@ -94,14 +94,21 @@ class Virtualenv(Declared):
             return (site.installers.uv, "pip", "install", *python, *declared[4:])
         return declared
 
-    def check_command(self, site: BuildSite) -> Sequence[str]:
-        """Ask the environment's own interpreter where everything is that was named."""
-        declared = super().check_command(site)
-        by_pip = "pip" in super().install_command(site)
-        if declared or site.manifest is None or site.manifest.suffix != ".txt" or not by_pip:
+    def check_commands(self, site: BuildSite) -> Sequence[Sequence[str]]:
+        """Ask the environment's own interpreter where everything is that was named, and the installer what is missing.
+
+        An index that lost a dependency, or a wheel that is not meant for this machine, only shows in the second.
+        """
+        declared, install = super().check_commands(site), self.install_command(site)
+        if declared or site.manifest is None or not {"pip", "install"} <= set(install):
             return declared
-        names = sorted({entry.name for entry in read_requirements(read_text(site.manifest)) if entry.name})
-        return ("{interpreter}", "-I", "-c", _LOOK, *names) if names else ()
+        words = install[: install.index("install")]
+        names: list[str] = []
+        if site.manifest.suffix == ".txt":
+            names = sorted({entry.name for entry in read_requirements(read_text(site.manifest)) if entry.name})
+        look = [("{interpreter}", "-I", "-c", _LOOK, *names)] if names else []
+        python = ("--python", "{interpreter}") if site.installers.uv in words else ()
+        return [*look, (*words, "check", *python)]
 
     def variables(self, site: BuildSite) -> Mapping[str, str]:
         """Keep pip on its task, whatever the image's own configuration says about user or target installs."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import threading
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from tests.integration.environment_site import (
     quick_config,
     run_in,
 )
+from tests.integration.language_bench import LANGUAGES, Bench
 from tests.integration.language_packs import python_pack, read_only, state, write
 
 HELLO = {
@@ -253,3 +255,58 @@ def test_uv_builds_the_same_environment_where_the_machine_has_it(site: Site) -> 
     write(pack, {"requirements.txt": "--no-index\nnosuchthing\n"})
     with pytest.raises(EnvironmentFailed, match="nosuchthing"):
         site.new_manager(uv=uv).ensure(site.request("one", core_config("python")))
+
+
+def test_what_the_installer_itself_calls_incomplete_does_not_pass(site: Site) -> None:
+    wheel = make_wheel(site.packs / "one/wheels", "attune_greeting", "1.0", "TEXT = 'hi'\n")
+    with zipfile.ZipFile(wheel) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    files["attune_greeting-1.0.dist-info/METADATA"] += b"Requires-Dist: attune-nosuch\n"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    write(site.packs / "one", {"requirements.txt": "--no-index\n--find-links wheels\nattune-greeting\n"})
+    config = pip_config()
+    config["dependencies"]["install_command"].append("--no-deps")
+    with pytest.raises(EnvironmentFailed, match=r"attune.greeting 1\.0 requires attune-nosuch, which is not") as caught:
+        site.manager.ensure(site.request("one", config))
+    assert caught.value.step == "check what was installed"
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}") or needs("uv")
+    config = core_config("python")
+    config["dependencies"]["install_command"].append("--no-deps")
+    with pytest.raises(EnvironmentFailed, match="attune-nosuch"):
+        site.new_manager(uv=uv).ensure(site.request("one", config))
+
+
+@pytest.mark.language("go")
+def test_a_folder_of_vendored_things_of_another_language_is_not_gos(site: Site) -> None:
+    bench = Bench(LANGUAGES["go"], site)
+    pack = bench.pack("one", "1.0")
+    write(pack, {"vendor/cache/a.gem": ""})
+    assert bench.run("one", bench.ensure("one")) == "hello from 1.0"
+    first = bench.ensure("one")
+    modules = "# example.invalid/greeting v0.0.0 => ./lib/greeting\n## explicit; go 1.18\nexample.invalid/greeting\n"
+    modules += "# example.invalid/greeting => ./lib/greeting\n"
+    code = 'package greeting\n\nconst Text = "hello from the vendored one"\n'
+    write(pack, {"vendor/modules.txt": modules, "vendor/example.invalid/greeting/greeting.go": code})
+    second = bench.ensure("one")
+    assert second.env_dir != first.env_dir
+    assert bench.run("one", second) == "hello from the vendored one"
+
+
+@pytest.mark.language("node")
+def test_what_npm_itself_calls_wrong_does_not_pass(site: Site) -> None:
+    write(site.packs / "one", {**HELLO, "package.json": '{"dependencies": {"hello": "file:./lib/hello"}}'})
+    config = core_config("nodejs")
+    wrapper = write(
+        site.root / "bin", {"npm": '#!/bin/sh\n[ "$1" = ls ] && { echo "npm ERR! invalid: hello" >&2; exit 1; }\n'}
+    )
+    (wrapper / "npm").write_text((wrapper / "npm").read_text() + f'exec {needs("npm")} "$@"\n')
+    (wrapper / "npm").chmod(0o755)
+    (wrapper / "node").symlink_to(needs("node"))
+    request = site.request(
+        "one", config, dir_name="node", interpreter=str(wrapper / "node"), interpreter_version="20.0.0"
+    )
+    with pytest.raises(EnvironmentFailed, match="invalid: hello") as caught:
+        site.manager.ensure(request)
+    assert caught.value.step == "check what was installed"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import onefile, pika_shortcuts, spawn_cost
+from tests.bench import environments, onefile, pika_shortcuts, spawn_cost
 from tests.bench.latency import bare_spawns, latencies, percentiles
 from tests.bench.machine import StolenTime, description
 from tests.bench.masking import masking_speed
@@ -99,6 +99,25 @@ def measure_onefile(_: Stack) -> Rows:
     ]
 
 
+def measure_environments(_: Stack) -> Rows:
+    """What versions and isolated environments cost."""
+    found = environments.measure()
+
+    def times(value: float | None) -> str:
+        return "not here" if value is None else f"{value:.2f}"
+
+    return [
+        ("warm environment", f"{found.warm * 1e6:.0f} µs", "", "at most 1 ms, no process"),
+        ("version of 200, warm", f"{found.select * 1e6:.0f} µs", "", "at most 1 ms"),
+        ("version of 200, constraint unseen", f"{found.select_other * 1e6:.0f} µs", "", "at most 1 ms"),
+        ("Python action in its environment", "", f"{found.python_ratio:.2f}", "at most 1.3 of python3 -I -c pass"),
+        ("environment without dependencies", f"{found.venv:.2f} s", f"{found.venv_ratio:.2f}", "at most 1.1 of venv"),
+        ("the same by uv", "", f"{times(found.uv_speedup)} times as fast as venv", "at least 3"),
+        ("Go action, compiled before", "", times(found.go_ratio), "at most 1.3 of the program"),
+        ("Java action, compiled before", "", times(found.java_ratio), "at most 1.3 of java -cp"),
+    ]
+
+
 def measure_shortcuts(stack: Stack) -> Rows:
     """What our own ways around pika and subprocess save; where a ratio comes near 1, the way should go."""
     return [
@@ -124,6 +143,7 @@ PARTS: dict[str, Callable[[Stack], Rows]] = {
     "memory": measure_memory,
     "masking": measure_masking,
     "onefile": measure_onefile,
+    "environments": measure_environments,
     "shortcuts": measure_shortcuts,
 }
 

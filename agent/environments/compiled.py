@@ -162,8 +162,9 @@ class CompiledActions:
 def java_main_class(path: str) -> str:
     """Return the name of the class that ``java FILE`` would start: the first of its file."""
     text = read_regular(path, _LARGEST_SOURCE).decode("utf-8", "replace")
-    plain = re.sub(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/\*.*?\*/', " ", text, flags=re.DOTALL)
-    package = re.search(r"^\s*package\s+([\w.]+)\s*;", plain, re.MULTILINE)
+    # What isn't closed ends with its line or the file: a search for its end from each place would take for ever.
+    plain = re.sub(r'"(?:\\.|[^"\\\n])*"?|//[^\n]*|/\*.*?(?:\*/|\Z)', " ", text, flags=re.DOTALL)
+    package = re.search(r"^[ \t]*package[ \t]+([\w.]+)[ \t]*;", plain, re.MULTILINE)
     name = re.search(r"\b(?:class|record|enum|interface)\s+([A-Za-z_$][\w$]*)", plain)
     if name is None:
         raise EnvironmentFailed(f"{path} names no class", step="compile")

@@ -90,6 +90,9 @@ class Backend(Protocol):
     def run_variables(self, site: BuildSite) -> Mapping[str, str]:
         """Return what actions need beyond the runtime's ``env_vars``; kept with the build."""
 
+    def run_caches(self) -> Sequence[str]:
+        """Name the variables of actions that point to a cache: they are left out where it can't be written."""
+
     def run_arguments(self, site: BuildSite) -> Sequence[str]:
         """Return what goes between the interpreter and its own arguments; kept with the build."""
 

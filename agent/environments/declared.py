@@ -115,6 +115,10 @@ class Declared:
         """Need none."""
         return {}
 
+    def run_caches(self) -> Sequence[str]:
+        """Know of none."""
+        return ()
+
     def run_arguments(self, site: BuildSite) -> Sequence[str]:
         """Need none."""
         return ()

@@ -64,6 +64,10 @@ class GoPath(Declared):
         """Keep the flags of the build."""
         return _shared(site)
 
+    def run_caches(self) -> Sequence[str]:
+        """On a read-only volume the user's own cache, if there is one, has to do."""
+        return ("GOCACHE",)
+
     def remedy(self, site: BuildSite, output: str) -> str | None:
         """Say how a go.sum is completed."""
         if "missing go.sum entry" in output or "go.sum lacks" in output:

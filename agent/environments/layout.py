@@ -122,3 +122,10 @@ def make_shared_directory(path: Path) -> None:
                 log.warning("can't set the mode of %s: %s", directory, error)
     if not path.is_dir():
         raise NotADirectoryError(20, "not a directory", str(path))
+
+
+def can_be_written(directory: Path) -> bool:
+    """Whether files can be made in ``directory``, or it can be made itself."""
+    while not directory.exists() and directory != directory.parent:
+        directory = directory.parent
+    return os.access(directory, os.W_OK | os.X_OK)

@@ -18,7 +18,7 @@ from agent.environments.image_variables import OTHER_INTERPRETER, dropped
 from agent.environments.installers import CACHE_FOLDER
 from agent.environments.inventory import prune
 from agent.environments.kinds import BACKENDS, DECLARED
-from agent.environments.layout import Layout
+from agent.environments.layout import Layout, can_be_written
 from agent.environments.lease import recorded
 from agent.environments.lock import BuildLocks
 from agent.environments.lookup import find_build
@@ -222,11 +222,15 @@ class EnvironmentManager:
         extras = RunExtras() if marker is None else marker.extras
         more = {name: EnvVar(value) for name, value in extras.variables.items()}
         hidden = _backend_of(request).image_variables(request)
+        env_vars = fill_env_vars(request.config.env_vars, values) | more
+        for name in _backend_of(request).run_caches():
+            if name in env_vars and not can_be_written(Path(env_vars[name].value)):
+                del env_vars[name]
         prepared = PreparedEnvironment(
             env_dir=directory,
             path=layout.link,
             interpreter=interpreter,
-            env_vars=fill_env_vars(request.config.env_vars, values) | more,
+            env_vars=env_vars,
             arguments=extras.arguments,
             unset=dropped(self._container, (*hidden.run, *OTHER_INTERPRETER), hidden.keep),
         )

@@ -118,6 +118,26 @@ def test_an_index_that_can_not_be_reached_is_named(bench: Bench, nowhere: str, m
     assert nothing_is_left(bench)
 
 
+@pytest.mark.language("go")
+def test_a_go_action_runs_uncompiled_from_a_read_only_volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.geteuid() != 0:
+        unavailable("a read-only volume", "run as root")
+    bench = Bench(LANGUAGES["go"], Site(tmp_path))
+    (bench.site.envs / ".cache/go-build").unlink()
+    bench.pack("one", "1.0")
+    bench.ensure("one")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(Path.home() / ".cache"))
+    subprocess.run(["mount", "--bind", bench.site.envs, bench.site.envs], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", bench.site.envs], check=True)
+        prepared = bench.ensure("one")
+        assert "GOCACHE" not in prepared.env_vars
+        assert bench.run("one", prepared) == "hello from 1.0"
+    finally:
+        subprocess.run(["umount", "--lazy", bench.site.envs], check=True)
+    assert not (bench.site.envs / "one/.go.compiled").exists()
+
+
 def programs_without(folder: Path, *missing: str) -> str:
     """Return a PATH with everything but some programs."""
     folder.mkdir()

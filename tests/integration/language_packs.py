@@ -52,10 +52,14 @@ def node_pack(pack: Path, version: str) -> Path:
     return write(
         pack,
         {
-            "package.json": '{"dependencies": {"hello": "file:./lib/hello"}}',
+            "package.json": json.dumps(
+                {"dependencies": {"hello": "file:./lib/hello"}, "devDependencies": {"tool": "file:./lib/tool"}}
+            ),
             "lib/hello/package.json": json.dumps({"name": "hello", "version": version}),
             "lib/hello/index.js": f"exports.hi = 'hello from {version}';\n",
-            "actions/greet.js": "console.log(require('hello').hi);\n",
+            "lib/tool/package.json": '{"name": "tool", "version": "1.0.0"}',
+            "lib/tool/index.js": "exports.say = console.log;\n",
+            "actions/greet.js": "require('tool').say(require('hello').hi);\n",
         },
     )
 

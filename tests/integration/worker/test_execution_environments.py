@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.command import run
 from tests.services.availability import unavailable
 from tests.services.deployment import Deployment, Execution, running_deployment
 from tests.services.waiting import until
@@ -43,7 +44,7 @@ def deployment(request: pytest.FixtureRequest) -> Iterator[Deployment]:
         envs.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", VOLUME, "tmpfs", envs], check=True)
         try:
-            laid_out.add_runtime("test.tree", RUNTIME)
+            laid_out.add_runtime("test.tree", RUNTIME, distributions={"verification": {"always_available": True}})
             laid_out.start_agent(ATTUNE__WORKER__INSTALL_TIMEOUT="2", ATTUNE__WORKER__MAX_CONCURRENT_TASKS="16")
             yield laid_out
         finally:
@@ -124,6 +125,27 @@ def test_a_read_only_volume_serves_what_is_built_and_says_what_to_do_about_the_r
     finally:
         subprocess.run(["mount", "-o", f"remount,rw,{VOLUME}", envs], check=True)
     completes(deployment, late)
+
+
+def test_a_build_is_told_in_the_live_log_while_it_lasts_and_in_the_agents_log(deployment: Deployment) -> None:
+    go_on = deployment.directory / "go_on"
+    wait = f"until [ -e {go_on} ]; do sleep 0.02; done"
+    action = add(deployment, "told", f'{wait}; echo well > "$TREE/made"\n')
+    execution = deployment.start(action)
+    live = deployment.artifacts / f"execution_{execution}/stderr.log"
+    until(lambda: live.exists() and "attune: building told/tree in " in live.read_text())
+    go_on.touch()
+    assert deployment.wait(execution).status == "completed"
+    told = [record["message"] for record in deployment.agent.records() if "told/tree" in record["message"]]
+    assert [line.split(" in ")[0] for line in told[:2]] == ["building told/tree", "built told/tree"]
+
+
+def test_whoever_waits_for_an_execution_sees_that_something_is_built(deployment: Deployment) -> None:
+    action = add(deployment, "seen", 'echo well > "$TREE/made"\n')
+    done = run("attune", "run", action, settings=deployment.environment)
+    assert (done.returncode, done.stdout) == (0, "well\n"), done.stderr
+    lines = done.stderr.splitlines()
+    assert [line.split(" in ")[0] for line in lines] == ["attune: building seen/tree", "attune: built seen/tree"]
 
 
 def test_two_agents_on_one_volume_build_once_for_32_executions(deployment: Deployment) -> None:

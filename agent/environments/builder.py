@@ -23,6 +23,7 @@ from agent.process.child_env import container_environment
 log = logging.getLogger(__name__)
 
 _CHECK = "check what was installed"
+_ELSEWHERE = "look for variables or configuration files of the image that make the installer write elsewhere"
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def _install(site: BuildSite, backend: Backend, timeout: float) -> tuple[bool, R
         raise EnvironmentFailed(
             f"{site.request}: {_CHECK} failed: the installer exited with 0, but {missing}",
             step=_CHECK,
-            hint="look for variables or configuration files of the image that make the installer write elsewhere",
+            hint=backend.remedy(site, missing) or _ELSEWHERE,
         )
     extras = RunExtras(backend.run_variables(site), tuple(backend.run_arguments(site)))
     if copied and not backend.keeps_source(site):

@@ -30,5 +30,15 @@ def copy_pack(pack_dir: Path, target: Path) -> None:
         elif entry.is_dir():
             copy_pack(source, copy)
         elif entry.is_file():
-            shutil.copyfile(source, copy)
-            os.chmod(copy, stat.S_IMODE(entry.stat().st_mode) | stat.S_IWUSR | stat.S_IRUSR)
+            copy_file(source, copy)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy content and mode, and let the copy be written: a pack may be read-only, and a ``cp`` have come before.
+
+    Raises:
+        OSError: it can't be read or written.
+    """
+    target.unlink(missing_ok=True)
+    shutil.copyfile(source, target)
+    os.chmod(target, stat.S_IMODE(source.stat().st_mode) | stat.S_IWUSR | stat.S_IRUSR)

@@ -1,4 +1,6 @@
-"""Prepare one environment as a worker would, and print where it is: ENVS_DIR PACKS_DIR PACK CONFIG_JSON INTERPRETER.
+"""Prepare one environment as a worker would, and print where it is.
+
+Arguments: ENVS_DIR PACKS_DIR PACK CONFIG_JSON INTERPRETER [MAVEN_MIRROR].
 
 It says "ready" when it is, and begins when it is given a line, or the end, of input.
 """
@@ -13,11 +15,13 @@ from agent.environments.manager import EnvironmentManager
 from agent.environments.model import EnvironmentRequest
 from agent.errors import EnvironmentFailed
 from agent.runtimes.model import ExecutionConfig
+from agent.settings import NetworkSettings
 
 
-def main(envs: str, packs: str, pack: str, config: str, interpreter: str) -> str:
+def main(envs: str, packs: str, pack: str, config: str, interpreter: str, maven_mirror: str | None = None) -> str:
     """Return the environment's directory."""
-    manager = EnvironmentManager(runtime_envs_dir=Path(envs), packs_base_dir=Path(packs))
+    network = NetworkSettings(maven_mirror=maven_mirror)
+    manager = EnvironmentManager(runtime_envs_dir=Path(envs), packs_base_dir=Path(packs), network=network)
     request = EnvironmentRequest(
         pack_ref=pack,
         pack_dir=Path(packs, pack),

@@ -339,3 +339,33 @@ def test_renv_restores_what_the_pack_itself_does_not_bring(site: Site) -> None:
     }
     tarball(pack / "renv/cellar/renv_1.0.7.tar.gz", "", files)
     assert bench.run("one", bench.ensure("one")) == "hello from 1.0"
+
+
+@pytest.mark.language("go")
+def test_a_go_sum_that_lacks_a_module_fails_the_build_not_the_action(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = site.root / "proxy/example.invalid/dep/@v"
+    module = "module example.invalid/dep\n\ngo 1.18\n"
+    write(proxy, {"list": "v1.0.0\n", "v1.0.0.mod": module, "v1.0.0.info": '{"Version": "v1.0.0"}'})
+    with zipfile.ZipFile(proxy / "v1.0.0.zip", "w") as archive:
+        archive.writestr("example.invalid/dep@v1.0.0/go.mod", module)
+        archive.writestr("example.invalid/dep@v1.0.0/dep.go", 'package dep\n\nconst Text = "dep"\n')
+    pack = write(
+        site.packs / "one",
+        {
+            "go.mod": "module a.invalid/b\n\ngo 1.18\n\nrequire example.invalid/dep v1.0.0\n",
+            "actions/greet.go": 'package main\n\nimport (\n\t"fmt"\n\n\t"example.invalid/dep"\n)\n\n'
+            "func main() { fmt.Println(dep.Text) }\n",
+        },
+    )
+    monkeypatch.setenv("GONOSUMDB", "example.invalid")
+    bench = Bench(LANGUAGES["go"], site)
+    with pytest.raises(EnvironmentFailed, match=r"go\.sum") as caught:
+        bench.ensure("one", go_proxy=(site.root / "proxy").as_uri())
+    assert caught.value.step in ("install dependencies", "check what was installed")
+    assert "go mod tidy" in str(caught.value.hint)
+    assert not (pack / "go.sum").exists()
+    go = {"GOPROXY": (site.root / "proxy").as_uri(), "GOPATH": str(site.root / "gopath"), "GOFLAGS": "-modcacherw"}
+    subprocess.run([needs("go"), "mod", "tidy"], cwd=pack, env={**os.environ, **go}, check=True, capture_output=True)
+    assert bench.run("one", bench.ensure("one", go_proxy=go["GOPROXY"])) == "dep"

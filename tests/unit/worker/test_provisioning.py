@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from agent.errors import DatabaseError
+from agent.mq.messages import RuntimeVerifyRequested
 from agent.worker.provisioning import Provisioner
 
 
@@ -68,3 +69,18 @@ def test_without_that_nothing_is_verified_until_somebody_asks(monkeypatch: pytes
     made.run()
     assert waits == [None]
     assert versions.times == 0
+
+
+def test_whoever_asks_for_a_verification_gets_one() -> None:
+    versions = Versions(enough=2)
+    made = provisioner(versions)
+    thread = threading.Thread(target=made.run)
+    thread.start()
+    try:
+        for _ in range(2):
+            made.pack_event(RuntimeVerifyRequested("core.python"))
+        assert versions.seen.wait(30), "also after a failure"
+    finally:
+        made.stop()
+        thread.join(30)
+    assert versions.times == 2

@@ -15,6 +15,8 @@ from agent.environments.backend import BuildSite
 from agent.environments.declared import Declared, read_text
 
 _PATH = re.compile(r"""(?:\bpath:|:path\s*=>|\beval_gemfile|\bgemspec\b.*\bpath:)\s*\(?\s*["']([^"'\n]+)["']""")
+#: A lock file that was made for this kind of machine.
+_FOR_LINUX = re.compile(r"^PLATFORMS\n(?:  .*\n)*?  (?:ruby|.*linux.*)$", re.MULTILINE)
 _NO_BUNDLER = re.compile(r"can't start bundle|bundle: (?:command )?not found")
 
 
@@ -53,7 +55,7 @@ class GemHome(Declared):
             "BUNDLE_APP_CONFIG": f"{site.env_dir}/.bundle",
             "BUNDLE_PATH__SYSTEM": "true",
             "BUNDLE_DEPLOYMENT": "false",
-            "BUNDLE_FROZEN": "false",
+            "BUNDLE_FROZEN": "true" if _brings_its_gems(site.source) else "false",
             "BUNDLE_SILENCE_ROOT_WARNING": "true",
             "BUNDLE_USER_HOME": str(site.installers.cache_dir / "bundle"),
             **super().variables(site),
@@ -82,3 +84,9 @@ class GemHome(Declared):
             return False
         lock = read_text(site.manifest.with_name(f"{site.manifest.name}.lock"))
         return re.search(r"^(PATH|GIT)$", lock, re.MULTILINE) is not None
+
+
+def _brings_its_gems(folder: Path) -> bool:
+    """Whether the pack has what ``bundle cache`` makes; unless it is frozen, bundler would still ask a server."""
+    cached = any((folder / "vendor/cache").glob("*.gem"))
+    return cached and _FOR_LINUX.search(read_text(folder / "Gemfile.lock")) is not None

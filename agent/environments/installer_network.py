@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
@@ -30,7 +31,7 @@ def network_variables(network: NetworkSettings) -> dict[str, str]:
         if value:
             found |= dict.fromkeys(variables, value)
     if network.cpan_mirror:
-        found["PERL_CPANM_OPT"] = f"--mirror {network.cpan_mirror} --mirror-only"
+        found["PERL_CPANM_OPT"] = f"--mirror {shlex.quote(network.cpan_mirror)} --mirror-only"
     if network.ca_file is not None:
         found |= dict.fromkeys(_CA_FILES, str(network.ca_file))
     if network.proxy:

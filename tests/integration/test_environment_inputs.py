@@ -369,3 +369,19 @@ def test_a_go_sum_that_lacks_a_module_fails_the_build_not_the_action(
     go = {"GOPROXY": (site.root / "proxy").as_uri(), "GOPATH": str(site.root / "gopath"), "GOFLAGS": "-modcacherw"}
     subprocess.run([needs("go"), "mod", "tidy"], cwd=pack, env={**os.environ, **go}, check=True, capture_output=True)
     assert bench.run("one", bench.ensure("one", go_proxy=go["GOPROXY"])) == "dep"
+
+
+@pytest.mark.language("ruby")
+def test_gems_that_a_pack_brings_are_installed_without_asking_a_server(site: Site) -> None:
+    bench = Bench(LANGUAGES["ruby"], site)
+    pack = bench.pack("one", "1.0")
+    gem = pack / "lib/greeting"
+    subprocess.run([needs("gem"), "build", "greeting.gemspec"], cwd=gem, check=True, capture_output=True)
+    (pack / "vendor/cache").mkdir(parents=True)
+    (gem / "greeting-1.0.gem").rename(pack / "vendor/cache/greeting-1.0.gem")
+    lock = "GEM\n  remote: https://gems.invalid/\n  specs:\n    greeting (1.0)\n\n"
+    lock += "PLATFORMS\n  aarch64-darwin\n  x86_64-linux\n\nDEPENDENCIES\n  greeting\n"
+    write(pack, {"Gemfile": 'source "https://gems.invalid"\ngem "greeting"\n', "Gemfile.lock": lock})
+    prepared = bench.ensure("one")
+    assert bench.run("one", prepared) == "hello from 1.0"
+    assert prepared.env_dir is not None and list((prepared.env_dir / "gems/gems").glob("greeting-1.0"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -32,6 +33,11 @@ def test_an_index_reaches_each_installer_by_its_own_setting() -> None:
     authorities = ("PIP_CERT", "npm_config_cafile", "BUNDLE_SSL_CA_CERT", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")
     assert {known[name] for name in authorities} == {"/ca.pem"}
     assert network_variables(NetworkSettings()) == {}
+
+
+def test_a_mirror_stays_one_word_for_cpanm_whatever_its_name() -> None:
+    option = network_variables(NetworkSettings(cpan_mirror="file:///a b --force"))["PERL_CPANM_OPT"]
+    assert shlex.split(option) == ["--mirror", "file:///a b --force", "--mirror-only"]
 
 
 def test_maven_gets_a_settings_file_because_it_reads_no_variable() -> None:

@@ -45,7 +45,7 @@ def deployment(request: pytest.FixtureRequest) -> Iterator[Deployment]:
         subprocess.run(["mount", "-t", "tmpfs", "-o", VOLUME, "tmpfs", envs], check=True)
         try:
             laid_out.add_runtime("test.tree", RUNTIME, distributions={"verification": {"always_available": True}})
-            laid_out.start_agent(ATTUNE__WORKER__INSTALL_TIMEOUT="2", ATTUNE__WORKER__MAX_CONCURRENT_TASKS="16")
+            laid_out.start_agent(ATTUNE__WORKER__MAX_CONCURRENT_TASKS="16")
             yield laid_out
         finally:
             laid_out.close()
@@ -59,9 +59,9 @@ def add(deployment: Deployment, pack: str, install: str) -> str:
     return f"{pack}.show"
 
 
-def failed(deployment: Deployment, action: str, step: str, *sayings: str) -> Execution:
+def failed(deployment: Deployment, action: str, step: str, *sayings: str, **columns: int) -> Execution:
     """Run an action whose environment can't be built; return how it ended."""
-    done = deployment.run(action)
+    done = deployment.run(action, **columns)
     assert (done.status, done.result["cause"]) == ("failed", "environment_failed"), done.result
     for saying in (f"{action.partition('.')[0]}/tree: {step}", *sayings):
         assert saying in done.result["error"]
@@ -100,7 +100,9 @@ def test_a_disk_that_is_full_before_anything_is_built_is_named(deployment: Deplo
 
 def test_an_installer_that_hangs_is_ended_at_its_time_limit(deployment: Deployment) -> None:
     action = add(deployment, "hang", "echo asking for a password >&2; sleep 600\n")
-    failed(deployment, action, "install dependencies failed", "did not end within 2 s", "asking for a password")
+    with deployment.another_agent("impatient", ATTUNE__WORKER__INSTALL_TIMEOUT="1") as agent:
+        said = ("did not end within 1 s", "asking for a password")
+        failed(deployment, action, "install dependencies failed", *said, worker=agent.worker_id)
     deployment.write("hang", "install", 'echo well > "$TREE/made"\n')
     completes(deployment, action)
 

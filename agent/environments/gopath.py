@@ -15,15 +15,19 @@ _REPLACED = re.compile(r"=>\s*(\.{1,2}/\S+)")
 _FLAGS = {"GOFLAGS": "-modcacherw", "GOTOOLCHAIN": "local", "GOENV": "off"}
 
 
+def _is_vendored(site: BuildSite) -> bool:
+    """Whether the pack brings its modules, as ``go mod vendor`` puts them there."""
+    return (site.request.pack_dir / "vendor" / "modules.txt").exists()
+
+
 def _shared(site: BuildSite) -> Mapping[str, str]:
     """What building and running have in common.
 
     The compiler's results are found by what they were made from, so all packs share them: the standard library alone
     takes many seconds, for each pack again.
     """
-    vendor = site.request.pack_dir / "vendor"
     # Other languages keep things in a folder of this name, too; go takes any for its own.
-    others = vendor.is_dir() and not (vendor / "modules.txt").exists()
+    others = (site.request.pack_dir / "vendor").is_dir() and not _is_vendored(site)
     flags = f"{_FLAGS['GOFLAGS']} -mod=readonly" if others else _FLAGS["GOFLAGS"]
     return {**_FLAGS, "GOFLAGS": flags, "GOCACHE": str(site.installers.cache_dir / "go-build")}
 
@@ -43,9 +47,14 @@ class GoPath(Declared):
         """Whether it requires no module."""
         return _REQUIRE.search(read_text(manifest)) is None
 
+    def install_command(self, site: BuildSite) -> Sequence[str]:
+        """Download nothing for a pack that brings its modules; go says whether they fit its go.mod."""
+        declared = super().install_command(site)
+        return ("go", "list", "-mod=vendor", "runtime") if declared and _is_vendored(site) else declared
+
     def check_commands(self, site: BuildSite) -> Sequence[Sequence[str]]:
         """Compare what was downloaded with go.sum."""
-        return super().check_commands(site) or [("go", "mod", "verify")]
+        return super().check_commands(site) or ([] if _is_vendored(site) else [("go", "mod", "verify")])
 
     def check(self, site: BuildSite) -> str | None:
         """Whether go had to add to go.sum: at the run, which must not change it, that would fail."""

@@ -369,6 +369,14 @@ def test_a_go_sum_that_lacks_a_module_fails_the_build_not_the_action(
     go = {"GOPROXY": (site.root / "proxy").as_uri(), "GOPATH": str(site.root / "gopath"), "GOFLAGS": "-modcacherw"}
     subprocess.run([needs("go"), "mod", "tidy"], cwd=pack, env={**os.environ, **go}, check=True, capture_output=True)
     assert bench.run("one", bench.ensure("one", go_proxy=go["GOPROXY"])) == "dep"
+    subprocess.run([needs("go"), "mod", "vendor"], cwd=pack, env={**os.environ, **go}, check=True, capture_output=True)
+    vendored = bench.ensure("one", go_proxy="off")
+    assert bench.run("one", vendored) == "dep"
+    assert not list((vendored.env_dir or site.root).glob("pkg/mod/cache/download/*")), "nothing was downloaded"
+    modules = pack / "vendor/modules.txt"
+    modules.write_text(modules.read_text().replace("v1.0.0", "v1.0.1"))
+    with pytest.raises(EnvironmentFailed, match="inconsistent vendoring"):
+        bench.ensure("one", go_proxy="off")
 
 
 @pytest.mark.language("ruby")

@@ -26,7 +26,7 @@ _NO_COMPILER = re.compile(
 LOCK_FILES: Mapping[str, tuple[str, ...]] = {
     "package.json": ("package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", ".npmrc"),
     "Gemfile": ("Gemfile.lock",),
-    "go.mod": ("go.sum", "vendor/modules.txt"),
+    "go.mod": ("go.sum", "go.work", "vendor/modules.txt"),
     "cpanfile": ("cpanfile.snapshot",),
     "pyproject.toml": ("uv.lock", "poetry.lock", "pdm.lock"),
     "Pipfile": ("Pipfile.lock",),

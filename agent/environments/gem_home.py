@@ -70,6 +70,7 @@ class GemHome(Declared):
             "BUNDLE_APP_CONFIG": f"{site.env_dir}/.bundle",
             "BUNDLE_PATH__SYSTEM": "true",
             "BUNDLE_FROZEN": "true",
+            "BUNDLE_USER_HOME": str(site.installers.cache_dir / "bundle"),
             "RUBYOPT": "-rbundler/setup",
         }
 

@@ -28,8 +28,11 @@ def _shared(site: BuildSite) -> Mapping[str, str]:
     """
     # Other languages keep things in a folder of this name, too; go takes any for its own.
     others = (site.request.pack_dir / "vendor").is_dir() and not _is_vendored(site)
+    # A workspace belongs to the pack, or to somebody in whose directory the packs happen to lie.
+    workspace = {} if (site.request.pack_dir / "go.work").exists() else {"GOWORK": "off"}
     flags = f"{_FLAGS['GOFLAGS']} -mod=readonly" if others else _FLAGS["GOFLAGS"]
-    return {**_FLAGS, "GOFLAGS": flags, "GOCACHE": str(site.installers.cache_dir / "go-build")}
+    cache = str(site.installers.cache_dir / "go-build")
+    return {**_FLAGS, **workspace, "GOFLAGS": flags, "GOCACHE": cache}
 
 
 class GoPath(Declared):

@@ -393,3 +393,26 @@ def test_gems_that_a_pack_brings_are_installed_without_asking_a_server(site: Sit
     prepared = bench.ensure("one")
     assert bench.run("one", prepared) == "hello from 1.0"
     assert prepared.env_dir is not None and list((prepared.env_dir / "gems/gems").glob("greeting-1.0"))
+
+
+@pytest.mark.language("go")
+def test_a_go_workspace_counts_when_it_is_the_packs_own(site: Site) -> None:
+    bench = Bench(LANGUAGES["go"], site)
+    pack = bench.pack("one", "1.0")
+    write(site.packs, {"go.work": "go 1.18\n\nuse ./nowhere\n"})
+    assert bench.run("one", bench.ensure("one")) == "hello from 1.0"
+    other = 'package greeting\n\nconst Text = "hello from the workspace"\n'
+    write(pack, {"own/go.mod": "module example.invalid/greeting\n\ngo 1.18\n", "own/greeting.go": other})
+    write(pack, {"go.work": "go 1.18\n\nuse .\n\nuse ./own\n"})
+    assert bench.run("one", bench.ensure("one", go_proxy="off")) == "hello from the workspace"
+
+
+@pytest.mark.language("ruby")
+def test_the_bundler_configuration_of_a_user_counts_neither_at_the_build_nor_at_the_run(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = write(site.root / "home", {".bundle/config": '---\nBUNDLE_PATH: "/nowhere"\nBUNDLE_WITHOUT: "default"\n'})
+    monkeypatch.setenv("HOME", str(home))
+    bench = Bench(LANGUAGES["ruby"], site)
+    bench.pack("one", "1.0")
+    assert bench.run("one", bench.ensure("one")) == "hello from 1.0"

@@ -150,6 +150,21 @@ def test_whoever_waits_for_an_execution_sees_that_something_is_built(deployment:
     assert [line.split(" in ")[0] for line in lines] == ["attune: building seen/tree", "attune: built seen/tree"]
 
 
+def test_a_changed_manifest_is_installed_while_an_execution_finishes_on_what_it_began_with(
+    deployment: Deployment,
+) -> None:
+    begun, go_on = deployment.directory / "begun", deployment.directory / "finish"
+    action = add(deployment, "moving", 'echo old > "$TREE/made"\n')
+    wait = f"touch {begun}; until [ -e {go_on} ]; do sleep 0.02; done\n"
+    deployment.write("moving", "actions/show.sh", f'[ -e {begun} ] || {{ {wait} }}\ncat "$TREE/made"\n')
+    first = deployment.start(action)
+    until(begun.exists)
+    deployment.write("moving", "install", 'echo new > "$TREE/made"\n')
+    assert deployment.run(action).result["stdout"] == "new\n"
+    go_on.touch()
+    assert deployment.wait(first).result["stdout"] == "old\n"
+
+
 def test_two_agents_on_one_volume_build_once_for_32_executions(deployment: Deployment) -> None:
     log = deployment.directory / "builds"
     action = add(deployment, "shared", f'echo built >> {log}; sleep 0.3; echo well > "$TREE/made"\n')

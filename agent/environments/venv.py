@@ -30,9 +30,14 @@ _NO_PIP = re.compile(r"No module named '?pip")
 _BROKEN_INTERPRETER = re.compile(r"error while loading shared libraries: (\S+):")
 #: What a pyproject.toml without a build system wants is written here, in the copy of the pack.
 _WANTED = ".attune-requirements.txt"
-#: Look where a distribution is, from inside: it has to be below the environment.
+#: Look where a distribution is, from inside: it has to be below the environment. Python 3.7 can't say; then pip's own
+#: check is all.
 _LOOK = """
-import importlib.metadata as metadata, os, sys
+import os, sys
+try:
+    import importlib.metadata as metadata
+except ImportError:
+    sys.exit()
 missing = []
 for name in sys.argv[1:]:
     try:

@@ -416,3 +416,25 @@ def test_the_bundler_configuration_of_a_user_counts_neither_at_the_build_nor_at_
     bench = Bench(LANGUAGES["ruby"], site)
     bench.pack("one", "1.0")
     assert bench.run("one", bench.ensure("one")) == "hello from 1.0"
+
+
+def test_a_python_that_can_not_say_what_is_installed_is_believed(site: Site, tmp_path: Path) -> None:
+    """Python 3.7 and older, which images of long-term distributions still have."""
+    python_pack(site.packs / "one", "1.0")
+    old = tmp_path / "old"
+    interpreter = python_without(old, "importlib")
+    library = old / "lib" / Path(sysconfig.get_path("stdlib")).name / "importlib"
+    shutil.copytree(Path(sysconfig.get_path("stdlib")) / "importlib", library)
+    (library / "metadata" / "__init__.py").write_text("raise ImportError('not yet')\n")
+    config = pip_config()
+    copied = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--target",
+        "{env_dir}/lib/" + library.parent.name + "/site-packages",
+    ]
+    config["dependencies"]["install_command"] = [*copied, "-r", "{manifest_path}"]
+    prepared = site.manager.ensure(site.request("one", config, interpreter=interpreter))
+    assert run_in(prepared, "import attune_greeting as g; print(g.TEXT)") == "hello from 1.0"

@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from xml.etree import ElementTree
 
 from agent.environments.backend import BuildSite
 from agent.environments.declared import Declared, read_text
@@ -16,9 +17,9 @@ from agent.errors import EnvironmentFailed
 from agent.process.child_env import container_environment
 from agent.reading.regular_files import read_regular_text
 
-_DEPENDENCIES = re.compile(r"<dependencies>\s*(?:<!--.*?-->\s*)*<dependency>", re.DOTALL)
 #: Bytes of a PEM file with authorities.
 _MOST_AUTHORITIES = 16 * 1024 * 1024
+_NAMESPACE = re.compile(r'\sxmlns="[^"]*"')
 _NO_MAVEN = re.compile(r"can't start mvn|mvn: (?:command )?not found")
 
 
@@ -52,7 +53,7 @@ class Maven(Declared):
         classes = site.source / "target" / "classes"
         if classes.is_dir():
             shutil.copytree(classes, site.env_dir / "classes", dirs_exist_ok=True)
-        wants = site.manifest is not None and _DEPENDENCIES.search(read_text(site.manifest))
+        wants = site.manifest is not None and _wants_jars(read_text(site.manifest))
         has = any((site.env_dir / "lib").glob("*.jar"))
         return f"no jar is in {site.env_dir / 'lib'}" if wants and not has else None
 
@@ -78,6 +79,23 @@ class Maven(Declared):
         if "No compiler is provided" in output:
             return "this is a Java without compiler; on Debian and Ubuntu: apt-get install default-jdk-headless"
         return super().remedy(site, output)
+
+
+def _wants_jars(pom: str) -> bool:
+    """Whether a dependency is one that actions run with; what can't be told is Maven's to say."""
+    if "<!DOCTYPE" in pom:
+        return False  # entities may be made to never end
+    try:
+        project = ElementTree.fromstring(_NAMESPACE.sub("", pom, count=1))  # noqa: S314 - without a DOCTYPE
+    except ElementTree.ParseError:
+        return False
+    found = project.findall("dependencies/dependency")
+    return any(
+        each.findtext("scope", "compile").strip() in ("compile", "runtime")
+        and each.findtext("type", "jar").strip() == "jar"
+        and each.findtext("optional", "false").strip() != "true"
+        for each in found
+    )
 
 
 def _trust(site: BuildSite) -> Sequence[str]:

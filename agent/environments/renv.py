@@ -104,14 +104,14 @@ class Renv(Declared):
 
 
 def _locked(manifest: Path | None) -> dict[str, str]:
-    """Return the locked packages with their versions."""
+    """Return the locked packages with their versions, without renv: every lock file names it, and no action uses it."""
     try:
         data: Any = read_json(read_text(manifest)) if manifest else {}
         packages = data.get("Packages", {}).items()
         return {
             name: str(entry.get("Version", ""))
             for name, entry in packages
-            if re.fullmatch(r"[A-Za-z][A-Za-z0-9.]*", name) and isinstance(entry, Mapping)
+            if name != "renv" and re.fullmatch(r"[A-Za-z][A-Za-z0-9.]*", name) and isinstance(entry, Mapping)
         }
     except (ValueError, AttributeError, TypeError, RecursionError):
         return {}

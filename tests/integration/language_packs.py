@@ -137,7 +137,10 @@ def r_pack(pack: Path, version: str) -> Path:
     tarball(pack / f"renv/cellar/greeting_{version}.tar.gz", "", files)
     lock = {
         "R": {"Version": "4.2.2", "Repositories": []},
-        "Packages": {"greeting": {"Package": "greeting", "Version": version, "Source": "Repository"}},
+        "Packages": {
+            "greeting": {"Package": "greeting", "Version": version, "Source": "Repository"},
+            "renv": {"Package": "renv", "Version": "1.0.7", "Source": "Repository"},  # as every lock file has
+        },
     }
     return write(
         pack,

@@ -53,10 +53,12 @@ def index(tmp_path: Path, authority: Authority) -> Iterator[str]:
 def test_maven_trusts_the_authorities_that_the_operator_named(tmp_path: Path, index: str, authority: Authority) -> None:
     needs("mvn")
     bench = Bench(LANGUAGES["java"], Site(tmp_path / "site"))
+    bench.pack("zero", "0.1")
+    bench.ensure("zero")  # Maven's own plugins: a hundred files
     bench.pack("one", "1.0")
     (tmp_path / "served").rmdir()
     (tmp_path / "served").symlink_to(bench.site.packs / "one-repo")
-    with pytest.raises(EnvironmentFailed, match=r"PKIX path building failed|No plugin found"):
+    with pytest.raises(EnvironmentFailed, match="PKIX path building failed"):
         bench.ensure("one", maven_mirror=index)
     prepared = ensure_with(bench, authority.certificate, maven_mirror=index)
     assert bench.run("one", prepared) == "hello from 1.0"

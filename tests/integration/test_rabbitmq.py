@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from agent.mq.broker import Broker, Outgoing, Queue, Subscription
 from agent.mq.connect import open_broker
 from agent.settings import MessageQueueSettings, Settings
 from tests.services.brokers import Inbox, message, publishing, running, until
+from tests.services.descriptors import own_sockets
 from tests.services.proxy import Proxy, broker_proxy
 from tests.services.rabbitmq import RabbitNode
 from tests.services.tls import Authority, make_authority
@@ -276,12 +276,7 @@ def _client_port(part: object) -> int:
 
 def _connected_ports() -> set[int]:
     """Local ports of this process's connections."""
-    ports = set()
-    for descriptor in Path("/proc/self/fd").iterdir():
-        with suppress(OSError), socket.socket(fileno=os.dup(int(descriptor.name))) as twin:
-            if twin.family == socket.AF_INET:
-                ports.add(twin.getsockname()[1])
-    return ports
+    return {twin.getsockname()[1] for twin in own_sockets() if twin.family == socket.AF_INET}
 
 
 class TestTls:

@@ -55,7 +55,11 @@ class Turns:
 def _locked(path: Path, kind: int) -> Iterator[None]:
     with path.open("a") as file:
         fcntl.flock(file, kind)
-        yield
+        try:
+            yield
+        finally:
+            # Closing is not enough: the lock lasts as long as any duplicate of the descriptor.
+            fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def group(test: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 import threading
@@ -63,9 +62,9 @@ class Loop(IOLoop):  # type: ignore[misc]
     def hang_up(self) -> None:
         """End the stream on this side; pika then sees its end and cleans up."""
         for watched in self._watched:
-            # A twin of the descriptor: pika goes on owning its own.
-            with suppress(OSError), socket.socket(fileno=os.dup(watched)) as twin:
-                twin.shutdown(socket.SHUT_RDWR)
+            # A duplicate of the descriptor: pika goes on owning its own.
+            with suppress(OSError), socket.fromfd(watched, socket.AF_INET, socket.SOCK_STREAM) as duplicate:
+                duplicate.shutdown(socket.SHUT_RDWR)
 
 
 class Services(SelectorIOServicesAdapter):  # type: ignore[misc]

@@ -37,6 +37,7 @@ def test_a_job_goes_on_while_the_broker_is_away_and_its_end_is_told_once(
     fresh_deployment: Deployment, jobs: Jobs, network: Proxy
 ) -> None:
     running = jobs.begin()
+    fresh_deployment.messages(running, until="ExecutionStatusChanged")
     network.refuse()
     jobs.release(running)
     assert fresh_deployment.wait(running).status == "completed"

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
 
 import pytest
 
 from agent.mq.rabbit.address import rabbit_address
 from agent.mq.rabbit.publisher import RabbitPublisher
 from agent.threads import ThreadGroup
+from tests.services.descriptors import own_sockets
 from tests.services.waiting import PATIENCE
 
 
@@ -25,12 +24,8 @@ def deaf() -> Iterator[socket.socket]:
 
 def connections_to(server: socket.socket) -> list[tuple[str, int]]:
     """Local addresses of this process's sockets that are connected to ``server``, closed ones aside."""
-    found = []
-    for name in os.listdir("/proc/self/fd"):
-        with suppress(OSError), socket.socket(fileno=os.dup(int(name))) as twin:
-            if twin.family == socket.AF_INET and twin.getsockname() != server.getsockname():
-                found.append(twin.getsockname())
-    return found
+    sockets = (twin.getsockname() for twin in own_sockets() if twin.family == socket.AF_INET)
+    return [address for address in sockets if address != server.getsockname()]
 
 
 @pytest.mark.parametrize("scheme", ["amqp", "amqps"])

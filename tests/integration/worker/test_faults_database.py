@@ -326,11 +326,12 @@ def end_sessions(deployment: Deployment) -> None:
 
 
 def lock_holders(deployment: Deployment) -> int:
+    """Count who holds the worker's name: that lock is exclusive, those of other sessions are shared."""
     return len(
         deployment.all(
             "SELECT 1 FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
-            " WHERE l.locktype = 'advisory' AND l.granted AND a.datname = current_database()"
-            "   AND a.application_name LIKE 'attune-agent%'"
+            " WHERE l.locktype = 'advisory' AND l.mode = 'ExclusiveLock' AND l.granted"
+            "   AND a.datname = current_database() AND a.application_name LIKE 'attune-agent%'"
         )
     )
 

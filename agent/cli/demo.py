@@ -32,6 +32,7 @@ from agent.paths import shipped
 
 WORKER = "demo"
 _START_SECONDS = 60.0
+_REMOVE_SECONDS = 10.0
 
 
 @click.command()
@@ -104,6 +105,15 @@ def _temporary_directory() -> Iterator[Path]:
     try:
         yield directory
     finally:
+        _remove(directory)
+
+
+def _remove(directory: Path) -> None:
+    """Remove it; what an interrupted start of PostgreSQL left running ends by itself, but may still be writing."""
+    deadline = time.monotonic() + _REMOVE_SECONDS
+    shutil.rmtree(directory, ignore_errors=True)
+    while directory.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
         shutil.rmtree(directory, ignore_errors=True)
 
 

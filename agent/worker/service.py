@@ -198,8 +198,9 @@ class WorkerService:
                 break
         if parts.running.stop_all(Ending.SHUTDOWN):
             parts.running.wait_empty(_until(deadline, at_most=_KILL_RESERVE + 1.0))
+        ended = not len(parts.running)  # one that a slot still holds has no report that anybody could wait for
         parts.slots.stop()
-        reported = parts.coordinator.settled(_until(deadline, at_most=_REPORT_RESERVE))
+        reported = parts.coordinator.settled(_until(deadline, at_most=_REPORT_RESERVE)) and ended
         reported = parts.publisher.flush(_until(deadline, at_most=_REPORT_RESERVE)) and reported
         if not reported:
             log.warning(

@@ -37,7 +37,7 @@ def test_all_run_at_the_same_time(tmp_path: Path) -> None:
 
 def test_a_signal_is_exit_code_minus_one() -> None:
     (outcome,) = run_commands([sh("kill -9 $$")], timeout=5)
-    assert (outcome.kind, outcome.exit_code, outcome.reason) == ("exited", -1, "ended by a signal")
+    assert (outcome.kind, outcome.exit_code, outcome.reason) == ("exited", -1, "ended by signal 9")
 
 
 @pytest.mark.parametrize("pidfd", [True, False], ids=["pidfd", "no-pidfd"])

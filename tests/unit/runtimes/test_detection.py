@@ -87,7 +87,7 @@ def test_reads_what_was_printed_to_either_stream(tmp_path: Path) -> None:
     ("name", "body", "problem"),
     [
         ("node", complains("nodejs 22.11.0", 126), "ends with exit code 126: nodejs 22.11.0"),
-        ("ruby", "kill -9 $$", "ended by a signal"),
+        ("ruby", "kill -9 $$", "ended by signal 9"),
         ("perl", prints("no numbers here"), "it prints no version, but: no numbers here"),
         ("perl", "exit 0", "it prints no version"),
         ("node", HANGS, "no answer within 0.3 s"),

@@ -113,6 +113,7 @@ class Site:
     def kill(self, agent: AgentProcess) -> AgentProcess:
         """End it as a crash would and start its next life."""
         agent.kill()
+        self.database.expire()  # otherwise its keepalives do that, 40 s later
         return self.start_agent(agent.name)
 
     # --- executions ---

@@ -73,6 +73,12 @@ class Proxy:
         for client, _ in pairs:
             _shut(client)
 
+    def expire(self) -> None:
+        """Let the server learn which connections were severed, as it does from unanswered keepalives."""
+        with self._lock:
+            severed, self._severed = self._severed, []
+        _shut(*severed)
+
     def refuse(self) -> None:
         """Break every connection and every new one, as a server does that is down."""
         self._refusing = True

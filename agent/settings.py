@@ -187,6 +187,20 @@ class NetworkSettings:
 
 
 @dataclass(frozen=True)
+class LimitSettings:
+    """Section ``worker.limits``: what one job may use."""
+
+    processes: int | None = setting(
+        None, "processes of a job; not kept here, `doctor` warns: limit the container (`--pids-limit`)", above=0
+    )
+    memory: int | None = setting(
+        None, "resident bytes of a job's processes together; looked at ten times a second", above=0
+    )
+    open_files: int | None = setting(None, "files that each process of a job may have open", above=0)
+    cpu_seconds: int | None = setting(None, "processor time that each process of a job may use", above=0)
+
+
+@dataclass(frozen=True)
 class WorkerSettings:
     """Section ``worker``."""
 
@@ -211,6 +225,7 @@ class WorkerSettings:
     task_timeout: float = setting(300.0, "seconds an execution may take when nothing else says; 0 = no limit", least=0)
     max_stdout_bytes: int = setting(10 * 1024 * 1024, "limit of captured stdout", least=0)
     max_stderr_bytes: int = setting(10 * 1024 * 1024, "limit of captured stderr", least=0)
+    limits: LimitSettings = field(default_factory=LimitSettings)
     max_parameter_bytes: int = setting(
         16 * 1024 * 1024, "largest parameter document that is handed to an action", above=0
     )

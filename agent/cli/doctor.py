@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent.doctor.container import check_container
+from agent.doctor.container import check_container, check_limits
 from agent.doctor.filesystems import check_filesystems, check_program
 from agent.doctor.finding import Finding, Severity, fail, fine, warn
 from agent.errors import AgentError, UsageError
@@ -52,6 +52,7 @@ def _examine() -> Iterator[Finding]:
     # What talks to servers is large: it comes last, so that the rest is known even where it fails.
     from agent.doctor.network import check_grace, check_network
 
+    yield from check_limits(settings.worker.limits)
     yield check_grace(settings, os.environ)
     yield from check_network(settings)
 

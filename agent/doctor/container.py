@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from agent.doctor.finding import Finding, fine, unknown, warn
+from agent.settings import LimitSettings
 
 _MEGABYTE = 1024 * 1024
 #: What an agent and one small job need together.
@@ -24,6 +25,13 @@ def check_container(environ: Mapping[str, str], root: Path = Path("/")) -> Itera
     yield _capabilities(status)
     yield _seccomp(status)
     yield from _control_group(root)
+
+
+def check_limits(limits: LimitSettings) -> Iterator[Finding]:
+    """Say which of the limits of jobs can't be kept."""
+    if limits.processes is not None:
+        remedy = "limit the container: --pids-limit, podPidsLimit"
+        yield warn("limits", "worker.limits.processes can't be kept without a control group for each job", remedy)
 
 
 def _home(environ: Mapping[str, str]) -> Finding:

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from signal import SIGKILL
+from signal import SIGKILL, SIGXCPU
 
 from agent.errors import AgentError, EnvironmentFailed, InvalidExecution, SecretUnavailable, UnmetConstraint
 from agent.execution.model import Action, Assignment, Cause
@@ -32,6 +32,7 @@ from agent.execution.secrets.masking import Masker, MaskingStream
 from agent.process.cancellation import CancellationToken
 from agent.process.capture import BoundedCapture
 from agent.process.job_mark import JobMark
+from agent.process.limits import JobLimits
 from agent.process.oom_events import oom_kills
 from agent.process.request import Ending, ProcessOutcome, ProcessRequest
 from agent.process.supervisor import run
@@ -44,6 +45,7 @@ _CAUSES: dict[Ending, Cause] = {
     Ending.TIMEOUT: "timeout",
     Ending.CANCELLED: "cancelled",
     Ending.SHUTDOWN: "shutdown",
+    Ending.OUT_OF_MEMORY: "oom",
     Ending.SPAWN_FAILED: "spawn_failed",
 }
 
@@ -67,6 +69,7 @@ class RunnerSettings:
     log_policy: str
     log_limit: int
     encryption_key: str | None
+    job_limits: JobLimits = JobLimits()  # noqa: RUF009 - a frozen value
 
 
 class _Stream:
@@ -180,7 +183,7 @@ class ActionRunner:
                 out.withhold()
             kills = oom_kills()
             try:
-                outcome = run(_request(preparation, mark, out, err), stop)
+                outcome = run(_request(preparation, mark, self._settings.job_limits, out, err), stop)
             finally:
                 for stream in streams:
                     stream.finish()
@@ -189,6 +192,8 @@ class ActionRunner:
                 with suppress(OSError):
                     os.unlink(path)
         ended = _as_run(outcome, preparation.timeout, stop.close(), out.capture, err.capture)
+        if (seconds := self._settings.job_limits.cpu_seconds) is not None and ended.signal == SIGXCPU:
+            ended = replace(ended, error=f"Execution used the {seconds} s of processor time that worker.limits allows")
         if _was_killed(ended) and oom_kills() > kills:
             ended = replace(ended, cause="oom")
         return conclude(ended, action, masker, self._settings.encryption_key), streams
@@ -247,7 +252,7 @@ def _not_started(cause: Ending) -> Conclusion:
     return early_failure("shutdown", "the worker shut down before the process was started")
 
 
-def _request(preparation: Preparation, mark: JobMark, out: _Stream, err: _Stream) -> ProcessRequest:
+def _request(preparation: Preparation, mark: JobMark, limits: JobLimits, out: _Stream, err: _Stream) -> ProcessRequest:
     return ProcessRequest(
         argv=preparation.argv,
         env=preparation.env,
@@ -257,6 +262,7 @@ def _request(preparation: Preparation, mark: JobMark, out: _Stream, err: _Stream
         stdout=out.feed,
         stderr=err.feed,
         mark=mark,
+        limits=limits,
     )
 
 
@@ -280,5 +286,11 @@ def _as_run(
         stdout_dropped=out.dropped,
         stderr_dropped=err.dropped,
         timeout=timeout,
-        error=outcome.reason or None,
+        error=_sentence(ending, outcome.reason),
     )
+
+
+def _sentence(ending: Ending, reason: str) -> str | None:
+    if ending is Ending.OUT_OF_MEMORY:
+        return f"Execution was killed: {reason}"
+    return reason or None

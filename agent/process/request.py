@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.process.job_mark import JobMark
+from agent.process.limits import JobLimits
 
 
 class Ending(StrEnum):
@@ -17,6 +18,7 @@ class Ending(StrEnum):
     TIMEOUT = "timeout"
     CANCELLED = "cancelled"
     SHUTDOWN = "shutdown"
+    OUT_OF_MEMORY = "out_of_memory"
     SPAWN_FAILED = "spawn_failed"
 
 
@@ -37,6 +39,7 @@ class ProcessRequest:
     stderr: Callable[[bytes], None]
     mark: JobMark | None = None
     grace: float = 5.0
+    limits: JobLimits = JobLimits()  # noqa: RUF009 - a frozen value
 
 
 @dataclass(frozen=True, slots=True)

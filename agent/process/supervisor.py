@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import logging
+import math
 import os
 import select
 import signal
@@ -16,6 +17,7 @@ from agent.process import syscalls
 from agent.process.cancellation import CancellationToken
 from agent.process.children import CHILDREN
 from agent.process.group import is_alone
+from agent.process.limits import memory_of
 from agent.process.orphans import kill_orphans
 from agent.process.request import Ending, ProcessOutcome, ProcessRequest
 from agent.process.spawn import spawn
@@ -31,6 +33,8 @@ _CHUNK = 65536
 _POLL_WITHOUT_PIDFD = 0.05
 #: How often an interrupted group is looked at whose leader has gone: nothing tells when its last process ends.
 _LOOK_AT_GROUP = 0.02
+#: How often a job is looked at whose memory is limited.
+_LOOK_AT_MEMORY = 0.1
 #: poll(2) counts milliseconds in 32 bits, which are over after 24 days; limits may be longer.
 _LONGEST_WAIT = 86_400.0
 #: Seconds between two attempts to start a child for which this machine has no room.
@@ -114,6 +118,8 @@ class _Run:
         self._drained_at: float | None = None
         self._status: int | None = None
         self._killed = self._lingering = False
+        self._reason = ""
+        self._look_at = math.inf if request.limits.memory is None else started
         self._pending = memoryview(request.stdin)
         self._poll = select.poll()
         self._sinks: dict[int, Callable[[bytes], None]] = {}
@@ -144,6 +150,7 @@ class _Run:
             raise
         for fd in (child_in, child_out, child_err):
             self._close(fd)
+        self._request.limits.apply(self.pid, self._request.mark)
         self._watch(our_out, our_err)
 
     def _pipe(self) -> tuple[int, int]:
@@ -207,6 +214,8 @@ class _Run:
             return self._await_group(now)
         if self._status is not None:
             return self._drained_at is not None and now >= self._drained_at
+        if now >= self._look_at:
+            self._watch_memory(now)
         if self._kill_at is not None:
             if now >= self._kill_at:
                 self._killed = True
@@ -215,6 +224,21 @@ class _Run:
         elif self._deadline is not None and now >= self._deadline:
             self._interrupt(Ending.TIMEOUT)
         return False
+
+    def _watch_memory(self, now: float) -> None:
+        """Kill a job that uses more than it may: an interrupt would give it time to use still more."""
+        limit = self._request.limits.memory
+        assert limit is not None
+        used = memory_of(self.pid, self._request.mark)
+        if used <= limit:
+            self._look_at = now + _LOOK_AT_MEMORY
+            return
+        self._look_at = math.inf
+        self._ending = self._ending or Ending.OUT_OF_MEMORY
+        self._reason = f"it used {used >> 20} MiB of memory, worker.limits.memory allows {limit >> 20} MiB"
+        self._killed = True
+        self._signal(signal.SIGKILL)
+        self._kill_at = now + self._request.grace
 
     def _await_group(self, now: float) -> bool:
         """After an interrupt: let the rest of the group have the whole grace; True when that is over."""
@@ -230,7 +254,9 @@ class _Run:
         if self._lingering:
             return _LOOK_AT_GROUP * 1000
         due = self._drained_at if self._status is not None else self._kill_at or self._deadline
-        wait = None if due is None else max(0.0, due - now)
+        if self._status is None:
+            due = min(due or math.inf, self._look_at)
+        wait = None if due is None or due == math.inf else max(0.0, due - now)
         if self._pidfd < 0 and self._status is None:
             wait = min(wait or _POLL_WITHOUT_PIDFD, _POLL_WITHOUT_PIDFD)
         return None if wait is None else min(wait, _LONGEST_WAIT) * 1000 + 1
@@ -308,4 +334,5 @@ class _Run:
         code = self._status if self._status >= 0 else None
         number = -self._status if self._status < 0 else None
         ending = self._ending or (Ending.EXIT if number is None else Ending.SIGNAL)
-        return ProcessOutcome(ending, code, number, seconds)
+        reason = self._reason if ending is Ending.OUT_OF_MEMORY else ""
+        return ProcessOutcome(ending, code, number, seconds, reason)

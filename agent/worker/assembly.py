@@ -25,6 +25,7 @@ from agent.mq import topology
 from agent.mq.broker import Consumer, Publisher
 from agent.presence.heartbeat import Heartbeat
 from agent.presence.stale import StaleWorkers
+from agent.process.limits import JobLimits
 from agent.process.memory import return_memory
 from agent.process.oom_score import OOM_SCORE
 from agent.runtimes.selection import VersionSelector
@@ -232,4 +233,5 @@ def _runner_settings(base: WorkerContext) -> RunnerSettings:
         log_policy=worker.execution_log_retention_policy,
         log_limit=worker.execution_log_retention_limit,
         encryption_key=base.loaded.settings.security.encryption_key,
+        job_limits=JobLimits(worker.limits.memory, worker.limits.open_files, worker.limits.cpu_seconds),
     )

@@ -12,6 +12,7 @@ from agent.configuration import Loaded
 from agent.errors import AgentError, DatabaseError, Interrupted, MachineTooSmall
 from agent.mq import topology
 from agent.presence.health_socket import HealthSocket
+from agent.process.core_dumps import write_none
 from agent.process.leftovers import kill_leftovers
 from agent.process.oom_score import OOM_SCORE
 from agent.process.open_files import OPEN_FILES
@@ -52,6 +53,7 @@ def run_worker(loaded: Loaded, *, mode: StartupMode) -> int:
         AgentError: the worker can't start; its ``exit_code`` says why.
     """
     OOM_SCORE.open()
+    write_none()
     hide_memory()
     become_subreaper()
     with StopSignals() as signals:

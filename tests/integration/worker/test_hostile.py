@@ -205,3 +205,25 @@ def test_a_secret_in_the_context_is_masked_however_it_is_quoted(deployment: Depl
     deployment.dispatch(execution_id)
     ended = deployment.wait(execution_id)
     assert planted[6:18] not in everything_written(deployment, ended)
+
+
+# --- limits of jobs ---
+
+
+def test_a_job_beyond_its_limits_ends_with_cause_and_sentence_and_the_worker_works_on(deployment: Deployment) -> None:
+    limits = {
+        "ATTUNE__WORKER__LIMITS__MEMORY": str(60 << 20),
+        "ATTUNE__WORKER__LIMITS__CPU_SECONDS": "1",
+        "ATTUNE__WORKER__LIMITS__OPEN_FILES": "64",
+    }
+    hog = register(deployment, "x=$(head -c 100000000 /dev/zero | tr '\\0' x)\nsleep 600\n")
+    burner = register(deployment, "while :; do :; done\n")
+    reader = register(deployment, "ulimit -n; ulimit -t; ulimit -c\n")
+    with deployment.another_agent("limited", **limits) as agent:
+        ids = [deployment.start(ref, worker=agent.worker_id) for ref in (hog, burner, reader)]
+        of_hog, of_burner, of_reader = (deployment.wait(id_) for id_ in ids)
+    assert (of_hog.status, of_hog.result["cause"]) == ("failed", "oom")
+    assert "worker.limits.memory allows 60 MiB" in of_hog.result["error"]
+    assert (of_burner.status, of_burner.result["cause"], of_burner.result["signal"]) == ("failed", "signal", "SIGXCPU")
+    assert "processor time" in of_burner.result["error"]
+    assert of_reader.result["stdout"] == "64\n1\n0\n"

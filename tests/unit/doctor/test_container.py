@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.doctor.container import check_container
+from agent.doctor.container import check_container, check_limits
 from agent.doctor.finding import Finding, Severity
+from agent.settings import LimitSettings
 
 
 def examine(root: Path, files: dict[str, str], **environ: str) -> dict[str, Finding]:
@@ -49,3 +50,8 @@ def test_version_1_without_a_limit_is_no_limit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("check", ["cgroup", "seccomp", "capabilities"])
 def test_without_proc_and_sys_it_says_that_it_does_not_know(tmp_path: Path, check: str) -> None:
     assert examine(tmp_path, {})[check].verdict is Severity.UNKNOWN
+
+
+def test_a_limit_that_nobody_keeps_is_told() -> None:
+    assert list(check_limits(LimitSettings(memory=1 << 30, open_files=64, cpu_seconds=60))) == []
+    assert [found.verdict for found in check_limits(LimitSettings(processes=10))] == [Severity.WARN]

@@ -1,0 +1,75 @@
+"""What one job may use: limits that the kernel keeps (getrlimit(2)), and memory, which is looked at again and again.
+
+RLIMIT_AS would keep memory without looking, but counts addresses: Node.js, Go and Java reserve far more than they use.
+RLIMIT_NPROC counts all processes of a user, in every container of the machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from agent.process.job_mark import JobMark
+from agent.process.oom_score import oom_score_of
+
+#: Seconds of processor time from SIGXCPU, which a process may catch, to SIGKILL.
+_CPU_GRACE = 5
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True)
+class JobLimits:
+    """``memory`` in bytes, of all processes of the job together; the others for each process. None: no limit.
+
+    ``cpu_seconds`` is processor time.
+    """
+
+    memory: int | None = None
+    open_files: int | None = None
+    cpu_seconds: int | None = None
+
+    def apply(self, leader: int, mark: JobMark | None) -> None:
+        """Limit a job that was just started, with all that it may have started since; what it starts later inherits."""
+        wanted = [(resource.RLIMIT_NOFILE, self.open_files, 0), (resource.RLIMIT_CPU, self.cpu_seconds, _CPU_GRACE)]
+        limits = [(kind, limit, more) for kind, limit, more in wanted if limit is not None]
+        if not limits:
+            return
+        limited: set[int] = set()
+        found = {leader}
+        while found:
+            for pid in found:
+                for kind, limit, more in limits:
+                    _lower(pid, kind, limit, more)
+            limited |= found
+            found = {pid for pid, _ in processes_of(leader, mark)} - limited
+
+
+def memory_of(leader: int, mark: JobMark | None) -> int:
+    """Return the resident bytes of a job's processes; what they share counts for each of them."""
+    return sum(size for _, size in processes_of(leader, mark))
+
+
+def processes_of(leader: int, mark: JobMark | None) -> Iterator[tuple[int, int]]:
+    """Yield the id and the resident bytes of each process in the group of ``leader``, or with the score of ``mark``."""
+    group = b"%d" % leader
+    score = None if mark is None else mark.score
+    with contextlib.suppress(OSError):
+        for name in os.listdir("/proc"):
+            if not name.isdigit():
+                continue
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                with open(f"/proc/{name}/stat", "rb", buffering=0) as stat:
+                    # The command's name may hold anything, so count the fields after its closing parenthesis.
+                    fields = stat.read(1024).rpartition(b")")[2].split()
+                if fields[2] == group or (score is not None and oom_score_of(int(name)) == score):
+                    yield int(name), int(fields[21]) * _PAGE
+
+
+def _lower(pid: int, kind: int, limit: int, more: int) -> None:
+    with contextlib.suppress(OSError):  # it has gone, or has changed its user
+        hard = resource.prlimit(pid, kind)[1]
+        highest = limit + more if hard == resource.RLIM_INFINITY else min(hard, limit + more)
+        resource.prlimit(pid, kind, (min(limit, highest), highest))

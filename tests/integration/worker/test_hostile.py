@@ -218,7 +218,7 @@ def test_a_job_beyond_its_limits_ends_with_cause_and_sentence_and_the_worker_wor
     }
     hog = register(deployment, "x=$(head -c 100000000 /dev/zero | tr '\\0' x)\nsleep 600\n")
     burner = register(deployment, "while :; do :; done\n")
-    reader = register(deployment, "ulimit -n; ulimit -t; ulimit -c\n")
+    reader = register(deployment, "until [ $(ulimit -t) = 1 ]; do :; done; ulimit -n; ulimit -t; ulimit -c\n")
     with deployment.another_agent("limited", **limits) as agent:
         ids = [deployment.start(ref, worker=agent.worker_id) for ref in (hog, burner, reader)]
         of_hog, of_burner, of_reader = (deployment.wait(id_) for id_ in ids)

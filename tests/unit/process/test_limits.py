@@ -17,6 +17,8 @@ from agent.process.request import Ending, ProcessOutcome, ProcessRequest
 from agent.process.supervisor import run
 
 MIB = 1 << 20
+#: A job is limited right after its start, while it runs.
+LIMITED = "import resource as r\nwhile r.getrlimit(r.RLIMIT_CPU)[0] != 7: pass\n"
 
 
 def run_limited(script: str, limits: JobLimits, *, cwd: Path, timeout: float = 60.0) -> tuple[ProcessOutcome, str]:
@@ -58,13 +60,13 @@ def test_a_job_below_its_limit_of_memory_ends_by_itself(tmp_path: Path) -> None:
 
 
 def test_a_hundred_thousand_files_are_not_opened(tmp_path: Path) -> None:
-    script = "opened = []\ntry:\n    while True: opened.append(open('/dev/null'))\nexcept OSError as e: print(e.errno)"
-    outcome, out = run_limited(script, JobLimits(open_files=32), cwd=tmp_path)
-    assert (outcome.exit_code, out) == (0, "24\n")
+    script = f"{LIMITED}opened = []\ntry:\n    while True: opened.append(open('/dev/null'))\nexcept OSError as e: print(e.errno, len(opened) < 32)"
+    outcome, out = run_limited(script, JobLimits(open_files=32, cpu_seconds=7), cwd=tmp_path)
+    assert (outcome.exit_code, out) == (0, "24 True\n")
 
 
 def test_no_limit_of_a_job_can_be_raised_by_it(tmp_path: Path) -> None:
-    script = "import resource as r\nprint(r.getrlimit(r.RLIMIT_NOFILE), r.getrlimit(r.RLIMIT_CPU))"
+    script = f"{LIMITED}print(r.getrlimit(r.RLIMIT_NOFILE), r.getrlimit(r.RLIMIT_CPU))"
     _, out = run_limited(script, JobLimits(open_files=32, cpu_seconds=7), cwd=tmp_path)
     assert out == "(32, 32) (7, 12)\n"
 

@@ -31,8 +31,8 @@ from agent.execution.report import LogFile, Report
 from agent.execution.secrets.masking import Masker, MaskingStream
 from agent.process.cancellation import CancellationToken
 from agent.process.capture import BoundedCapture
+from agent.process.job_limits import JobLimits
 from agent.process.job_mark import JobMark
-from agent.process.limits import JobLimits
 from agent.process.oom_events import oom_kills
 from agent.process.request import Ending, ProcessOutcome, ProcessRequest
 from agent.process.supervisor import run

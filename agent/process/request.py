@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from agent.process.job_limits import JobLimits
 from agent.process.job_mark import JobMark
-from agent.process.limits import JobLimits
 
 
 class Ending(StrEnum):

@@ -17,7 +17,7 @@ from agent.process import syscalls
 from agent.process.cancellation import CancellationToken
 from agent.process.children import CHILDREN
 from agent.process.group import is_alone
-from agent.process.limits import memory_of
+from agent.process.job_limits import memory_of
 from agent.process.orphans import kill_orphans
 from agent.process.request import Ending, ProcessOutcome, ProcessRequest
 from agent.process.spawn import spawn

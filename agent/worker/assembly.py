@@ -25,7 +25,7 @@ from agent.mq import topology
 from agent.mq.broker import Consumer, Publisher
 from agent.presence.heartbeat import Heartbeat
 from agent.presence.stale import StaleWorkers
-from agent.process.limits import JobLimits
+from agent.process.job_limits import JobLimits
 from agent.process.memory import return_memory
 from agent.process.oom_score import OOM_SCORE
 from agent.runtimes.selection import VersionSelector

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from agent.process.cancellation import CancellationToken
+from agent.process.job_limits import JobLimits, memory_of
 from agent.process.job_mark import JobMark
-from agent.process.limits import JobLimits, memory_of
 from agent.process.request import Ending, ProcessOutcome, ProcessRequest
 from agent.process.supervisor import run
 

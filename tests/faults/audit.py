@@ -87,7 +87,16 @@ def _look_at_logs(site: Site, found: Audit) -> None:
         if not Path(path).is_file() or Path(path).stat().st_size != size:
             found.complaints.append(f"{path} is not what its row says")
     strays = [path for path in _files(artifacts) if str(path) not in known]
-    found.complaints += [f"stray file {path}" for path in strays]
+    found.complaints += [f"stray file {path}{_told_of(site, path)}" for path in strays]
+
+
+def _told_of(site: Site, path: Path) -> str:
+    """What the row says of the execution in whose directory a file lies, to find out why it is there."""
+    number = path.parent.name.removeprefix("execution_")
+    if not number.isdigit():
+        return ""
+    rows = site.rows("SELECT status::text, started_at, updated, result FROM execution WHERE id = %s", int(number))
+    return f": {rows[0]}" if rows else ": no such execution"
 
 
 def _files(directory: Path) -> list[Path]:

@@ -107,20 +107,24 @@ class ArtifactFiles:
             os.mkdir(self._directory)
             os.chmod(self._directory, _DIRECTORY_MODE)
 
+    def live_path(self, execution_id: int, stream: str) -> str:
+        """Return where the log lies while its execution runs: ``execution_<id>/<stream>.log``, which followers read."""
+        return f"{self._directory}/execution_{execution_id}/{stream}.log"
+
     def live_log(self, execution_id: int, stream: str) -> LogWriter:
-        """Return the writer of ``execution_<id>/<stream>.log``, which followers read."""
-        return LogWriter(self, f"{self._directory}/execution_{execution_id}/{stream}.log")
+        """Return the writer of a live log."""
+        return LogWriter(self, self.live_path(execution_id, stream))
 
     def left_log(self, execution_id: int, stream: str) -> tuple[str, int, tuple[int, int]] | None:
         """Return path, size and inode of a live log that an earlier process could not record, None where there is none.
 
         Only a file of ours with no other name counts: a job that lived on may have put anything in its place.
         """
-        relative = f"execution_{execution_id}/{stream}.log"
-        found = self._status(relative)
+        path = self.live_path(execution_id, stream)
+        found = self._status(self._relative(path))
         if found is None or not found.st_size or found.st_nlink != 1 or found.st_uid != os.geteuid():
             return None
-        return f"{self._directory}/{relative}", found.st_size, (found.st_dev, found.st_ino)
+        return path, found.st_size, (found.st_dev, found.st_ino)
 
     def _status(self, relative: str) -> os.stat_result | None:
         """Return the status of a regular file below the artifacts directory; None for anything else."""

@@ -209,8 +209,11 @@ class ExecutionStore:
         return self._query(OrphanedExecution, "orphaned", worker=self._worker_id)
 
     def recently_ended(self, since: datetime) -> list[EndedExecution]:
-        """Read what ended here after ``since``. Raises DatabaseError."""
-        return self._query(EndedExecution, "recently_ended", worker=self._worker_id, since=since)
+        """Read what ended here after ``since``; retire the live logs that a crash has left. Raises DatabaseError."""
+        ended = self._query(EndedExecution, "recently_ended", worker=self._worker_id, since=since)
+        for version in self._query(LogVersionRow, "log_paths", ids=as_array(row.id for row in ended)):
+            self._log_artifacts.retire_left(version.execution, version.stream, version.file_path)
+        return ended
 
     def hand_back(self) -> list[RequestedExecution]:
         """Return everything scheduled for this worker to the executor. Raises DatabaseError.

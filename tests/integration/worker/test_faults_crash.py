@@ -68,6 +68,22 @@ def test_the_completions_of_the_last_heartbeats_are_repeated_identically(
     assert len(jobs.completions(old)) == 1
 
 
+def test_a_log_that_was_recorded_but_not_retired_before_the_crash_is_retired(
+    fresh_deployment: Deployment, jobs: Jobs
+) -> None:
+    fresh_deployment.start_agent(**ONLY_SHELL)
+    live = (
+        fresh_deployment.artifacts / f"execution_{fresh_deployment.run('core.echo', {'message': 'hi'}).id}/stdout.log"
+    )
+    final = live.resolve()
+    fresh_deployment.agent.kill()
+    live.unlink()
+    live.hardlink_to(final)  # what a process leaves that was killed between the commit and the next step
+    fresh_deployment.start_agent(**ONLY_SHELL)
+    until(live.is_symlink, "the link")
+    assert live.resolve() == final and final.stat().st_nlink == 1
+
+
 def test_an_end_that_a_monitor_has_announced_is_not_announced_again(fresh_deployment: Deployment, jobs: Jobs) -> None:
     fresh_deployment.start_agent(**ONLY_SHELL)
     lost = jobs.begin()

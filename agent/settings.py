@@ -241,6 +241,9 @@ class WorkerSettings:
     )
     scratch_dir: Path | None = setting(None, "first choice for temporary files")
     ephemeral: bool = setting(False, "this worker's name never returns: hand unstarted work back on exit")
+    metrics_address: str | None = setting(
+        None, "host:port on which GET /metrics is answered, for Prometheus; default: nobody listens"
+    )
     verify_every: float = setting(
         0.0, "seconds between two checks of all runtime versions by a running worker; 0 = never", least=0
     )

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from agent.counters import COUNTERS
 from agent.environments.backend import Backend, Installers
 from agent.environments.builder import Limits, build, interpreter_in, template_values
 from agent.environments.declared import spec_of
@@ -201,14 +202,19 @@ class EnvironmentManager:
 
     def _build(self, request: EnvironmentRequest, layout: Layout, wanted: Fingerprint) -> Path:
         directory = layout.new_build(wanted.digest)
-        build(
-            request,
-            _backend_of(request),
-            wanted,
-            directory,
-            installers=self._installers,
-            limits=self._limits,
-        )
+        try:
+            build(
+                request,
+                _backend_of(request),
+                wanted,
+                directory,
+                installers=self._installers,
+                limits=self._limits,
+            )
+        except EnvironmentFailed:
+            COUNTERS.add("attune_worker_environment_builds_total", outcome="failed")
+            raise
+        COUNTERS.add("attune_worker_environment_builds_total", outcome="built")
         layout.point_to(directory)
         return directory
 

@@ -116,11 +116,17 @@ class ActionRunner:
         self._files = files
         self._settings = settings
 
-    def run(self, assignment: Assignment, stop: CancellationToken, score: int | None = None) -> Report:
-        """Run to the end; never raises. ``score`` marks the processes of this job, beside their environment."""
+    def run(
+        self, assignment: Assignment, stop: CancellationToken, score: int | None = None, traceparent: str | None = None
+    ) -> Report:
+        """Run to the end; never raises. ``score`` marks the processes of this job, beside their environment.
+
+        ``traceparent`` is the trace that the execution belongs to, passed on unless the execution sets its own.
+        """
         execution, action = assignment.claim.execution, assignment.action
         streams: tuple[_Stream, ...] = ()
         masker = _NO_SECRETS
+        runtime: str | None = None
         writers = {name: self._files.live_log(execution.id, name) for name in ("stdout", "stderr")}
         try:
             if stop.cause is not None:
@@ -136,6 +142,9 @@ class ActionRunner:
                 preparation = self._preparer.prepare(assignment.claim, action, secrets, stop, told)
                 if preparation.confidential:
                     masker = Masker((*secrets.values, *preparation.confidential))
+                runtime = preparation.runtime
+                if traceparent is not None and not _sets_trace(execution.env_vars):
+                    preparation = replace(preparation, env={**preparation.env, "TRACEPARENT": traceparent})
                 mark = JobMark(f"ATTUNE_EXEC_ID={execution.id}", score)
                 conclusion, streams = self._run(writers, action, preparation, masker, stop, mark)
         except Exception as error:  # noqa: BLE001 - the row must end, whatever went wrong
@@ -154,6 +163,7 @@ class ActionRunner:
             logs,
             conclusion.secrets,
             wants_stderr_log=any(s.name == "stderr" and s.capture.data().strip() for s in streams),
+            runtime=runtime,
         )
 
     def _kept(self, execution_id: int, conclusion: Conclusion) -> Conclusion:
@@ -234,6 +244,10 @@ class ActionRunner:
             for stream in streams
             if stream.writer.kept
         )
+
+
+def _sets_trace(env_vars: object) -> bool:
+    return isinstance(env_vars, Mapping) and "TRACEPARENT" in env_vars
 
 
 def _was_killed(run: Run) -> bool:

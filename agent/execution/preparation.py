@@ -34,7 +34,8 @@ log = logging.getLogger(__name__)
 class Preparation:
     """Everything the process runner needs; ``temporary_files`` are removed when the process has ended.
 
-    ``confidential`` is what this execution was given beside its secrets and must not show either.
+    ``confidential`` is what this execution was given beside its secrets and must not show either. ``runtime`` is the
+    name and version of what runs it.
     """
 
     argv: tuple[str, ...]
@@ -44,6 +45,7 @@ class Preparation:
     timeout: float | None
     temporary_files: tuple[str, ...]
     confidential: tuple[str, ...] = ()
+    runtime: str | None = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ class Preparer:
             timeout=effective_timeout(execution, action, self._settings.default_timeout),
             temporary_files=tuple(command.files),
             confidential=tuple(env[name] for name in ("ATTUNE_API_TOKEN",) if name in env),
+            runtime=" ".join(filter(None, (usable.name, selected.actual or selected.version))),
         )
 
     def _runtime(self, claim: Claim, action: Action) -> UsableRuntime:

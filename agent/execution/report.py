@@ -39,7 +39,10 @@ class SecretValue:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The end of one execution. ``result`` is masked and redacted: it may be stored, published and spooled."""
+    """The end of one execution. ``result`` is masked and redacted: it may be stored, published and spooled.
+
+    ``runtime`` is the name and version of what ran it, for the log: it is not spooled.
+    """
 
     execution_id: int
     action_id: int | None
@@ -49,10 +52,11 @@ class Report:
     logs: tuple[LogFile, ...] = ()
     secrets: tuple[SecretValue, ...] = ()
     wants_stderr_log: bool = False
+    runtime: str | None = None
 
     def to_json(self) -> str:
         """Encode for the spool."""
-        return json.dumps(asdict(self))
+        return json.dumps({name: value for name, value in asdict(self).items() if name != "runtime"})
 
     @classmethod
     def from_json(cls, text: str) -> Report:

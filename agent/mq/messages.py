@@ -24,13 +24,14 @@ from agent.mq.envelope import (
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """The executor asks this worker to run an execution."""
+    """The executor asks this worker to run an execution; ``traceparent`` is the header of that name, unchecked."""
 
     execution_id: int
     action_ref: str
     worker_id: int
     config: Mapping[str, Any] | None
     scheduled_attempt_updated_at: datetime | None
+    traceparent: object = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,8 @@ def decode_dispatch(body: bytes) -> Dispatch:
     Raises:
         MessageError: malformed, or another type of message.
     """
-    payload = _expect(decode(body), "ExecutionRequested").payload
+    envelope = _expect(decode(body), "ExecutionRequested")
+    payload = envelope.payload
     config = payload.get("config")
     return Dispatch(
         _integer(payload, "execution_id"),
@@ -82,6 +84,7 @@ def decode_dispatch(body: bytes) -> Dispatch:
         _integer(payload, "worker_id"),
         config if type(config) is dict else None,
         _moment(payload.get("scheduled_attempt_updated_at")),
+        envelope.headers.get("traceparent"),
     )
 
 

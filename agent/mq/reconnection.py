@@ -6,6 +6,8 @@ import logging
 import random
 import time
 
+from agent.counters import COUNTERS
+
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.1
@@ -31,6 +33,7 @@ class Reconnection:
             seconds = self._up_since - self._down_since
             log.info("%s: connected to %s again after %.1f s", self._name, self._place, seconds)
             self._down_since = None
+            COUNTERS.add("attune_worker_reconnects_total", connection=self._name)
 
     def down(self, why: str) -> float:
         """Note that it was lost or could not be made; return how many seconds to wait before the next attempt.

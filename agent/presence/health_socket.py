@@ -29,11 +29,14 @@ _POLL = 0.5
 class HealthSocket:
     """The body of the health thread."""
 
-    def __init__(self, *, is_live: Callable[[], bool], is_ready: Callable[[], bool]) -> None:
-        """Ask the two callables at each question; they must not wait for anything."""
-        self._answers = {
-            b"live": (is_live, b"the agent does not work"),
-            b"ready": (is_ready, b"the agent is not ready"),
+    def __init__(self, *, is_live: Callable[[], bool], why_not_ready: Callable[[], str | None]) -> None:
+        """Ask the two callables at each question; they must not wait for anything.
+
+        ``why_not_ready`` returns None, or what is not ready: a few words of one line.
+        """
+        self._answers: dict[bytes, Callable[[], str | None]] = {
+            b"live": lambda: None if is_live() else "the agent does not work",
+            b"ready": lambda: None if (why := why_not_ready()) is None else f"the agent is not ready: {why}",
         }
         self._stop = threading.Event()
 
@@ -64,8 +67,8 @@ class HealthSocket:
     def _answer(self, asker: socket.socket) -> None:
         asker.settimeout(_PATIENCE)
         with contextlib.suppress(OSError):  # who doesn't wait for the answer doesn't get one
-            holds, reason = self._answers.get(asker.recv(64).strip(), (None, b"unknown question"))
-            asker.sendall((b"yes" if holds is not None and holds() else reason) + b"\n")
+            answer = self._answers.get(asker.recv(64).strip(), lambda: "unknown question")()
+            asker.sendall(f"{answer or 'yes'}\n".encode())
 
 
 def ask(question: str, timeout: float) -> str | None:

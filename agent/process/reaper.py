@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 
+from agent.counters import COUNTERS
 from agent.process.children import CHILDREN, Children
 from agent.process.orphans import inherited
 
@@ -49,9 +50,11 @@ class Reaper:
         if not self._children.quiet or self._children.mine(pid):
             return False
         try:
-            return os.waitpid(pid, os.WNOHANG)[0] == pid
+            collected = os.waitpid(pid, os.WNOHANG)[0] == pid
         except ChildProcessError:
             return False
+        COUNTERS.add("attune_worker_zombies_total", int(collected))
+        return collected
 
 
 def _may_inherit() -> bool:

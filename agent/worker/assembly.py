@@ -12,6 +12,7 @@ from agent.environments.compiled import CompiledActions
 from agent.environments.manager import EnvironmentManager
 from agent.environments.store import EnvironmentStore
 from agent.execution.action_runner import ActionRunner, RunnerSettings
+from agent.execution.arrivals import Arrivals
 from agent.execution.inputs.scratch import Scratch, scratch_candidates
 from agent.execution.inputs.variables import Site, api_url
 from agent.execution.outcome.log_files import ArtifactFiles
@@ -113,6 +114,7 @@ def assemble(
     runner = ActionRunner(preparer, files, _runner_settings(base))
     # Coordinator and slots know each other; consumers come last and are looked up late.
     consumers: dict[str, Consumer] = {}
+    arrivals = Arrivals()
     coordinator = Coordinator(
         store,
         slots=base.slots,
@@ -122,7 +124,9 @@ def assemble(
         assign=lambda assignment: slots.assign(assignment),
         spool=spool,
     )
-    slots = Slots(OOM_SCORE.values(base.slots), runner=runner, running=running, report=coordinator.report)
+    slots = Slots(
+        OOM_SCORE.values(base.slots), runner=runner, running=running, report=coordinator.report, arrivals=arrivals
+    )
     stopping = threading.Event()
     provisioner = Provisioner(
         base.registry,
@@ -138,7 +142,7 @@ def assemble(
         stopping,
         verify_every=settings.worker.verify_every,
     )
-    handlers = Handlers(coordinator, running, provisioner.pack_event)
+    handlers = Handlers(coordinator, running, provisioner.pack_event, arrivals)
     for name, subscription in (
         ("executions", topology.executions_subscription(worker_id, slots.count, handlers.dispatch)),
         ("packs", topology.packs_subscription(worker_id, handlers.pack_event)),

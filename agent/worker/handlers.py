@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 
 from agent.errors import MessageError
+from agent.execution.arrivals import Arrivals
 from agent.execution.recording.coordinator import Coordinator
 from agent.execution.running import RunningExecutions
 from agent.mq.broker import Delivery
@@ -27,12 +28,17 @@ class Handlers:
     """One method per queue."""
 
     def __init__(
-        self, coordinator: Coordinator, running: RunningExecutions, on_pack_event: Callable[[PackEvent], None]
+        self,
+        coordinator: Coordinator,
+        running: RunningExecutions,
+        on_pack_event: Callable[[PackEvent], None],
+        arrivals: Arrivals,
     ) -> None:
         """Pass dispatches to ``coordinator``, cancellations to ``running`` and pack events to ``on_pack_event``."""
         self._coordinator = coordinator
         self._running = running
         self._on_pack_event = on_pack_event
+        self._arrivals = arrivals
 
     def dispatch(self, delivery: Delivery) -> None:
         """An execution for this worker; the coordinator acknowledges it."""
@@ -42,6 +48,7 @@ class Handlers:
             log.error("refused a malformed dispatch: %s", error)
             delivery.reject(requeue=False)
             return
+        self._arrivals.add(dispatch.execution_id, dispatch.traceparent)
         self._coordinator.dispatch(dispatch.execution_id, delivery)
 
     def cancel(self, delivery: Delivery) -> None:

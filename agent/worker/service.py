@@ -9,6 +9,7 @@ from collections.abc import Callable
 from enum import Enum
 
 from agent.configuration import Loaded
+from agent.counters import COUNTERS
 from agent.errors import AgentError, DatabaseError, Interrupted, MachineTooSmall
 from agent.mq import topology
 from agent.presence.health_socket import HealthSocket
@@ -22,6 +23,8 @@ from agent.process.request import Ending
 from agent.threads import ThreadGroup
 from agent.worker.assembly import Parts, assemble
 from agent.worker.context import WorkerContext, open_context
+from agent.worker.metrics import exposition
+from agent.worker.metrics_server import MetricsServer
 from agent.worker.reconciliation import reconcile
 from agent.worker.signals import StopSignals
 
@@ -77,7 +80,8 @@ class WorkerService:
         self._threads = ThreadGroup(on_death=self._thread_died)
         self._base: WorkerContext | None = None
         self._parts: Parts | None = None
-        self._health = HealthSocket(is_live=self.is_live, is_ready=self.is_ready)
+        self._health = HealthSocket(is_live=self.is_live, why_not_ready=self.why_not_ready)
+        self._metrics: MetricsServer | None = None
         self._reaper = Reaper()
         self._begun = False
         self._active = False
@@ -96,6 +100,10 @@ class WorkerService:
         base.broker.declare(topology.worker_queues(registered.worker_id))
         parts = assemble(base, registered.worker_id, restore_active=lambda: self._active, on_lost=self._name_lost)
         self._parts = parts
+        if worker.metrics_address is not None:
+            gauges = self._gauges(parts)
+            self._metrics = MetricsServer(worker.metrics_address, lambda: exposition(COUNTERS, gauges))
+            self._threads.start("metrics", self._metrics.run)
         self._threads.start("publisher", parts.publisher.run)
         self._end_leftovers(parts)
         reconcile(
@@ -143,10 +151,25 @@ class WorkerService:
                 log.warning("this worker stays inactive until the broker delivers to it")
         return True
 
-    def is_ready(self) -> bool:
-        """Whether the worker is registered and the broker delivers to it now."""
+    def why_not_ready(self) -> str | None:
+        """Return None when the worker is registered and the broker delivers to it now, else what is missing."""
+        if self._signals.stop.is_set():
+            return "it stops"
         parts = self._parts
-        return parts is not None and self._active and all(c.subscribed for c in parts.consumers.values())
+        if parts is None:
+            return "it is not registered in the database yet"
+        silent = [name for name, consumer in parts.consumers.items() if not consumer.subscribed]
+        if silent:
+            return f"the broker does not deliver {', '.join(silent)}"
+        return None if self._active else "it is not active yet"
+
+    def _gauges(self, parts: Parts) -> dict[str, Callable[[], int]]:
+        return {
+            "attune_worker_slots": lambda: parts.slots.count,
+            "attune_worker_executions_running": lambda: len(parts.running),
+            "attune_worker_spooled_reports": lambda: len(parts.spool),
+            "attune_worker_ready": lambda: int(self.why_not_ready() is None),
+        }
 
     def is_live(self) -> bool:
         """Whether the service does its work, whatever database and broker do; draining is work, too."""
@@ -172,12 +195,15 @@ class WorkerService:
             self._active = False
             self._health.stop()
             self._reaper.stop()
+            if self._metrics is not None:
+                self._metrics.stop()
             if parts is not None:
                 self._close(parts)
             left = self._threads.join(_until(deadline, at_most=_JOIN_PATIENCE))
             # Last: whoever takes the name next must not meet a message that is still on its way.
             base.registration.release(max(_MOMENT, _until(deadline, at_most=_JOIN_PATIENCE)))
             base.database.close()
+        log.info("stopped", extra={"exit_code": self.exit_code, "hurried": self._signals.hurry.is_set()})
         if left:
             log.warning("threads that did not end: %s", ", ".join(left))
         if self._signals.hurry.is_set():
@@ -186,6 +212,7 @@ class WorkerService:
     def _drain(self, base: WorkerContext, parts: Parts, deadline: float) -> None:
         """Do all that ``stop`` promises but the closing, whatever answers or doesn't, until ``deadline``."""
         finish_by = deadline - _KILL_RESERVE - _REPORT_RESERVE
+        log.info("stopping: no more executions are taken", extra={"running": len(parts.running)})
         self._active = False  # a heartbeat must not bring `active` back
         parts.consumers["executions"].stop()
         parts.consumers["packs"].stop()
@@ -201,6 +228,7 @@ class WorkerService:
         if parts.running.stop_all(Ending.SHUTDOWN):
             parts.running.wait_empty(_until(deadline, at_most=_KILL_RESERVE + 1.0))
         ended = not len(parts.running)  # one that a slot still holds has no report that anybody could wait for
+        log.info("drained" if ended else "not everything could be ended", extra={"running": len(parts.running)})
         parts.slots.stop()
         reported = parts.coordinator.settled(_until(deadline, at_most=_REPORT_RESERVE)) and ended
         reported = parts.publisher.flush(_until(deadline, at_most=_REPORT_RESERVE)) and reported

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import queue
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from agent.counters import COUNTERS
 from agent.execution.action_runner import ActionRunner
+from agent.execution.arrivals import Arrivals
 from agent.execution.model import Assignment
 from agent.execution.report import Report
 from agent.execution.running import RunningExecutions
@@ -26,6 +29,7 @@ class Slots:
         runner: ActionRunner,
         running: RunningExecutions,
         report: Callable[[Report], None],
+        arrivals: Arrivals | None = None,
     ) -> None:
         """Make a slot for each of ``scores``, which mark its jobs' processes; pass each job's end to ``report``."""
         self.count = len(scores)
@@ -33,6 +37,7 @@ class Slots:
         self._runner = runner
         self._running = running
         self._report = report
+        self._arrivals = arrivals or Arrivals()
         self._assignments: queue.SimpleQueue[Assignment | None] = queue.SimpleQueue()
 
     def start(self, threads: ThreadGroup) -> None:
@@ -53,12 +58,24 @@ class Slots:
         while (assignment := self._assignments.get()) is not None:
             execution_id = assignment.claim.execution.id
             about = {"execution": execution_id, "action": assignment.claim.execution.action_ref}
+            arrival = self._arrivals.take(execution_id)
             log.info("execution begins", extra=about)
-            report = self._runner.run(assignment, self._running.token_of(execution_id), score)
+            if arrival is not None:
+                COUNTERS.observe("attune_worker_queue_wait_seconds", time.monotonic() - arrival.at)
+            trace = None if arrival is None else arrival.traceparent
+            report = self._runner.run(assignment, self._running.token_of(execution_id), score, trace)
+            _count(report)
             log.info("execution ended", extra=about | _end(report))
             # Handed over before it is forgotten: a drain that finds nothing running must find its report.
             self._report(report)
             self._running.remove(execution_id)
+
+
+def _count(report: Report) -> None:
+    COUNTERS.add("attune_worker_executions_total", status=report.status, cause=report.result.get("cause") or "")
+    milliseconds = report.result.get("duration_ms")
+    if isinstance(milliseconds, int):
+        COUNTERS.observe("attune_worker_execution_duration_seconds", milliseconds / 1000)
 
 
 def _end(report: Report) -> dict[str, object]:
@@ -67,5 +84,6 @@ def _end(report: Report) -> dict[str, object]:
         "status": report.status,
         "duration_ms": report.result.get("duration_ms"),
         "cause": report.result.get("cause"),
+        "runtime": report.runtime,
     }
     return {name: value for name, value in end.items() if value is not None}

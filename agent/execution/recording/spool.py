@@ -37,6 +37,10 @@ class Spool:
         self._kept: set[int] = set()
         self._noted: int | None = None
 
+    def __len__(self) -> int:
+        """How many reports are kept now."""
+        return len(self._kept)
+
     def _make_directory(self) -> None:
         """Make the directory; one that somebody else has put there is refused. Raises OSError."""
         assert self._directory is not None

@@ -8,13 +8,15 @@ import os
 import shlex
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from psycopg.types.json import Jsonb
 
 from agent.mq import topology
 from tests.integration.worker.test_execution_secrets import encrypt
-from tests.services.deployment import ENCRYPTION_KEY, JWT_SECRET, Deployment, Execution
+from tests.services.deployment import ENCRYPTION_KEY, JWT_SECRET, Deployment, Execution, dispatch_payload, envelope
+from tests.services.ports import free_ports
 
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
 
@@ -227,3 +229,38 @@ def test_a_job_beyond_its_limits_ends_with_cause_and_sentence_and_the_worker_wor
     assert (of_burner.status, of_burner.result["cause"], of_burner.result["signal"]) == ("failed", "signal", "SIGXCPU")
     assert "processor time" in of_burner.result["error"]
     assert of_reader.result["stdout"] == "64\n1\n0\n"
+
+
+# --- what is seen of it ---
+
+
+def test_metrics_count_and_a_trace_is_passed_on(deployment: Deployment) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    (port,) = free_ports(1)
+    ref = register(deployment, 'echo "<$TRACEPARENT>"\n')
+    with deployment.another_agent("measured", ATTUNE__WORKER__METRICS_ADDRESS=f"127.0.0.1:{port}") as agent:
+        assert agent.worker_id is not None
+        ended = []
+        for headers, columns in (
+            ({"traceparent": trace}, {}),
+            ({"traceparent": "\n$(id)"}, {}),
+            ({"traceparent": trace}, {"env_vars": Jsonb({"TRACEPARENT": "own"})}),
+        ):
+            id_ = deployment.schedule(ref, worker=agent.worker_id, **columns)
+            row = deployment.execution(id_)
+            payload = dispatch_payload(id_, agent.worker_id, row.action_ref, row.config, row.updated)
+            message = json.loads(envelope("ExecutionRequested", payload, source="executor")[0])
+            message["headers"] |= headers
+            deployment.publish_raw(topology.dispatch_key(agent.worker_id), json.dumps(message).encode())
+            ended.append(deployment.wait(id_).result["stdout"])
+        with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            metrics = answer.read().decode()
+        log = agent.log()
+    assert ended == [f"<{trace}>\n", "<>\n", "<own>\n"]
+    assert 'attune_worker_executions_total{cause="",status="completed"} 3\n' in metrics
+    assert "attune_worker_queue_wait_seconds_count 3\n" in metrics
+    assert "attune_worker_ready 1\n" in metrics
+    lines = [json.loads(line) for line in log.splitlines()]
+    (first, *_) = [line for line in lines if line["message"] == "execution ended"]
+    assert (first["action"], first["status"]) == (ref, "completed")
+    assert first["runtime"].startswith("shell")

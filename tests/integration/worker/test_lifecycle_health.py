@@ -65,19 +65,24 @@ def test_an_agent_is_ready_while_the_broker_delivers_and_live_all_the_time(
     fresh_deployment: Deployment, jobs: Jobs, container: Container
 ) -> None:
     nobody = (1, "attune-agent: no agent runs in this container\n")
-    not_ready = (1, "attune-agent: the agent is not ready\n")
+    unready = "attune-agent: the agent is not ready: "
+
+    def is_unready(why: str) -> bool:
+        code, text = container.health()
+        return code == 1 and text.startswith(unready + why)
+
     assert (container.health(), container.health("--live")) == (nobody, nobody)
     with broker_proxy(fresh_deployment.wire.url) as (proxy, url):
         agent = launch(fresh_deployment, [*container.enter, "-m", "agent"], ATTUNE__MESSAGE_QUEUE__URL=url)
         assert (container.health(), container.health("--live")) == ((0, ""), (0, ""))
         proxy.refuse()
-        until(lambda: container.health() == not_ready, "the loss of readiness")
+        until(lambda: is_unready("the broker does not deliver "), "the loss of readiness")
         assert container.health("--live") == (0, "")
         proxy.accept()
         until(lambda: container.health() == (0, ""), "readiness")
         running = jobs.begin()
         agent.process.terminate()
-        until(lambda: container.health() == not_ready, "the drain")
+        until(lambda: is_unready("it stops"), "the drain")
         assert container.health("--live") == (0, "")
         jobs.release(running)
         assert agent.wait() == 0

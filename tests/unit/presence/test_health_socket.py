@@ -24,7 +24,7 @@ def own_names(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -
 
 @contextmanager
 def answering(*, live: bool = True, ready: bool = True) -> Iterator[None]:
-    health = HealthSocket(is_live=lambda: live, is_ready=lambda: ready)
+    health = HealthSocket(is_live=lambda: live, why_not_ready=lambda: None if ready else "it stops")
     thread = threading.Thread(target=health.run)
     before = listening()
     thread.start()
@@ -53,7 +53,7 @@ def test_a_ready_agent_says_yes() -> None:
 
 def test_an_agent_that_is_not_ready_is_still_live() -> None:
     with answering(ready=False):
-        assert ask("ready", 1) == "the agent is not ready"
+        assert ask("ready", 1) == "the agent is not ready: it stops"
         assert ask("live", 1) is None
 
 

@@ -224,7 +224,7 @@ class ActionRunner:
         found = ((stream, self._files.left_log(execution_id, stream)) for stream in ("stdout", "stderr"))
         policy, limit = self._settings.log_policy, self._settings.log_limit
         return tuple(
-            LogFile(stream, f"{action_ref}.{stream}.log", path, size, policy, limit, inode)
+            LogFile(stream, f"{action_ref}.{stream}.log", path, size, policy, limit, inode, left=True)
             for stream, left in found
             if left is not None
             for path, size, inode in (left,)

@@ -16,6 +16,7 @@ class LogFile:
     """One stream's complete log, at ``path``, to be recorded as a new version of the artifact ``ref``.
 
     ``inode`` is the device and number of the file that was written; None in what an older agent left on disk.
+    ``left`` says that an earlier process wrote it: what became of it since is unknown, so it must have no other name.
     """
 
     stream: str
@@ -25,6 +26,7 @@ class LogFile:
     policy: str
     limit: int
     inode: tuple[int, int] | None = None
+    left: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,10 @@ class Report:
     runtime: str | None = None
 
     def to_json(self) -> str:
-        """Encode for the spool."""
-        return json.dumps({name: value for name, value in asdict(self).items() if name != "runtime"})
+        """Encode for the spool, in what older agents read as well: an own log is not ``left``."""
+        data = {name: value for name, value in asdict(self).items() if name != "runtime"}
+        data["logs"] = [{name: value for name, value in log.items() if name != "left" or value} for log in data["logs"]]
+        return json.dumps(data)
 
     @classmethod
     def from_json(cls, text: str) -> Report:

@@ -118,11 +118,12 @@ class ArtifactFiles:
     def left_log(self, execution_id: int, stream: str) -> tuple[str, int, tuple[int, int]] | None:
         """Return path, size and inode of a live log that an earlier process could not record, None where there is none.
 
-        Only a file of ours with no other name counts: a job that lived on may have put anything in its place.
+        Only a file of ours counts, with no other name but the one that ``place`` gave it before a crash: a job that
+        lived on may have put anything in its place. ``place`` looks whether it is that name.
         """
         path = self.live_path(execution_id, stream)
         found = self._status(self._relative(path))
-        if found is None or not found.st_size or found.st_nlink != 1 or found.st_uid != os.geteuid():
+        if found is None or not found.st_size or found.st_nlink > 2 or found.st_uid != os.geteuid():
             return None
         return path, found.st_size, (found.st_dev, found.st_ino)
 
@@ -189,6 +190,7 @@ class ArtifactFiles:
                 folder, name = stack.enter_context(self._parent(file_path))
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(name, dir_fd=folder)  # left by a transaction that was rolled back
+                _require_no_other_name(os.fstat(source), log_)
                 _link_or_copy(source, name, folder)
         except OSError as error:
             self.complain(error)
@@ -262,6 +264,11 @@ class ArtifactFiles:
 def _require_same(found: os.stat_result, log_: LogFile) -> None:
     if not stat.S_ISREG(found.st_mode) or log_.inode not in (None, (found.st_dev, found.st_ino)):
         raise OSError(errno.ESTALE, "exchanged while it was written", log_.path)
+
+
+def _require_no_other_name(found: os.stat_result, log_: LogFile) -> None:
+    if log_.left and found.st_nlink != 1:
+        raise OSError(errno.ESTALE, "it has another name", log_.path)
 
 
 def _link_or_copy(source: int, name: str, folder: int) -> None:

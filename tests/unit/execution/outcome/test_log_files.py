@@ -138,7 +138,35 @@ def test_nothing_else_in_the_place_of_a_left_log_is_taken_for_it(
     root: Path, outside: Path, plant: Callable[[Path, Path], object]
 ) -> None:
     plant(root / "execution_1" / "stdout.log", outside)
-    assert ArtifactFiles(root).left_log(1, "stdout") is None
+    files = ArtifactFiles(root)
+    left = files.left_log(1, "stdout")
+    if left is not None:
+        path, size, inode = left
+        assert (
+            files.place(LogFile("stdout", "a.b.stdout.log", path, size, "days", 1, inode, left=True), "a/v1.log")
+            is None
+        )
+    assert not (root / "a" / "v1.log").exists()
+    assert untouched(outside)
+
+
+def test_a_left_log_keeps_the_name_that_it_got_before_the_crash(root: Path) -> None:
+    files, writer = written(root)
+    assert files.place(as_log(writer), "a/v1.log") is not None
+    left = files.left_log(1, "stdout")
+    assert left == (writer.path, 3, writer.inode)
+    log = LogFile("stdout", "a.b.stdout.log", *left[:2], "days", 1, left[2], left=True)
+    assert files.place(log, "a/v1.log") is not None
+    assert (root / "a" / "v1.log").read_bytes() == b"log"
+
+
+def test_a_left_log_that_has_become_another_version_as_well_is_not_kept(root: Path) -> None:
+    files, writer = written(root)
+    assert files.place(as_log(writer), "a/v1.log") is not None
+    log = LogFile("stdout", "a.b.stdout.log", writer.path, 3, "days", 1, writer.inode, left=True)
+    assert files.place(log, "a/v2.log") is None
+    assert (root / "a" / "v1.log").read_bytes() == b"log"
+    assert not (root / "a" / "v2.log").exists()
 
 
 def test_a_left_log_behind_a_link_of_its_directory_is_not_taken(root: Path, outside: Path) -> None:

@@ -40,6 +40,11 @@ def as_log(writer: LogWriter) -> LogFile:
     return LogFile("stdout", "a.b.stdout.log", writer.path, writer.size_bytes, "days", 1, writer.inode)
 
 
+def as_left(left: tuple[str, int, tuple[int, int]]) -> LogFile:
+    path, size, inode = left
+    return LogFile("stdout", "a.b.stdout.log", path, size, "days", 1, inode, left=True)
+
+
 def untouched(outside: Path) -> bool:
     (file,) = outside.iterdir()
     return (file.read_text(), file.stat().st_mode & 0o777) == (SECRET, 0o600)
@@ -141,11 +146,7 @@ def test_nothing_else_in_the_place_of_a_left_log_is_taken_for_it(
     files = ArtifactFiles(root)
     left = files.left_log(1, "stdout")
     if left is not None:
-        path, size, inode = left
-        assert (
-            files.place(LogFile("stdout", "a.b.stdout.log", path, size, "days", 1, inode, left=True), "a/v1.log")
-            is None
-        )
+        assert files.place(as_left(left), "a/v1.log") is None
     assert not (root / "a" / "v1.log").exists()
     assert untouched(outside)
 
@@ -155,16 +156,16 @@ def test_a_left_log_keeps_the_name_that_it_got_before_the_crash(root: Path) -> N
     assert files.place(as_log(writer), "a/v1.log") is not None
     left = files.left_log(1, "stdout")
     assert left == (writer.path, 3, writer.inode)
-    log = LogFile("stdout", "a.b.stdout.log", *left[:2], "days", 1, left[2], left=True)
-    assert files.place(log, "a/v1.log") is not None
+    assert files.place(as_left(left), "a/v1.log") is not None
     assert (root / "a" / "v1.log").read_bytes() == b"log"
 
 
 def test_a_left_log_that_has_become_another_version_as_well_is_not_kept(root: Path) -> None:
     files, writer = written(root)
     assert files.place(as_log(writer), "a/v1.log") is not None
-    log = LogFile("stdout", "a.b.stdout.log", writer.path, 3, "days", 1, writer.inode, left=True)
-    assert files.place(log, "a/v2.log") is None
+    left = files.left_log(1, "stdout")
+    assert left is not None
+    assert files.place(as_left(left), "a/v2.log") is None
     assert (root / "a" / "v1.log").read_bytes() == b"log"
     assert not (root / "a" / "v2.log").exists()
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from agent.reading.regular_files import open_regular
+
 _ARCHITECTURES = {3: "i386", 21: "ppc64", 22: "s390x", 40: "arm", 62: "x86_64", 183: "aarch64", 243: "riscv"}
 _PT_INTERP = 3
 _GLIBC_RELEASE = re.compile(rb"GNU C Library [^\n]{0,120}?release version (\d+\.\d+)")
@@ -31,7 +33,7 @@ def binary_format(program: str) -> BinaryFormat:
     """Describe ``program``; a script or a static program has no loader to tell, so ``/bin/sh`` answers for it."""
     for candidate in (program, "/bin/sh"):
         try:
-            with Path(candidate).open("rb") as file:
+            with os.fdopen(open_regular(candidate), "rb") as file:
                 found = _read(file)
         except (OSError, struct.error):
             continue
@@ -66,7 +68,10 @@ def _libc(loader: str) -> str:
         return "musl"
     library = Path(os.path.realpath(loader)).parent / "libc.so.6"
     try:
-        with library.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with (
+            os.fdopen(open_regular(library), "rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        ):
             match = _GLIBC_RELEASE.search(data)
             return f"glibc-{match[1].decode()}" if match else "glibc"
     except (OSError, ValueError):

@@ -10,6 +10,8 @@ import configparser
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from agent.reading.regular_files import read_regular
+
 #: The keys that count, in the files' words.
 _KEPT = (
     *("index-url", "extra-index-url", "find-links", "no-index", "trusted-host", "cert", "client-cert", "proxy"),
@@ -33,8 +35,7 @@ def pip_variables(container: Mapping[str, str]) -> dict[str, str]:
     for file in _files(container):
         parser = configparser.RawConfigParser(strict=False)
         try:
-            with file.open("rb") as stream:
-                parser.read_string(stream.read(_MOST_BYTES).decode("utf-8", "replace"))
+            parser.read_string(read_regular(file, _MOST_BYTES).decode("utf-8", "replace"))
         except (OSError, configparser.Error):
             continue
         for section in ("global", "install"):

@@ -201,3 +201,68 @@ def test_a_file_name_stands_in_one_folder_or_means_the_same_everywhere() -> None
     repeated = {name: places for name, places in folders.items() if len(places) > 1}
     unexplained = {name: places for name, places in repeated.items() if name not in REPEATED_NAMES}
     assert unexplained == {}
+
+
+#: Methods by which a path is read without asking what it is; these read what the operator, the kernel or we wrote.
+READING_METHODS = {
+    "read_text": (
+        *("cli/", "configuration/", "db/queries.py", "doctor/", "environments/lock.py", "presence/limits.py"),
+        "server/permissions_table.py",
+    ),
+    "read_bytes": ("cli/", "configuration/", "db/migrations.py", "doctor/"),
+    "open": (
+        "cli/",
+        "execution/outcome/log_files.py",  # of `reading.beneath.Directory`
+        "packs/archive.py",  # writes what it unpacks
+        "presence/labels.py",  # a file that the operator names
+        "worker/service.py",  # of `OomScore`
+    ),
+}
+#: Functions of ``re`` that compile what they are given: a text of somebody else goes to `reading/patterns.py`.
+#: These are put together of our own texts: definitions of languages, names that are escaped.
+COMPILED_FROM_PARTS = {"environments/layout.py", "logs.py", "packs/runtime_files.py", "runtimes/candidates.py"}
+COMPILING = {
+    f"re.{name}" for name in ("compile", "search", "match", "fullmatch", "findall", "finditer", "sub", "split")
+}
+
+
+def reads(tree: ast.Module) -> set[str]:
+    """The methods of ``READING_METHODS`` that a module calls on anything but a module."""
+    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    modules = set(imported(tree))
+    return {
+        call.attr
+        for call in calls
+        if isinstance(call, ast.Attribute)
+        and call.attr in READING_METHODS
+        and not (isinstance(call.value, ast.Name) and call.value.id in modules)
+    }
+
+
+def compiled_at_run_time(tree: ast.Module) -> list[int]:
+    """Lines at which ``re`` is given a pattern that isn't written there."""
+    return [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in COMPILING
+        and not isinstance(node.args[0], ast.Constant)
+    ]
+
+
+def test_a_path_is_read_in_one_way() -> None:
+    found = [(file, name) for file, tree in trees().items() for name in reads(tree)]
+    assert misplaced(found, READING_METHODS) == []
+
+
+def test_a_reading_method_is_recognised() -> None:
+    assert reads(ast.parse("import os\nos.open(x)\n(a / b).read_text()\nlocal.open()")) == {"read_text", "open"}
+
+
+def test_a_pattern_of_somebody_else_is_compiled_in_one_way() -> None:
+    found = {file for file, tree in trees().items() if compiled_at_run_time(tree)}
+    assert found == COMPILED_FROM_PARTS
+
+
+def test_a_pattern_that_is_not_written_in_place_is_recognised() -> None:
+    assert compiled_at_run_time(ast.parse("import re\nre.compile('a')\nre.search(given, text)")) == [3]

@@ -105,7 +105,7 @@ def _mise_versions(file: str, tool: str) -> Sequence[str]:
 
     try:
         value = tomllib.loads(text).get("tools", {}).get(tool)
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return ()
     if isinstance(value, dict):
         value = value.get("version")
@@ -119,7 +119,7 @@ def _volta(root: str, name: str) -> Shim | None:
     file = f"{root}/tools/user/platform.json"
     try:
         version = json.loads(_text(file) or "{}")["node"]["runtime"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return Shim(None, f"volta has no default version of node ({file})")
     program = f"{root}/tools/image/node/{version}/bin/{name}"
     return Shim(program) if os.access(program, os.X_OK) else Shim(None, f"volta has no node {version}")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 
-_SEMVER_LIKE = re.compile(r"(?:v|go)?(\d+\.\d+(?:\.\d+)?)", re.ASCII)
+#: Hundreds of digits are no version, and ``int`` refuses thousands.
+_SEMVER_LIKE = re.compile(r"(?:v|go)?(?<!\d)(\d{1,18}\.\d{1,18}(?:\.\d{1,18})?)(?!\d)", re.ASCII)
 #: What makes it a pre-release, directly behind its numbers.
 _SUFFIX = re.compile(r"(a|b|rc|dev|preview)(\d{0,4})(?![0-9A-Za-z])|-(rc|nightly|pre|beta|alpha|dev)[0-9A-Za-z.-]*")
-_JAVA = re.compile(r'version\s+"([^"]+)"')
+_JAVA = re.compile(r'version\s+"([0-9][!#-~]{0,99})"')
 #: A Ruby that names the Ruby it is compatible with.
-_OTHER_RUBY = re.compile(r"(?:jruby \S+ \(|truffleruby\b.{0,60}?like ruby )(\d+\.\d+(?:\.\d+)?)", re.ASCII)
+_OTHER_RUBY = re.compile(
+    r"(?:jruby \S+ \(|truffleruby\b.{0,60}?like ruby )(\d{1,18}\.\d{1,18}(?:\.\d{1,18})?)(?!\d)", re.ASCII
+)
 _R_UNDER_DEVELOPMENT = re.compile(r"version \S+ Under development", re.IGNORECASE)
 #: Java says on stderr which variables it has read; their values may look like versions.
 _BANNER = re.compile(r"^(?:Picked up |NOTE: Picked up ).*$", re.MULTILINE)

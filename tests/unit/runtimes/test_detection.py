@@ -52,6 +52,12 @@ SYSTEM = "/usr/bin:/bin"
         ("java", 'openjdk version "17" 2021-09-14', "17"),
         ("java", "openjdk 21.0.1 2023-10-17", "21.0.1"),
         ("java", "", None),
+        ("java", 'openjdk version "²"', None),
+        ("java", 'openjdk version "17.²"', None),
+        ("java", f'openjdk version "{"9" * 5000}"', None),
+        ("ruby", f"ruby 3.{'9' * 5000}", None),
+        ("ruby", f"jruby 9.4.5.0 ({'9' * 5000}.1)", "9.4.5"),
+        ("python", f"Python {'9' * 5000}.1", None),
     ],
 )
 def test_finds_the_version_in_what_an_interpreter_prints(family: str, output: str, version: str | None) -> None:
@@ -135,6 +141,15 @@ def test_every_version_beside_the_plain_one_is_found_once_the_newest_first(tmp_p
         ("python3.12", "3.12.4"),
         ("python3.9", "3.9.1"),
     ]
+
+
+def test_absurd_numbers_of_one_hide_no_other(tmp_path: Path) -> None:
+    write_program(tmp_path, "python3.98", f"echo Python 3.{'9' * 5000}")
+    write_program(tmp_path, "python3.99", prints("Python 3.99.0"))
+    write_program(tmp_path, "python3.97", prints("Python 3.97.0"))
+    found = detect_interpreters(env={"PATH": str(tmp_path)}, families=ON_PATH[:1])
+    assert [item.version for item in found.found] == ["3.99.0", "3.97.0"]
+    assert list(problems(found)) == [str(tmp_path / "python3.98")]
 
 
 def test_a_plain_shell_needs_to_know_no_version(tmp_path: Path) -> None:

@@ -103,7 +103,10 @@ def test_volta_reads_its_platform(tmp_path: Path) -> None:
     assert follow(shim, {}) == Shim(str(node))
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"{" * 10000, b"[tools", b"tools = 3"])
+DEEP = [b"[" * 60000, b"[tools]\nnode = " + b"[" * 60000]
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"{" * 10000, b"[tools", b"tools = 3", *DEEP])
 def test_a_damaged_configuration_starts_nothing(tmp_path: Path, content: bytes) -> None:
     shim = pyenv(tmp_path, "3.12.1")
     (tmp_path / "version").write_bytes(content)
@@ -114,6 +117,12 @@ def test_a_damaged_configuration_starts_nothing(tmp_path: Path, content: bytes) 
     (tmp_path / "tools/user/platform.json").write_bytes(content)
     volta = follow(str(write_program(tmp_path / "bin", "node", "exit 1")), {})
     assert volta is not None and volta.program is None
+    node = write_program(tmp_path / "mise" / "installs/node/20.11.0/bin", "node", prints("v20.11.0"))
+    (tmp_path / "config.toml").write_bytes(content)
+    mise = follow(
+        str(write_program(tmp_path / "mise" / "shims", node.name, "exit 1")), {"MISE_CONFIG_DIR": str(tmp_path)}
+    )
+    assert mise is not None and mise.program is None
 
 
 def test_an_ordinary_program_is_no_shim(tmp_path: Path) -> None:

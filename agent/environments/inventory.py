@@ -86,18 +86,13 @@ def prune(
 
 def _described(layout: Layout, build: Path, name: str) -> BuiltEnvironment:
     marker = read_marker(build)
-    last_used = None
-    for path in (build / LAST_USED, build / MARKER, build):
-        with contextlib.suppress(OSError):
-            last_used = path.stat().st_mtime
-            break
     version = marker.inputs.get("version") if marker is not None else None
     return BuiltEnvironment(
         pack=layout.pack.name,
         name=name,
         path=build,
         size=_size(build),
-        last_used=last_used,
+        last_used=_last_used(build),
         current=layout.current() == build,
         complete=marker is not None,
         built_from=str(version) if version else None,
@@ -112,10 +107,13 @@ def _is_dead(item: BuiltEnvironment, at: float, keep_unused: float) -> bool:
 
 
 def _remove(runtime_envs_dir: Path, item: BuiltEnvironment) -> bool:
-    """Remove one build under its lock, unless somebody builds there right now."""
+    """Remove one build under its lock, unless somebody builds there right now or has used it since it was listed."""
     try:
         layout = Layout(runtime_envs_dir, item.pack, item.name)
         with BuildLocks(patience=1.0).hold(layout.lock, lambda: False):
+            if _last_used(item.path) != item.last_used:
+                log.info("%s stays: it has been used meanwhile", item.path)
+                return False
             if layout.current() == item.path:
                 layout.link.unlink(missing_ok=True)
             remove_tree(item.path)
@@ -124,6 +122,13 @@ def _remove(runtime_envs_dir: Path, item: BuiltEnvironment) -> bool:
         return False
     log.info("removed %s (%d MB)", item.path, item.size // 1_000_000)
     return True
+
+
+def _last_used(build: Path) -> float | None:
+    for path in (build / LAST_USED, build / MARKER, build):
+        with contextlib.suppress(OSError):
+            return path.stat().st_mtime
+    return None
 
 
 def _folders(directory: Path, *, hidden: bool = False) -> Iterator[Path]:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.environments.inventory import inventory, prune
+from agent.environments import inventory as inventory_module
+from agent.environments.inventory import BuiltEnvironment, inventory, prune
 from agent.environments.layout import Layout
 from agent.environments.marker import LAST_USED, MARKER, read_marker, supersede
 
@@ -64,6 +65,20 @@ def test_a_budget_takes_what_was_used_longest_ago_and_stops_when_the_rest_fits(t
     assert not (tmp_path / "one" / "python").is_symlink()
     assert [item.path for item in prune(tmp_path, keep_unused=7 * DAY, max_bytes=1)] == [older]
     assert used.exists(), "what somebody uses stays, whatever the budget"
+
+
+def test_what_is_used_again_while_sizes_are_counted_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    used_again = build(tmp_path, "one", "a", age=3 * DAY)
+    unused = build(tmp_path, "two", "b", age=3 * DAY)
+
+    def listed_then_used(root: Path) -> list[BuiltEnvironment]:
+        found = inventory(root)
+        (used_again / LAST_USED).touch()
+        return found
+
+    monkeypatch.setattr(inventory_module, "inventory", listed_then_used)
+    assert [item.path for item in prune(tmp_path, keep_unused=7 * DAY, max_bytes=1)] == [unused]
+    assert used_again.exists() and (tmp_path / "one" / "python").is_symlink()
 
 
 def test_a_superseded_build_is_taken_by_nobody_and_stays_a_build(tmp_path: Path) -> None:

@@ -96,7 +96,8 @@ def _told_of(site: Site, path: Path) -> str:
     if not number.isdigit():
         return ""
     rows = site.rows("SELECT status::text, started_at, updated, result FROM execution WHERE id = %s", int(number))
-    return f": {rows[0]}" if rows else ": no such execution"
+    found = path.stat()
+    return f", {found.st_size} bytes, {found.st_nlink} names: {rows[0] if rows else 'no such execution'}"
 
 
 def _files(directory: Path) -> list[Path]:

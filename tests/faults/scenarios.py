@@ -405,11 +405,11 @@ def one_name_twice(site: Site) -> None:
     """A second process of the same name waits while the first works, and takes over when that is killed."""
     first = site.start_agent()
     second = site.start_agent(wait=False, ATTUNE__WORKER__SHUTDOWN_TIMEOUT="60")
+    second.worker_id = first.worker_id
     ids = site.submit(60)
     site.wait_running(ids, 10)
     since = site.one("SELECT clock_timestamp()")
     first.kill()
-    second.worker_id = first.worker_id
     site.wait_active(second, since)
     site.healed()
 

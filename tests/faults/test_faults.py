@@ -5,7 +5,6 @@ In a process of its own, as ``make faults``: what the faults do to connections i
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
@@ -19,8 +18,6 @@ from tests.services.availability import unavailable
 pytestmark = [
     pytest.mark.postgres,
     pytest.mark.rabbitmq,
-    pytest.mark.xdist_group("faults"),
-    pytest.mark.skipif("ATTUNE_TEST_FAULTS" not in os.environ, reason="only with ATTUNE_TEST_FAULTS=1: takes minutes"),
 ]
 
 

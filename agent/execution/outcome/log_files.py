@@ -123,7 +123,10 @@ class ArtifactFiles:
         """
         path = self.live_path(execution_id, stream)
         found = self._status(self._relative(path))
-        if found is None or not found.st_size or found.st_nlink > 2 or found.st_uid != os.geteuid():
+        if found is not None and not found.st_size:
+            self.discard(path)  # the crash came before the first byte
+            return None
+        if found is None or found.st_nlink > 2 or found.st_uid != os.geteuid():
             return None
         return path, found.st_size, (found.st_dev, found.st_ino)
 

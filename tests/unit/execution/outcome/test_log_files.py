@@ -151,6 +151,13 @@ def test_nothing_else_in_the_place_of_a_left_log_is_taken_for_it(
     assert untouched(outside)
 
 
+def test_an_empty_left_log_is_removed(root: Path) -> None:
+    empty = root / "execution_1" / "stdout.log"
+    empty.touch()
+    assert ArtifactFiles(root).left_log(1, "stdout") is None
+    assert not empty.exists()
+
+
 def test_a_left_log_keeps_the_name_that_it_got_before_the_crash(root: Path) -> None:
     files, writer = written(root)
     assert files.place(as_log(writer), "a/v1.log") is not None

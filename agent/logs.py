@@ -8,7 +8,6 @@ import re
 import sys
 import threading
 import traceback
-from collections import Counter
 from datetime import UTC, datetime
 from typing import Any, TextIO
 from urllib.parse import quote
@@ -39,33 +38,24 @@ class Redactor:
 
     def __init__(self) -> None:
         """Know nothing yet."""
-        self._known: Counter[str] = Counter()
+        self._known: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
         self._lock = threading.Lock()
 
     def add(self, value: str) -> None:
         """Mask ``value`` from now on, also where it is URL-quoted or JSON-escaped."""
-        self._change(value, +1)
-
-    def forget(self, value: str) -> None:
-        """Undo one ``add``: the secret of an execution that has ended need not be searched for any more."""
-        self._change(value, -1)
+        if len(value) < 4:
+            return
+        with self._lock:
+            self._known.add(value)
+            forms = {form for secret in self._known for form in _forms(secret)}
+            self._pattern = re.compile("|".join(map(re.escape, sorted(forms, key=len, reverse=True))))
 
     def redact(self, text: str) -> str:
         """Return ``text`` with every known secret and every password in a URL masked."""
         if self._pattern is not None:
             text = self._pattern.sub(MASK, text)
         return mask_url(text)
-
-    def _change(self, value: str, step: int) -> None:
-        if len(value) < 4:
-            return
-        with self._lock:
-            self._known[value] += step
-            self._known += Counter()  # drops what has reached zero
-            forms = {form for secret in self._known for form in _forms(secret)}
-            longest_first = sorted(forms, key=len, reverse=True)
-            self._pattern = re.compile("|".join(map(re.escape, longest_first))) if forms else None
 
 
 def mask_url(text: str) -> str:

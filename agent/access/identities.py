@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from agent.access.grants import Grant, read_grants
 from agent.access.passwords import LONGEST, hash_password
+from agent.db.named_statements import Statements
 from agent.db.pool import Connection
 from agent.db.queries import load_queries
 from agent.errors import Conflict, NotFound, UsageError
@@ -36,6 +37,11 @@ class Identity:
         return next((name for name in ("oidc", "ldap") if name in attributes), "local")
 
 
+class _Set(NamedTuple):
+    ref: str
+    grants: Any
+
+
 def find_identity(connection: Connection, *, login: str | None = None, id: int | None = None) -> Identity | None:  # noqa: A002
     """Return an account by its login or its id, None when there is none."""
     sql = load_queries("agent.access")["identity_by_login" if login is not None else "identity_by_id"]
@@ -45,15 +51,15 @@ def find_identity(connection: Connection, *, login: str | None = None, id: int |
 
 def permissions_of(connection: Connection, identity: int) -> tuple[list[str], tuple[Grant, ...]]:
     """Return the refs of an account's permission sets, and the grants in them."""
-    rows = connection.execute(load_queries("agent.access")["sets_of_identity"].encode(), {"id": identity}).fetchall()
-    return [row[0] for row in rows], read_grants(row[1] for row in rows)
+    sets = Statements("agent.access").all(connection, _Set, "sets_of_identity", {"id": identity})
+    return [found.ref for found in sets], read_grants(found.grants for found in sets)
 
 
 def grants_of_sets(connection: Connection, refs: list[str]) -> tuple[tuple[Grant, ...], list[str]]:
     """Return the grants of permission sets, and those refs that no set has."""
-    rows = connection.execute(load_queries("agent.access")["sets_by_ref"].encode(), {"refs": refs}).fetchall()
-    known = {row[0] for row in rows}
-    return read_grants(row[1] for row in rows), [ref for ref in refs if ref not in known]
+    sets = Statements("agent.access").all(connection, _Set, "sets_by_ref", {"refs": refs})
+    known = {found.ref for found in sets}
+    return read_grants(found.grants for found in sets), [ref for ref in refs if ref not in known]
 
 
 def create_identity(

@@ -131,9 +131,10 @@ class Logins:
     def log_out(self, token: str) -> None:
         """End everything that came from the same log-in; an unknown token ends nothing."""
         with self._database.connection() as connection:
-            row = connection.execute(self._sql["find_refresh_token"], {"hash": hashed(token)}).fetchone()
+            cursor = connection.cursor(row_factory=dict_row)
+            row = cursor.execute(self._sql["find_refresh_token"], {"hash": hashed(token)}).fetchone()
             if row is not None:
-                connection.execute(self._sql["revoke_family"], {"family": row[0]})
+                connection.execute(self._sql["revoke_family"], {"family": row["family"]})
 
     def _slow_down(self, connection: Connection, subject: dict[str, str]) -> None:
         rows = connection.execute(self._sql["login_failures"], subject).fetchall()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from psycopg.types.json import Jsonb
 
 from agent.control.ends import Ended, announcements
+from agent.db.named_statements import Statements
 from agent.db.pool import Connection
-from agent.db.queries import load_queries
 from agent.errors import Conflict, NotFound
 from agent.execution.outcome.results import cancelled_before_start
 from agent.mq.broker import Outgoing
@@ -18,6 +19,12 @@ ENDED = frozenset({"completed", "failed", "cancelled", "timeout", "abandoned"})
 WAITING = frozenset({"requested", "scheduling", "scheduled"})
 
 
+class _Locked(NamedTuple):
+    status: str
+    worker: int | None
+    action_ref: str
+
+
 def cancel_row(connection: Connection, execution_id: int) -> tuple[str, list[Outgoing]]:
     """Write the cancellation; return the new status and the messages that belong to the transaction.
 
@@ -25,21 +32,20 @@ def cancel_row(connection: Connection, execution_id: int) -> tuple[str, list[Out
         NotFound: there is none with this id.
         Conflict: it has ended already.
     """
-    queries = load_queries("agent.control")
-    row = connection.execute(queries["lock_execution"].encode(), {"id": execution_id}).fetchone()
+    sql = Statements("agent.control")
+    row = sql.one(connection, _Locked, "lock_execution", {"id": execution_id})
     if row is None:
         raise NotFound(f"there is no execution {execution_id}", hint="see: attune execution list")
-    status, worker, action_ref = str(row[0]), row[1], row[2]
+    status, worker = row.status, row.worker
     if status in ENDED:
         raise Conflict(f"execution {execution_id} has already ended: {status}")
     if status in WAITING or worker is None:
         values = {"id": execution_id, "result": Jsonb(cancelled_before_start().result), "previous": status}
-        ended = connection.execute(queries["cancel_waiting"].encode(), values).fetchall()
-        return "cancelled", announcements(Ended(*one) for one in ended)
+        return "cancelled", announcements(sql.all(connection, Ended, "cancel_waiting", values))
     messages: list[Outgoing] = []
     now = datetime.now(UTC)
     if status != "canceling":
-        connection.execute(queries["cancel_running"].encode(), {"id": execution_id})
-        messages.append(status_changed(execution_id, action_ref, status, "canceling", changed_at=now))
+        sql.run(connection, "cancel_running", {"id": execution_id})
+        messages.append(status_changed(execution_id, row.action_ref, status, "canceling", changed_at=now))
     messages.append(cancel_request(CancelRequest(execution_id, worker), at=now))
     return "canceling", messages

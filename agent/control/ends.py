@@ -11,7 +11,7 @@ from agent.mq.messages import execution_completed, status_changed
 
 
 class Ended(NamedTuple):
-    """A row that has just been brought to its end, in the order in which statements return it."""
+    """A row that has just been brought to its end: the columns of the statements that end rows."""
 
     id: int
     action_id: int | None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
+from agent.db.named_statements import Statements
 from agent.db.pool import Connection
 from agent.db.queries import load_queries
 from agent.errors import ConfigurationError, Conflict, NotFound, UsageError
@@ -23,6 +24,11 @@ class Owner:
     kind: str = "system"
     ref: str | None = None
     id: int | None = None
+
+
+class _Owner(NamedTuple):
+    id: int
+    ref: str
 
 
 def set_key(
@@ -106,11 +112,11 @@ def _owner(connection: Connection, owner: Owner) -> dict[str, Any]:
         return columns
     if owner.ref is None and owner.id is None:
         raise UsageError(f"say which {owner.kind} owns the key")
-    sql = load_queries("agent.control")[f"owner_{owner.kind}"].encode()
-    row = connection.execute(sql, {"ref": owner.ref, "id": owner.id}).fetchone()
-    if row is None:
+    values = {"ref": owner.ref, "id": owner.id}
+    found = Statements("agent.control").one(connection, _Owner, f"owner_{owner.kind}", values)
+    if found is None:
         raise NotFound(f"there is no {owner.kind} {owner.ref or owner.id}")
-    columns[f"owner_{owner.kind}"] = row[0]
+    columns[f"owner_{owner.kind}"] = found.id
     if owner.kind != "identity":
-        columns[f"owner_{owner.kind}_ref"] = row[1]
+        columns[f"owner_{owner.kind}_ref"] = found.ref
     return columns

@@ -69,12 +69,12 @@ SELECT e.id, e.action_ref, e.status::text AS status, e.result, e.worker AS worke
  LIMIT %(limit)s;
 
 -- name: lock_execution
-SELECT status::text, worker, action_ref FROM execution WHERE id = %(id)s FOR UPDATE;
+SELECT status::text AS status, worker, action_ref FROM execution WHERE id = %(id)s FOR UPDATE;
 
 -- name: cancel_waiting
 UPDATE execution SET status = 'cancelled', result = %(result)s::jsonb
  WHERE id = %(id)s
-RETURNING id, action, action_ref, %(previous)s, status::text, result, updated;
+RETURNING id, action AS action_id, action_ref, %(previous)s::text AS previous, status::text AS status, result, updated;
 
 -- name: cancel_running
 UPDATE execution SET status = 'canceling' WHERE id = %(id)s;
@@ -257,7 +257,7 @@ SELECT id, ref FROM action WHERE (%(ref)s::text IS NOT NULL AND ref = %(ref)s) O
 SELECT id, ref FROM sensor WHERE (%(ref)s::text IS NOT NULL AND ref = %(ref)s) OR (%(ref)s::text IS NULL AND id = %(id)s);
 
 -- name: owner_identity
-SELECT id, login FROM identity
+SELECT id, login AS ref FROM identity
  WHERE (%(ref)s::text IS NOT NULL AND login = %(ref)s) OR (%(ref)s::text IS NULL AND id = %(id)s);
 
 -- name: catalog_actions

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg.rows import class_row
+from psycopg.rows import class_row, dict_row, scalar_row
 
 from agent.db.pool import Connection
 from agent.db.queries import load_queries
@@ -47,3 +47,19 @@ class Statements:
     ) -> Row | None:
         """Run a statement and return its first row, None where it has none."""
         return self.cursor(connection, kind, name, values).fetchone()
+
+    def values(self, connection: Connection, name: str, values: Mapping[str, Any] = _NOTHING) -> list[Any]:
+        """Run a statement of one column and return its values."""
+        return (
+            connection.cursor(binary=True, row_factory=scalar_row).execute(self._sql[name].encode(), values).fetchall()
+        )
+
+    def value(self, connection: Connection, name: str, values: Mapping[str, Any] = _NOTHING) -> Any:
+        """Run a statement of one column and return the value of its first row, None where it has none."""
+        return (
+            connection.cursor(binary=True, row_factory=scalar_row).execute(self._sql[name].encode(), values).fetchone()
+        )
+
+    def mappings(self, connection: Connection, name: str, values: Mapping[str, Any] = _NOTHING) -> list[dict[str, Any]]:
+        """Run a statement and return its rows by the names of their columns."""
+        return connection.cursor(binary=True, row_factory=dict_row).execute(self._sql[name].encode(), values).fetchall()

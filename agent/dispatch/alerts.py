@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg.types.json import Jsonb
 
 from agent.control.outbox import Outbox
+from agent.db.named_statements import Statements
 from agent.db.pool import Connection
-from agent.db.queries import load_queries
 from agent.mq.messages import event_created
 
 
@@ -40,20 +40,29 @@ class Alert:
         return {key: value for key, value in document.items() if value is not None}
 
 
+class _Trigger(NamedTuple):
+    id: int
+    ref: str
+
+
+class _Event(NamedTuple):
+    id: int
+    created: datetime
+
+
 def raise_alert(connection: Connection, outbox: Outbox, alert: Alert) -> bool:
     """Write the event in the transaction of ``connection``; False when nobody could listen to it.
 
     Raises:
         psycopg.Error: the transaction is over.
     """
-    sql = load_queries("agent.dispatch")
-    trigger = connection.execute(sql["alert_trigger"].encode()).fetchone()
+    sql = Statements("agent.dispatch")
+    trigger = sql.one(connection, _Trigger, "alert_trigger")
     if trigger is None:
         return False
     payload = alert.payload(datetime.now(UTC))
-    values = {"trigger": trigger[0], "payload": Jsonb(payload)}
-    row = connection.execute(sql["insert_alert"].encode(), values).fetchone()
-    assert row is not None, "INSERT ... RETURNING gives one row"
-    message = event_created(row[0], trigger[0], trigger[1], payload, at=row[1], source="system-alert")
+    event = sql.one(connection, _Event, "insert_alert", {"trigger": trigger.id, "payload": Jsonb(payload)})
+    assert event is not None, "INSERT ... RETURNING gives one row"
+    message = event_created(event.id, trigger.id, trigger.ref, payload, at=event.created, source="system-alert")
     outbox.add(connection, [message])
     return True

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import logging
+from typing import NamedTuple
 
+from agent.db.named_statements import Statements
 from agent.db.pool import Database
-from agent.db.queries import load_queries
 from agent.mq.broker import Outgoing, Publisher
 
 log = logging.getLogger(__name__)
 
 _CONFIRM_SECONDS = 10.0
+
+
+class _Kept(NamedTuple):
+    id: int
+    exchange: str
+    routing_key: str
+    body: bytes
+    message_id: str
+    correlation_id: str
+    sent_at: int
+
+    def message(self) -> Outgoing:
+        return Outgoing(
+            self.exchange, self.routing_key, bytes(self.body), self.message_id, self.correlation_id, self.sent_at
+        )
 
 
 class OutboxSender:
@@ -20,7 +36,7 @@ class OutboxSender:
         """Send through ``publisher``, whose thread somebody else runs."""
         self._database = database
         self._publisher = publisher
-        self._sql = {name: text.encode() for name, text in load_queries("agent.dispatch").items()}
+        self._sql = Statements("agent.dispatch")
 
     def run_once(self) -> int:
         """Send some; return how many were sent. A crash in between sends them again, with the same ids.
@@ -31,12 +47,12 @@ class OutboxSender:
         if not self._publisher.connected:
             return 0
         with self._database.connection() as connection:
-            rows = connection.execute(self._sql["take_outbox"]).fetchall()
+            rows = self._sql.all(connection, _Kept, "take_outbox")
             if not rows:
                 return 0
-            self._publisher.send([Outgoing(row[1], row[2], bytes(row[3]), row[4], row[5], row[6]) for row in rows])
+            self._publisher.send([row.message() for row in rows])
             if not self._publisher.flush(_CONFIRM_SECONDS):
                 log.warning("%d messages are not confirmed yet and stay in the outbox", len(rows))
                 return 0
-            connection.execute(self._sql["delete_outbox"], {"ids": [row[0] for row in rows]})
+            self._sql.run(connection, "delete_outbox", {"ids": [row.id for row in rows]})
             return len(rows)

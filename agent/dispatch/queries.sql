@@ -91,7 +91,7 @@ UPDATE execution e
        result = %(result)s::jsonb || jsonb_build_object('failed_at', to_jsonb(clock_timestamp() AT TIME ZONE 'UTC'))
   FROM late
  WHERE e.id = late.id AND e.status = 'requested'
-RETURNING e.id, e.action, e.action_ref, 'requested', e.status::text, e.result, e.updated;
+RETURNING e.id, e.action AS action_id, e.action_ref, 'requested' AS previous, e.status::text AS status, e.result, e.updated;
 
 -- name: fail_orphans
 -- Their action was deleted before they were placed.
@@ -106,7 +106,7 @@ UPDATE execution e
            'failed_by', 'execution_scheduler')
   FROM late
  WHERE e.id = late.id AND e.status = 'requested'
-RETURNING e.id, e.action, e.action_ref, 'requested', e.status::text, e.result, e.updated;
+RETURNING e.id, e.action AS action_id, e.action_ref, 'requested' AS previous, e.status::text AS status, e.result, e.updated;
 
 -- name: unclaimed
 -- What was given to a worker and has not been begun for a while.
@@ -147,7 +147,7 @@ UPDATE execution e
            'age_seconds', round(extract(epoch FROM clock_timestamp() - e.updated)), 'original_status', 'scheduled')
   FROM chosen c
  WHERE e.id = c.id AND e.status = 'scheduled' AND e.updated = c.updated
-RETURNING e.id, e.action, e.action_ref, 'scheduled', e.status::text, e.result, e.updated;
+RETURNING e.id, e.action AS action_id, e.action_ref, 'scheduled' AS previous, e.status::text AS status, e.result, e.updated;
 
 -- name: restore_scheduling
 -- Another scheduler took them and did not come back.
@@ -198,7 +198,7 @@ UPDATE execution e
                'reconciled_at', clock_timestamp()) END
   FROM lost
  WHERE e.id = lost.id AND e.status::text = lost.was
-RETURNING e.id, e.action, e.action_ref, lost.was, e.status::text, e.result, e.updated;
+RETURNING e.id, e.action AS action_id, e.action_ref, lost.was AS previous, e.status::text AS status, e.result, e.updated;
 
 -- name: silent_workers
 -- One that has just been registered may not have sent its first heartbeat yet.
@@ -206,7 +206,7 @@ UPDATE worker
    SET status = 'inactive'
  WHERE status IN ('active', 'busy')
    AND coalesce(last_heartbeat, created) < clock_timestamp() - interval '90 seconds'
-RETURNING id, name, worker_role::text, cordoned, last_heartbeat;
+RETURNING id, name, worker_role::text AS role, cordoned, last_heartbeat;
 
 -- name: ephemeral_leftovers
 -- Workers whose name never returns and which have been silent for three of their own beats.
@@ -227,7 +227,7 @@ UPDATE worker SET status = 'inactive' WHERE id = %(id)s AND status IN ('active',
 
 -- name: overdue_cancellations
 -- Their worker lives, and has not ended them: the request may have been lost.
-SELECT e.id, e.worker
+SELECT e.id AS execution_id, e.worker AS worker_id
   FROM execution e
  WHERE e.status = 'canceling' AND e.worker IS NOT NULL AND e.updated < clock_timestamp() - interval '15 seconds'
  ORDER BY e.id
@@ -239,7 +239,7 @@ UPDATE execution e
    SET status = 'cancelled', result = jsonb_build_object(
            'succeeded', false, 'error', 'Cancelled by user before execution started', 'cause', 'cancelled')
  WHERE e.status = 'canceling' AND e.worker IS NULL
-RETURNING e.id, e.action, e.action_ref, 'canceling', e.status::text, e.result, e.updated;
+RETURNING e.id, e.action AS action_id, e.action_ref, 'canceling' AS previous, e.status::text AS status, e.result, e.updated;
 
 -- name: alert_trigger
 SELECT id, ref FROM trigger WHERE ref = 'core.alert' AND enabled;

@@ -10,15 +10,15 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
-from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from agent.control.ends import Ended, announcements
 from agent.control.outbox import Outbox
+from agent.db.named_statements import Statements
 from agent.db.pool import Connection, Database
-from agent.db.queries import load_queries
 from agent.dispatch.fleet import Fleet, read_fleet, reserve
 from agent.dispatch.lock_keys import PLACING
 from agent.dispatch.recall import Unclaimed, decide
@@ -48,6 +48,14 @@ class Counts:
     waiting: int = 0
     unclaimed: int = 0
     more: bool = False
+
+
+class _Scheduled(NamedTuple):
+    id: int
+    action_ref: str
+    config: Any
+    worker: int
+    updated: datetime
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,7 @@ class PlacementRound:
         self._send = send
         self._clock = clock
         self._waiting = Waiting(settings.dispatcher.wait_for_worker)
-        self._sql = {name: text.encode() for name, text in load_queries("agent.dispatch").items()}
+        self._sql = Statements("agent.dispatch")
 
     def run_once(self) -> Counts:
         """Do one round.
@@ -100,7 +108,7 @@ class PlacementRound:
             DatabaseError: nothing was changed; the next round tries again.
         """
         with self._database.connection() as connection:
-            connection.execute(self._sql["take_turn"], {"space": PLACING})
+            self._sql.run(connection, "take_turn", {"space": PLACING})
             fleet = read_fleet(connection)
             work = _Work(connection, fleet, Room(fleet.workers, reserve))
             asked = self._asked(connection)
@@ -116,8 +124,7 @@ class PlacementRound:
         return work.counts
 
     def _asked(self, connection: Connection) -> list[_Asked]:
-        with connection.cursor(row_factory=dict_row) as cursor:
-            rows = cursor.execute(self._sql["demands"], {"limit": _DEMANDS}).fetchall()
+        rows = self._sql.mappings(connection, "demands", {"limit": _DEMANDS})
         return [
             _Asked((row["action"], row["placement"]), row["action_ref"], demand_of(row), row["is_workflow"])
             for row in rows
@@ -145,24 +152,24 @@ class PlacementRound:
 
     def _take(self, connection: Connection, key: Key, count: int) -> list[int]:
         values = {"action": key[0], "placement": key[1], "count": count}
-        return [row[0] for row in connection.execute(self._sql["take"], values)]
+        return self._sql.values(connection, "take", values)
 
     def _schedule(self, work: _Work, chosen: Mapping[int, int]) -> None:
         if not chosen:
             return
         values = {"ids": list(chosen), "workers": list(chosen.values())}
-        rows = work.connection.execute(self._sql["schedule"], values).fetchall()
+        rows = self._sql.all(work.connection, _Scheduled, "schedule", values)
         now = datetime.now(UTC)
-        for execution_id, action_ref, config, worker, updated in sorted(rows):
-            found = config if isinstance(config, dict) else None
-            work.messages.append(dispatch(Dispatch(execution_id, action_ref, worker, found, updated), at=now))
+        for row in sorted(rows, key=attrgetter("id")):
+            config = row.config if isinstance(row.config, dict) else None
+            given = Dispatch(row.id, row.action_ref, row.worker, config, row.updated)
+            work.messages.append(dispatch(given, at=now))
         work.counts.placed += len(rows)
 
     def _recall(self, work: _Work) -> None:
         """Take back what is not begun; it is placed in the next round, which follows at once."""
         after = self._settings.recall_after
-        with work.connection.cursor(row_factory=dict_row) as cursor:
-            rows = cursor.execute(self._sql["unclaimed"], {"seconds": min(after, 1.0)}).fetchall()
+        rows = self._sql.mappings(work.connection, "unclaimed", {"seconds": min(after, 1.0)})
         verdicts: dict[str, list[Unclaimed]] = {"keep": [], "recall": [], "fail": []}
         for row in rows:
             one = Unclaimed(row["id"], row["worker"], row["updated"], row["age"], demand_of(row))
@@ -170,13 +177,13 @@ class PlacementRound:
             verdict = decide(one, work.fleet, work.room, recall_after=after, scheduled_timeout=timeout)
             verdicts[verdict].append(one)
         if verdicts["recall"]:
-            done = work.connection.execute(self._sql["recall"], _rows(verdicts["recall"])).fetchall()
+            done = self._sql.values(work.connection, "recall", _rows(verdicts["recall"]))
             work.counts.recalled += len(done)
             work.counts.more = True
         if verdicts["fail"]:
             seconds = int(self._executor.scheduled_timeout)
             values = _rows(verdicts["fail"]) | {"seconds": seconds}
-            self._tell(work, work.connection.execute(self._sql["time_out_scheduled"], values).fetchall())
+            self._tell(work, self._sql.all(work.connection, Ended, "time_out_scheduled", values))
 
     def _fail_late(self, work: _Work, asked: list[_Asked]) -> None:
         explained = {one.key: explain(one.demand, work.fleet.workers, one.action_ref) for one in asked}
@@ -197,14 +204,14 @@ class PlacementRound:
                 "seconds": 0 if one.is_workflow else self._settings.wait_for_worker,
                 "result": Jsonb(unschedulable(one.action_ref, sentence, reasons)),
             }
-            self._tell(work, work.connection.execute(self._sql["fail_unplaceable"], values).fetchall())
-        self._tell(work, work.connection.execute(self._sql["fail_orphans"]).fetchall())
+            self._tell(work, self._sql.all(work.connection, Ended, "fail_unplaceable", values))
+        self._tell(work, self._sql.all(work.connection, Ended, "fail_orphans"))
         work.counts.waiting = len(asked)
 
-    def _tell(self, work: _Work, rows: list[tuple[Any, ...]]) -> None:
+    def _tell(self, work: _Work, ended: list[Ended]) -> None:
         """Every end is told, in the transaction that writes it."""
-        self._outbox.add(work.connection, announcements(Ended(*row) for row in rows))
-        work.counts.failed += len(rows)
+        self._outbox.add(work.connection, announcements(ended))
+        work.counts.failed += len(ended)
 
 
 def unschedulable(action_ref: str, sentence: str, reasons: list[str]) -> dict[str, Any]:

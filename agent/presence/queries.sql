@@ -83,7 +83,8 @@ UPDATE worker
 -- name: stale_workers
 -- Each worker tells its interval; what it tells is not believed beyond the bounds of the setting. A row whose last life
 -- reported everything (attune_drained) is done with, unless it was the last one and left work in its queue.
-SELECT id, name, last_heartbeat, beat, extract(epoch FROM now() - last_heartbeat)::float8
+SELECT id AS worker_id, name, last_heartbeat, beat AS interval,
+       extract(epoch FROM now() - last_heartbeat)::float8 AS silence
   FROM (SELECT id, name, last_heartbeat, meta,
                CASE WHEN jsonb_typeof(capabilities -> 'heartbeat_interval') = 'number'
                     THEN least(greatest((capabilities ->> 'heartbeat_interval')::float8, 1), 45) ELSE 30 END AS beat

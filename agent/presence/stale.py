@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from agent.db.named_statements import Statements
 from agent.db.pool import Database
-from agent.db.queries import load_queries
 from agent.presence.registration import lock_key
 
 
@@ -33,13 +33,12 @@ class StaleWorkers:
         """``worker_id`` is the worker that looks: it never finds itself."""
         self._database = database
         self._worker_id = worker_id
-        self._sql = load_queries("agent.presence")
+        self._sql = Statements("agent.presence")
 
     def find(self) -> list[StaleWorker]:
         """Return those that nobody has cleaned up after, the longest gone first. Raises DatabaseError."""
         with self._database.connection() as connection:
-            rows = connection.execute(self._sql["stale_workers"].encode(), {"id": self._worker_id}).fetchall()
-        return [StaleWorker(*row) for row in rows]
+            return self._sql.all(connection, StaleWorker, "stale_workers", {"id": self._worker_id})
 
     @contextmanager
     def held(self, worker: StaleWorker) -> Iterator[bool]:
@@ -49,17 +48,12 @@ class StaleWorkers:
         """
         with self._database.connection() as connection:
             key = {"key": lock_key(worker.worker_id)}
-            locked = connection.execute(self._sql["lock_stale_worker"].encode(), key).fetchone()
+            locked = self._sql.value(connection, "lock_stale_worker", key)
             # Looked at again only now: until the lock was ours anything may have happened.
-            same = (
-                locked == (True,)
-                and connection.execute(
-                    self._sql["still_stale"].encode(), {"id": worker.worker_id, "last_heartbeat": worker.last_heartbeat}
-                ).fetchone()
-            )
-            yield bool(same)
+            before = {"id": worker.worker_id, "last_heartbeat": worker.last_heartbeat}
+            yield bool(locked and self._sql.values(connection, "still_stale", before))
 
     def retire(self, worker: StaleWorker) -> None:
         """Write ``inactive``, and that nothing is left to be reported; only while it is held. Raises DatabaseError."""
         with self._database.connection() as connection:
-            connection.execute(self._sql["retire_worker"].encode(), {"id": worker.worker_id})
+            self._sql.run(connection, "retire_worker", {"id": worker.worker_id})

@@ -158,6 +158,32 @@ def test_psycopg_is_used_by_the_database_layer_and_beside_statements() -> None:
     assert misplaced(found, {"psycopg": ("db/", "cli/doctor.py", *sorted(statements))}) == []
 
 
+#: Rows that are read by the place of their columns: those of a statement whose columns are checked when it is prepared.
+ROWS_BY_NUMBER = ("execution/recording/statements.py",)
+
+
+def rows_by_number(tree: ast.AST) -> list[int]:
+    """Return the lines that read a column other than the only one by its place: ``row[2]``, ``Kind(*row)``."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+            place = node.slice.value
+            by_place = isinstance(place, int) and place > 0 and ast.unparse(node.value) in {"row", "one"}
+        else:
+            by_place = isinstance(node, ast.Starred) and ast.unparse(node.value) in {"row", "one"}
+        found += [node.lineno] if by_place else []
+    return found
+
+
+def test_columns_are_read_by_their_names() -> None:
+    found = {path: rows_by_number(tree) for path, tree in trees().items() if path not in ROWS_BY_NUMBER}
+    assert {path: lines for path, lines in found.items() if lines} == {}
+
+
+def test_a_column_read_by_its_place_is_recognised() -> None:
+    assert rows_by_number(ast.parse("a = row[2]\nb = Ended(*row)\nc = row[0]\nd = row['name']")) == [1, 2]
+
+
 def test_every_place_of_a_rule_exists() -> None:
     for places in (*IMPORTS.values(), *NAMES.values(), *BUILT_INS.values()):
         for place in places:

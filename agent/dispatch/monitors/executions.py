@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from agent.control.ends import Ended, announcements
 from agent.control.outbox import Outbox
+from agent.db.named_statements import Statements
 from agent.db.pool import Connection
-from agent.db.queries import load_queries
 from agent.dispatch.alerts import Alert, raise_alert
 from agent.liveness import DEAD_AFTER
 from agent.mq.messages import CancelRequest, cancel_request
@@ -25,17 +25,16 @@ class LostExecutions:
     def __init__(self, outbox: Outbox) -> None:
         """Tell of each end through ``outbox``."""
         self._outbox = outbox
-        self._sql = {name: text.encode() for name, text in load_queries("agent.dispatch").items()}
+        self._sql = Statements("agent.dispatch")
 
     def run_once(self, connection: Connection) -> int:
         """See ``Monitor``."""
-        settled = connection.execute(self._sql["server_is_settled"]).fetchone()
-        if settled is None or not settled[0]:
+        if not self._sql.value(connection, "server_is_settled"):
             return 0
-        rows = connection.execute(self._sql["finish_unplaced_cancellations"]).fetchall()
-        self._outbox.add(connection, announcements(Ended(*row) for row in rows))
-        lost = [row[0] for row in connection.execute(self._sql["lost_workers"])]
-        return len(rows) + sum(abandon(connection, self._outbox, worker, silence=DEAD_AFTER) for worker in lost)
+        ended = self._sql.all(connection, Ended, "finish_unplaced_cancellations")
+        self._outbox.add(connection, announcements(ended))
+        lost = self._sql.values(connection, "lost_workers")
+        return len(ended) + sum(abandon(connection, self._outbox, worker, silence=DEAD_AFTER) for worker in lost)
 
 
 def abandon(connection: Connection, outbox: Outbox, worker: int | None, *, silence: float) -> int:
@@ -44,8 +43,7 @@ def abandon(connection: Connection, outbox: Outbox, worker: int | None, *, silen
     Raises:
         psycopg.Error: the transaction is over.
     """
-    sql = load_queries("agent.dispatch")["abandon"].encode()
-    ended = [Ended(*row) for row in connection.execute(sql, {"worker": worker, "silence": silence})]
+    ended = Statements("agent.dispatch").all(connection, Ended, "abandon", {"worker": worker, "silence": silence})
     outbox.add(connection, announcements(ended))
     for one in ended:
         if one.status != "abandoned":
@@ -73,8 +71,7 @@ class LeftBehind:
 
     def run_once(self, connection: Connection) -> int:
         """See ``Monitor``."""
-        sql = load_queries("agent.dispatch")["restore_scheduling"].encode()
-        return len(connection.execute(sql).fetchall())
+        return len(Statements("agent.dispatch").values(connection, "restore_scheduling"))
 
 
 class OverdueCancellations:
@@ -90,14 +87,12 @@ class OverdueCancellations:
 
     def run_once(self, connection: Connection) -> int:
         """See ``Monitor``."""
-        sql = load_queries("agent.dispatch")["overdue_cancellations"].encode()
-        rows = connection.execute(sql).fetchall()
+        overdue = Statements("agent.dispatch").all(connection, CancelRequest, "overdue_cancellations")
         now = self._clock()
-        self._asked = {row[0]: self._asked[row[0]] for row in rows if row[0] in self._asked}
-        due = [row for row in rows if now - self._asked.get(row[0], float("-inf")) >= _AGAIN_SECONDS]
-        self._asked |= {row[0]: now for row in due}
+        ids = [one.execution_id for one in overdue]
+        self._asked = {id_: self._asked[id_] for id_ in ids if id_ in self._asked}
+        due = [one for one in overdue if now - self._asked.get(one.execution_id, float("-inf")) >= _AGAIN_SECONDS]
+        self._asked |= {one.execution_id: now for one in due}
         at = datetime.now(UTC)
-        self._outbox.add(
-            connection, [cancel_request(CancelRequest(*row), at=at, source="executor-service") for row in due]
-        )
+        self._outbox.add(connection, [cancel_request(one, at=at, source="executor-service") for one in due])
         return len(due)

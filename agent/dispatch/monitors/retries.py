@@ -5,13 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
+from agent.db.named_statements import Statements
 from agent.db.pool import Connection
 from agent.db.queries import load_queries
 from agent.dispatch.retry import delay, may_retry
 
 _LOOK_BACK = timedelta(hours=6)
 _OVERLAP = timedelta(minutes=2)
+
+
+class _Failed(NamedTuple):
+    id: int
+    status: str
+    cause: str
+    retry_count: int
+    max_retries: int
+    updated: datetime
 
 
 class Retries:
@@ -22,38 +33,28 @@ class Retries:
     def __init__(self) -> None:
         """Begin some hours back: what failed while nobody led is not forgotten."""
         self._since: datetime | None = None
-        self._sql = {name: text.encode() for name, text in load_queries("agent.dispatch").items()}
+        self._sql = Statements("agent.dispatch")
 
     def run_once(self, connection: Connection) -> int:
         """See ``Monitor``."""
-        row = connection.execute(self._sql["database_time"]).fetchone()
-        assert row is not None, "SELECT without FROM gives one row"
-        now: datetime = row[0]
+        now: datetime = self._sql.value(connection, "database_time")
         since = self._since or now - _LOOK_BACK
-        rows = connection.execute(self._sql["failed_attempts"], {"since": since}).fetchall()
-        for execution_id, status, cause, retry_count, max_retries, _ in rows:
-            if not may_retry(status, cause):
-                connection.execute(self._sql["decide_no_retry"], {"id": execution_id})
-                continue
-            self._retry(connection, execution_id, cause, retry_count, max_retries, seconds=delay(retry_count))
-        self._since = min(rows[-1][5] if rows else now, now - _OVERLAP)
-        return len(rows)
+        failed = self._sql.all(connection, _Failed, "failed_attempts", {"since": since})
+        for one in failed:
+            if may_retry(one.status, one.cause):
+                self._retry(connection, one)
+            else:
+                self._sql.run(connection, "decide_no_retry", {"id": one.id})
+        self._since = min(failed[-1].updated if failed else now, now - _OVERLAP)
+        return len(failed)
 
-    def _retry(
-        self,
-        connection: Connection,
-        execution_id: int,
-        cause: str,
-        retry_count: int,
-        max_retries: int,
-        *,
-        seconds: float,
-    ) -> None:
-        reason = f"attempt {retry_count + 1} of {max_retries + 1} ended with: {cause}"
-        values = {"id": execution_id, "reason": reason, "delay": seconds, "max_retries": max_retries, "step": 1}
-        made = connection.execute(self._sql["retry"], values).fetchone()
+    def _retry(self, connection: Connection, failed: _Failed) -> None:
+        reason = f"attempt {failed.retry_count + 1} of {failed.max_retries + 1} ended with: {failed.cause}"
+        values = {"id": failed.id, "reason": reason, "delay": delay(failed.retry_count)}
+        values |= {"max_retries": failed.max_retries, "step": 1}
+        made = self._sql.value(connection, "retry", values)
         if made is not None:
-            connection.execute(self._sql["link_retry"], {"id": execution_id, "next": made[0]})
+            self._sql.run(connection, "link_retry", {"id": failed.id, "next": made})
 
 
 class Housekeeping:

@@ -126,11 +126,16 @@ def _volta(root: str, name: str) -> Shim | None:
 
 
 def _newest(container: str, version: str) -> str | None:
-    """The directory of ``version``, or of its newest release where only its beginning is given (``3.12``)."""
-    if not version or "/" in version:
+    """The directory of ``version``, or of its newest release where only its beginning is given (``3.12``).
+
+    A virtual environment may be named by its place, ``3.12.1/envs/app``.
+    """
+    if not {"", ".", ".."}.isdisjoint(version.split("/")):
         return None
     if os.path.isdir(f"{container}/{version}"):
         return f"{container}/{version}"
+    if "/" in version:
+        return None
     releases = [entry for entry in _entries(container) if entry.startswith(f"{version}.")]
     newest = max(releases, key=lambda entry: [int(number) for number in _NUMBERS.findall(entry)], default=None)
     return None if newest is None else f"{container}/{newest}"

@@ -60,6 +60,21 @@ def test_the_working_directorys_choice_counts_for_nothing(tmp_path: Path, monkey
     assert follow(shim, {"PWD": str(tmp_path)}) == Shim(f"{tmp_path}/pyenv/versions/3.12.1/bin/python3")
 
 
+def test_a_virtual_environment_may_be_named_by_its_place(tmp_path: Path) -> None:
+    shim = pyenv(tmp_path, "3.12.1", "3.12.1/envs/app", chosen="3.12.1")
+    found = follow(shim, {"PYENV_VERSION": "3.12.1/envs/app"})
+    assert found == Shim(f"{tmp_path}/versions/3.12.1/envs/app/bin/python3")
+
+
+@pytest.mark.parametrize(
+    "version", ["..", "3.12.1/..", "../versions/3.12.1", "/bin", "3.12.1//envs", "3.12.1/envs/none"]
+)
+def test_a_version_that_leads_elsewhere_is_none(tmp_path: Path, version: str) -> None:
+    shim = pyenv(tmp_path, "3.12.1", chosen="3.12.1")
+    found = follow(shim, {"PYENV_VERSION": version})
+    assert found.problem == f"pyenv has no version {version}, which PYENV_VERSION names"
+
+
 def test_relatives_of_pyenv_have_their_own_variable(tmp_path: Path) -> None:
     shim = pyenv(tmp_path / "rubies", "3.3.0", "3.1.4", chosen="3.1.4", manager="rbenv", name="ruby")
     assert follow(shim, {"PYENV_VERSION": "9", "RBENV_VERSION": "3.3.0"}) == Shim(

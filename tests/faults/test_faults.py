@@ -21,12 +21,12 @@ pytestmark = [
 ]
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the harness."""
+def run(*arguments: str, program: str = "tests.faults") -> subprocess.CompletedProcess[str]:
+    """Run the harness, or another ``program`` beside it."""
     if missing():
         unavailable("the servers", f"install the Debian packages {' and '.join(missing())}")
     return subprocess.run(
-        [sys.executable, "-m", "tests.faults", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", program, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
     )
 
 
@@ -40,3 +40,8 @@ def test_each_broken_copy_of_the_product_is_noticed() -> None:
     done = run("--broken")
     assert done.returncode == 0, done.stderr[-6000:] + done.stdout
     assert done.stderr.count(": noticed") == len(BREAKS)
+
+
+def test_what_the_agent_uses_stays_flat_while_faults_go_on() -> None:
+    done = run("--executions", "2000", "--minutes", "2", program="tests.faults.soak")
+    assert done.returncode == 0, done.stderr[-6000:] + done.stdout

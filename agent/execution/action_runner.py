@@ -31,7 +31,7 @@ from agent.execution.report import LogFile, Report
 from agent.execution.secrets.masking import Masker, MaskingStream
 from agent.process.cancellation import CancellationToken
 from agent.process.capture import BoundedCapture
-from agent.process.job_limits import JobLimits
+from agent.process.job_limits import NO_LIMITS, JobLimits
 from agent.process.job_mark import JobMark
 from agent.process.oom_events import oom_kills
 from agent.process.request import Ending, ProcessOutcome, ProcessRequest
@@ -69,7 +69,7 @@ class RunnerSettings:
     log_policy: str
     log_limit: int
     encryption_key: str | None
-    job_limits: JobLimits = JobLimits()  # noqa: RUF009 - a frozen value
+    job_limits: JobLimits = NO_LIMITS
 
 
 class _Stream:

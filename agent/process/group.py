@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
+from agent.process.process_table import processes
 
 
 def is_alone(leader: int) -> bool:
     """Whether no other process of the group of ``leader``, which has ended, runs on; False where /proc is missing."""
-    try:
-        names = os.listdir("/proc")
-    except OSError:
-        return False
-    group = b"%d" % leader
-    others = (name for name in names if name.isdigit() and int(name) != leader)
-    return "self" in names and not any(_runs_in(name, group) for name in others)
-
-
-def _runs_in(pid: str, group: bytes) -> bool:
-    with contextlib.suppress(OSError):
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as stat:
-            # The command's name may hold anything, so count the fields after its closing parenthesis.
-            state, _, of = stat.read(1024).rpartition(b")")[2].split()[:3]
-        return of == group and state not in b"ZX"
-    return False
+    any_at_all = False
+    for process in processes():
+        any_at_all = True
+        if process.group == leader and process.pid != leader and not process.has_ended:
+            return False
+    return any_at_all

@@ -7,17 +7,16 @@ RLIMIT_NPROC counts all processes of a user, in every container of the machine.
 from __future__ import annotations
 
 import contextlib
-import os
 import resource
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agent.process.job_mark import JobMark
 from agent.process.oom_score import oom_score_of
+from agent.process.process_table import Process, processes
 
 #: Seconds of processor time from SIGXCPU, which a process may catch, to SIGKILL.
 _CPU_GRACE = 5
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +43,23 @@ class JobLimits:
                 for kind, limit, more in limits:
                     _lower(pid, kind, limit, more)
             limited |= found
-            found = {pid for pid, _ in processes_of(leader, mark)} - limited
+            found = {process.pid for process in processes_of(leader, mark)} - limited
+
+
+NO_LIMITS = JobLimits()
 
 
 def memory_of(leader: int, mark: JobMark | None) -> int:
     """Return the resident bytes of a job's processes; what they share counts for each of them."""
-    return sum(size for _, size in processes_of(leader, mark))
+    return sum(process.resident for process in processes_of(leader, mark))
 
 
-def processes_of(leader: int, mark: JobMark | None) -> Iterator[tuple[int, int]]:
-    """Yield the id and the resident bytes of each process in the group of ``leader``, or with the score of ``mark``."""
-    group = b"%d" % leader
+def processes_of(leader: int, mark: JobMark | None) -> Iterator[Process]:
+    """Yield each process in the group of ``leader``, or with the score of ``mark``."""
     score = None if mark is None else mark.score
-    with contextlib.suppress(OSError):
-        for name in os.listdir("/proc"):
-            if not name.isdigit():
-                continue
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                with open(f"/proc/{name}/stat", "rb", buffering=0) as stat:
-                    # The command's name may hold anything, so count the fields after its closing parenthesis.
-                    fields = stat.read(1024).rpartition(b")")[2].split()
-                if fields[2] == group or (score is not None and oom_score_of(int(name)) == score):
-                    yield int(name), int(fields[21]) * _PAGE
+    for process in processes():
+        if process.group == leader or (score is not None and oom_score_of(process.pid) == score):
+            yield process
 
 
 def _lower(pid: int, kind: int, limit: int, more: int) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterator
 from agent.process.children import CHILDREN
 from agent.process.oom_score import oom_score_of
 from agent.process.orphans import environment_of
+from agent.process.process_table import processes
 
 #: The variable that names the execution of a job.
 _VARIABLE = "ATTUNE_EXEC_ID"
@@ -48,7 +49,7 @@ def kill_leftovers(ours: Callable[[Collection[int]], Collection[int]], *, site: 
 
 def _orphans() -> Iterator[int]:
     """Yield the processes whose parent is one of our ancestors, or we ourselves without waiting for them."""
-    parents = dict(_parents())
+    parents = {process.pid: process.parent for process in processes() if not process.has_ended}
     ancestors = {0, 1}
     pid = os.getpid()
     while pid in parents and parents[pid] not in ancestors:
@@ -60,18 +61,6 @@ def _orphans() -> Iterator[int]:
             continue
         if parent in ancestors or (parent == mine and not CHILDREN.mine(pid)):
             yield pid
-
-
-def _parents() -> Iterator[tuple[int, int]]:
-    """Yield each living process and its parent."""
-    with contextlib.suppress(OSError):
-        for name in os.listdir("/proc"):
-            if name.isdigit():
-                with contextlib.suppress(OSError, ValueError), open(f"/proc/{name}/stat", "rb", buffering=0) as stat:
-                    # The command's name may hold anything, so count the fields after its closing parenthesis.
-                    state, parent = stat.read(1024).rpartition(b")")[2].split()[:2]
-                    if state not in b"ZX":
-                        yield int(name), int(parent)
 
 
 def _execution_of(pid: int, site: bytes) -> int | None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from agent.process.children import CHILDREN
 from agent.process.job_mark import JobMark
 from agent.process.oom_score import oom_score_of
+from agent.process.process_table import processes
 
 #: Each round kills what the round before uncovered: the children of a killed orphan become ours.
 _MAX_ROUNDS = 64
@@ -43,19 +44,8 @@ def inherited() -> Iterator[int]:
         finally:
             os.close(listing)
     except OSError:  # a kernel without CONFIG_PROC_CHILDREN, or no /proc at all
-        pids = list(_children_by_stat())
+        pids = [process.pid for process in processes() if process.parent == os.getpid()]
     return (pid for pid in pids if not CHILDREN.mine(pid))
-
-
-def _children_by_stat() -> Iterator[int]:
-    me = os.getpid()
-    with contextlib.suppress(OSError):
-        for name in os.listdir("/proc"):
-            if name.isdigit():
-                with contextlib.suppress(OSError, ValueError), open(f"/proc/{name}/stat", "rb") as stat:
-                    # The command's name may hold anything, so count the fields after its closing parenthesis.
-                    if int(stat.read().rpartition(b")")[2].split()[1]) == me:
-                        yield int(name)
 
 
 def _carries(pid: int, mark: JobMark) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from agent.process.job_limits import JobLimits
+from agent.process.job_limits import NO_LIMITS, JobLimits
 from agent.process.job_mark import JobMark
 
 
@@ -39,7 +39,7 @@ class ProcessRequest:
     stderr: Callable[[bytes], None]
     mark: JobMark | None = None
     grace: float = 5.0
-    limits: JobLimits = JobLimits()  # noqa: RUF009 - a frozen value
+    limits: JobLimits = NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,7 @@ class _Run:
         self._deadline = None if request.timeout is None else started + request.timeout
         self._ending: Ending | None = None
         self._kill_at: float | None = None
-        self._drained_at: float | None = None
+        self._drained_at = math.inf
         self._status: int | None = None
         self._killed = self._lingering = False
         self._reason = ""
@@ -213,14 +213,12 @@ class _Run:
         if self._lingering:
             return self._await_group(now)
         if self._status is not None:
-            return self._drained_at is not None and now >= self._drained_at
+            return now >= self._drained_at
         if now >= self._look_at:
             self._watch_memory(now)
         if self._kill_at is not None:
             if now >= self._kill_at:
-                self._killed = True
-                self._signal(signal.SIGKILL)
-                self._kill_at = now + self._request.grace
+                self._kill(now)
         elif self._deadline is not None and now >= self._deadline:
             self._interrupt(Ending.TIMEOUT)
         return False
@@ -236,6 +234,10 @@ class _Run:
         self._look_at = math.inf
         self._ending = self._ending or Ending.OUT_OF_MEMORY
         self._reason = f"it used {used >> 20} MiB of memory, worker.limits.memory allows {limit >> 20} MiB"
+        self._kill(now)
+
+    def _kill(self, now: float) -> None:
+        """Kill the group, and once more after the grace while it lives on."""
         self._killed = True
         self._signal(signal.SIGKILL)
         self._kill_at = now + self._request.grace
@@ -253,10 +255,10 @@ class _Run:
     def _wait_ms(self, now: float) -> float | None:
         if self._lingering:
             return _LOOK_AT_GROUP * 1000
-        due = self._drained_at if self._status is not None else self._kill_at or self._deadline
+        due = self._drained_at
         if self._status is None:
-            due = min(due or math.inf, self._look_at)
-        wait = None if due is None or due == math.inf else max(0.0, due - now)
+            due = min(self._kill_at or self._deadline or math.inf, self._look_at)
+        wait = None if due == math.inf else max(0.0, due - now)
         if self._pidfd < 0 and self._status is None:
             wait = min(wait or _POLL_WITHOUT_PIDFD, _POLL_WITHOUT_PIDFD)
         return None if wait is None else min(wait, _LONGEST_WAIT) * 1000 + 1

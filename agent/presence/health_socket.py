@@ -16,6 +16,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from agent.presence.answering import answer_each
+
 log = logging.getLogger(__name__)
 
 #: As many agents may run in one container.
@@ -23,7 +25,6 @@ _MAX_AGENTS = 8
 _BACKLOG = 16
 #: Seconds that one asker may take; it gets its answer from a thread that has nothing else to do.
 _PATIENCE = 1.0
-_POLL = 0.5
 
 
 class HealthSocket:
@@ -46,19 +47,7 @@ class HealthSocket:
         if listener is None:
             log.warning("can't listen for health checks: %d agents already listen in this container", _MAX_AGENTS)
             return
-        with listener:
-            listener.settimeout(_POLL)
-            while not self._stop.is_set():
-                try:
-                    asker = listener.accept()[0]
-                except TimeoutError:
-                    continue
-                except OSError as error:  # out of descriptors, or the asker has gone: the next one may fare better
-                    log.debug("a health check failed: %s", error)
-                    self._stop.wait(_POLL)
-                    continue
-                with asker:
-                    self._answer(asker)
+        answer_each(listener, self._answer, self._stop)
 
     def stop(self) -> None:
         """End ``run``."""
@@ -66,9 +55,8 @@ class HealthSocket:
 
     def _answer(self, asker: socket.socket) -> None:
         asker.settimeout(_PATIENCE)
-        with contextlib.suppress(OSError):  # who doesn't wait for the answer doesn't get one
-            answer = self._answers.get(asker.recv(64).strip(), lambda: "unknown question")()
-            asker.sendall(f"{answer or 'yes'}\n".encode())
+        answer = self._answers.get(asker.recv(64).strip(), lambda: "unknown question")()
+        asker.sendall(f"{answer or 'yes'}\n".encode())
 
 
 def ask(question: str, timeout: float) -> str | None:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import socket
 import threading
 import time
 from collections.abc import Callable
 
 from agent.errors import ConfigurationError
-
-log = logging.getLogger(__name__)
+from agent.presence.answering import answer_each
 
 _PATIENCE = 2.0
-_POLL = 0.5
 _BACKLOG = 16
 _LONGEST_REQUEST = 8192
 
@@ -43,25 +39,14 @@ class MetricsServer:
 
     def run(self) -> None:
         """Answer until ``stop``."""
-        with self._listener as listener:
-            listener.settimeout(_POLL)
-            while not self._stop.is_set():
-                try:
-                    asker = listener.accept()[0]
-                except TimeoutError:
-                    continue
-                except OSError as error:  # out of descriptors, or the asker has gone: the next one may fare better
-                    log.debug("a question for metrics failed: %s", error)
-                    self._stop.wait(_POLL)
-                    continue
-                with asker, contextlib.suppress(OSError):
-                    self._answer(asker, time.monotonic() + _PATIENCE)
+        answer_each(self._listener, self._answer, self._stop)
 
     def stop(self) -> None:
         """End ``run``."""
         self._stop.set()
 
-    def _answer(self, asker: socket.socket, deadline: float) -> None:
+    def _answer(self, asker: socket.socket) -> None:
+        deadline = time.monotonic() + _PATIENCE
         request = b""
         while b"\r\n\r\n" not in request and len(request) < _LONGEST_REQUEST:
             asker.settimeout(max(0.001, deadline - time.monotonic()))

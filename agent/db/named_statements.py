@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg.rows import class_row, dict_row, scalar_row
+from psycopg.rows import RowFactory, class_row, dict_row, scalar_row
 
 from agent.db.pool import Connection
 from agent.db.queries import load_queries
@@ -34,7 +34,7 @@ class Statements:
         self, connection: Connection, kind: type[Row], name: str, values: Mapping[str, Any] = _NOTHING
     ) -> psycopg.Cursor[Row]:
         """Run a statement; its rows are read from the cursor, in a pipeline after its end."""
-        return connection.cursor(binary=True, row_factory=class_row(kind)).execute(self._sql[name].encode(), values)
+        return self._execute(connection, class_row(kind), name, values)
 
     def all(
         self, connection: Connection, kind: type[Row], name: str, values: Mapping[str, Any] = _NOTHING
@@ -50,16 +50,17 @@ class Statements:
 
     def values(self, connection: Connection, name: str, values: Mapping[str, Any] = _NOTHING) -> list[Any]:
         """Run a statement of one column and return its values."""
-        return (
-            connection.cursor(binary=True, row_factory=scalar_row).execute(self._sql[name].encode(), values).fetchall()
-        )
+        return self._execute(connection, scalar_row, name, values).fetchall()
 
     def value(self, connection: Connection, name: str, values: Mapping[str, Any] = _NOTHING) -> Any:
         """Run a statement of one column and return the value of its first row, None where it has none."""
-        return (
-            connection.cursor(binary=True, row_factory=scalar_row).execute(self._sql[name].encode(), values).fetchone()
-        )
+        return self._execute(connection, scalar_row, name, values).fetchone()
 
     def mappings(self, connection: Connection, name: str, values: Mapping[str, Any] = _NOTHING) -> list[dict[str, Any]]:
         """Run a statement and return its rows by the names of their columns."""
-        return connection.cursor(binary=True, row_factory=dict_row).execute(self._sql[name].encode(), values).fetchall()
+        return self._execute(connection, dict_row, name, values).fetchall()
+
+    def _execute(
+        self, connection: Connection, rows: RowFactory[Row], name: str, values: Mapping[str, Any]
+    ) -> psycopg.Cursor[Row]:
+        return connection.cursor(binary=True, row_factory=rows).execute(self._sql[name].encode(), values)

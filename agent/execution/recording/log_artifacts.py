@@ -56,13 +56,9 @@ class LogArtifacts:
             self._files.discard(live)
         self._placed, self._unplaced = [], []
 
-    def retire(self, log_: LogFile, file_path: str) -> None:
-        """Retire a live log whose version is known to be ``file_path``."""
-        self._files.retire_as(log_.path, file_path)
-
-    def retire_left(self, execution_id: int, stream: str, file_path: str) -> None:
-        """As ``retire``, for the log of an earlier process."""
-        self._files.retire_as(self._files.live_path(execution_id, stream), file_path)
+    def retire(self, version: LogVersionRow) -> None:
+        """Retire the live log of a version that was committed."""
+        self._files.retire_as(self._files.live_path(version.execution, version.stream), version.file_path)
 
     def measure(self, connection: Connection, allocated: Sequence[AllocatedFile]) -> None:
         """Write the sizes of files that actions allocated through the API; drop the versions that stayed empty."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -144,17 +144,14 @@ class ExecutionStore:
             and end.status == report.status
             and _same_result(end.result, report)
         ]
-        self._retire_logs(done)
+        self._retire_logs({end.report.execution_id for end in done if end.report.logs})
         return done
 
-    def _retire_logs(self, done: Sequence[Finished]) -> None:
-        """Do for logs what the answer that was lost would have led to."""
-        logs = {(end.report.execution_id, log_.stream): log_ for end in done for log_ in end.report.logs}
-        if logs:
-            ids = as_array({execution_id for execution_id, _ in logs})
-            for version in self._query(LogVersionRow, "log_paths", ids=ids):
-                if (version.execution, version.stream) in logs:
-                    self._log_artifacts.retire(logs[version.execution, version.stream], version.file_path)
+    def _retire_logs(self, ids: Set[int]) -> None:
+        """Do for the logs of ended executions what the answer that was lost, or a crash, has kept from happening."""
+        if ids:
+            for version in self._query(LogVersionRow, "log_paths", ids=as_array(ids)):
+                self._log_artifacts.retire(version)
 
     def unclaimed(self, ids: Iterable[int]) -> list[ExecutionStatus]:
         """Read where executions stand that could not be claimed. Raises DatabaseError."""
@@ -211,8 +208,7 @@ class ExecutionStore:
     def recently_ended(self, since: datetime) -> list[EndedExecution]:
         """Read what ended here after ``since``; retire the live logs that a crash has left. Raises DatabaseError."""
         ended = self._query(EndedExecution, "recently_ended", worker=self._worker_id, since=since)
-        for version in self._query(LogVersionRow, "log_paths", ids=as_array(row.id for row in ended)):
-            self._log_artifacts.retire_left(version.execution, version.stream, version.file_path)
+        self._retire_logs({row.id for row in ended})
         return ended
 
     def hand_back(self) -> list[RequestedExecution]:

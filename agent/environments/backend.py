@@ -70,8 +70,11 @@ class Backend(Protocol):
     def install_command(self, site: BuildSite) -> Sequence[str]:
         """Return the command that installs the manifest, placeholders not yet filled in."""
 
-    def check_commands(self, site: BuildSite) -> Sequence[Sequence[str]]:
-        """Return the commands that must succeed before the build counts as ready."""
+    def check_commands(self, site: BuildSite, installed_by: Sequence[str]) -> Sequence[Sequence[str]]:
+        """Return the commands that must succeed before the build counts as ready.
+
+        ``installed_by`` is what ``install_command`` returned: at least one word.
+        """
 
     def check(self, site: BuildSite) -> str | None:
         """Look at what was installed; return what is missing, None when all is there."""

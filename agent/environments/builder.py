@@ -138,7 +138,7 @@ def _install(site: BuildSite, backend: Backend, timeout: float) -> tuple[bool, R
         return False, RunExtras()
     interpreter = str(interpreter_in(site.request, site.env_dir) or site.request.interpreter)
     env = _environment(site, backend)
-    steps = [("install dependencies", command), *((_CHECK, words) for words in backend.check_commands(site))]
+    steps = [("install dependencies", command), *((_CHECK, words) for words in backend.check_commands(site, command))]
     for name, words in steps:
         run_step(Step(name, fill_command(words, _values(site, interpreter)), timeout, env), site, backend)
     missing = backend.check(site)

@@ -90,7 +90,7 @@ class Declared:
             return (*command[:2], _HIDES_FAILURE.sub("", command[2]), *command[3:])
         return command
 
-    def check_commands(self, site: BuildSite) -> Sequence[Sequence[str]]:
+    def check_commands(self, site: BuildSite, installed_by: Sequence[str]) -> Sequence[Sequence[str]]:
         """Return the declared one."""
         command = spec_of(site.request).check_command
         if command and self._is_interpreter(command[0], site):

@@ -42,9 +42,9 @@ class GemHome(Declared):
         """The lock file, and gems that are used where they lie, are there."""
         return super().keeps_source(site) or self._needs_setup(site)
 
-    def check_commands(self, site: BuildSite) -> Sequence[Sequence[str]]:
+    def check_commands(self, site: BuildSite, installed_by: Sequence[str]) -> Sequence[Sequence[str]]:
         """Ask bundler whether all is there."""
-        return super().check_commands(site) or [("bundle", "check")]
+        return super().check_commands(site, installed_by) or [("bundle", "check")]
 
     def variables(self, site: BuildSite) -> Mapping[str, str]:
         """Put gems into the gem home, where rubygems finds them without bundler."""

@@ -55,9 +55,9 @@ class GoPath(Declared):
         declared = super().install_command(site)
         return ("go", "list", "-mod=vendor", "runtime") if declared and _is_vendored(site) else declared
 
-    def check_commands(self, site: BuildSite) -> Sequence[Sequence[str]]:
+    def check_commands(self, site: BuildSite, installed_by: Sequence[str]) -> Sequence[Sequence[str]]:
         """Compare what was downloaded with go.sum."""
-        return super().check_commands(site) or ([] if _is_vendored(site) else [("go", "mod", "verify")])
+        return super().check_commands(site, installed_by) or ([] if _is_vendored(site) else [("go", "mod", "verify")])
 
     def check(self, site: BuildSite) -> str | None:
         """Whether go had to add to go.sum: at the run, which must not change it, that would fail."""

@@ -39,9 +39,9 @@ class LocalLib(Declared):
         """Name the mirror that the pack brings."""
         return [manifest.parent / _BUNDLE] if _has_bundle(manifest.parent) else []
 
-    def check_commands(self, site: BuildSite) -> Sequence[Sequence[str]]:
+    def check_commands(self, site: BuildSite, installed_by: Sequence[str]) -> Sequence[Sequence[str]]:
         """Ask perl where the modules are."""
-        declared = super().check_commands(site)
+        declared = super().check_commands(site, installed_by)
         names = sorted(set(_REQUIRES.findall(read_text(site.manifest))) - {"perl"}) if site.manifest else []
         return declared or ([("{interpreter}", "-e", _LOOK, *names)] if names else [])
 

@@ -99,15 +99,15 @@ class Virtualenv(Declared):
             return (site.installers.uv, "pip", "install", *python, *declared[4:])
         return declared
 
-    def check_commands(self, site: BuildSite) -> Sequence[Sequence[str]]:
+    def check_commands(self, site: BuildSite, installed_by: Sequence[str]) -> Sequence[Sequence[str]]:
         """Ask the environment's own interpreter where everything is that was named, and the installer what is missing.
 
         An index that lost a dependency, or a wheel that is not meant for this machine, only shows in the second.
         """
-        declared, install = super().check_commands(site), self.install_command(site)
-        if declared or site.manifest is None or not {"pip", "install"} <= set(install):
+        declared = super().check_commands(site, installed_by)
+        if declared or site.manifest is None or not {"pip", "install"} <= set(installed_by):
             return declared
-        words = install[: install.index("install")]
+        words = installed_by[: installed_by.index("install")]
         names: list[str] = []
         if site.manifest.suffix == ".txt":
             names = sorted({entry.name for entry in read_requirements(read_text(site.manifest)) if entry.name})

@@ -7,7 +7,6 @@ there. So the choice is read once, from the manager's variable or its global fil
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -116,10 +115,12 @@ def _volta(root: str, name: str) -> Shim | None:
     """Volta: ``tools/image/node/20.11.0/bin``, chosen by ``tools/user/platform.json``."""
     if name not in ("node", "npm", "npx"):
         return None
+    from agent.reading.json_text import read_json
+
     file = f"{root}/tools/user/platform.json"
     try:
-        version = json.loads(_text(file) or "{}")["node"]["runtime"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        version = read_json(_text(file) or "{}")["node"]["runtime"]
+    except (ValueError, KeyError, TypeError):
         return Shim(None, f"volta has no default version of node ({file})")
     program = f"{root}/tools/image/node/{version}/bin/{name}"
     return Shim(program) if os.access(program, os.X_OK) else Shim(None, f"volta has no node {version}")

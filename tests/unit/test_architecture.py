@@ -61,7 +61,7 @@ NAMES = {
             "environments/marker.py",
             "environments/renv.py",
         ),
-        *("runtimes/shims.py", "server/strict_json.py"),
+        "server/strict_json.py",
     ),
     "yaml.safe_load": ("runtimes/definition_files.py",),
     "yaml.compose": ("packs/document.py",),

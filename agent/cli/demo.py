@@ -111,10 +111,11 @@ def _temporary_directory() -> Iterator[Path]:
 def _remove(directory: Path) -> None:
     """Remove it; what an interrupted start of PostgreSQL left running ends by itself, but may still be writing."""
     deadline = time.monotonic() + _REMOVE_SECONDS
-    shutil.rmtree(directory, ignore_errors=True)
-    while directory.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    while True:
         shutil.rmtree(directory, ignore_errors=True)
+        if not directory.exists() or time.monotonic() >= deadline:
+            return
+        time.sleep(0.05)
 
 
 def _write_config(directory: Path, database_url: str) -> Path:

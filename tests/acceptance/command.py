@@ -45,6 +45,13 @@ def run(
     )
 
 
+def prepare(settings: Mapping[str, str], *packs: Path) -> None:
+    """Migrate the database of ``settings`` and register ``packs``, with the commands, as in the documentation."""
+    for words in (["db", "migrate"], *(["pack", "register", str(pack)] for pack in packs)):
+        done = run("attune", *words, settings=settings)
+        assert done.returncode == 0, done.stderr
+
+
 @contextmanager
 def running(
     program: str, *words: str, settings: Mapping[str, str] | None = None, log: Path

@@ -16,7 +16,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from agent.paths import shipped
-from tests.acceptance.command import run
+from tests.acceptance.command import prepare, run
 from tests.services.postgres import fresh_database
 
 pytestmark = pytest.mark.postgres
@@ -84,12 +84,8 @@ def site(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             "ATTUNE__PACKS_BASE_DIR": str(directory / "packs"),
             "ATTUNE__RUNTIME_ENVS_DIR": str(directory / "envs"),
         }
-        made = Site(settings, url, directory / "packs", directory / "envs")
-        packs = (shipped("packs") / "core", directory / "shelf", directory / "fresh")
-        for words in (["db", "migrate"], *(["pack", "register", str(pack)] for pack in packs)):
-            done = made.attune(*words)
-            assert done.returncode == 0, done.stderr
-        yield made
+        prepare(settings, shipped("packs") / "core", directory / "shelf", directory / "fresh")
+        yield Site(settings, url, directory / "packs", directory / "envs")
 
 
 @pytest.fixture

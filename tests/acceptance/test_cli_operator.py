@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from agent.paths import shipped
-from tests.acceptance.command import argv, environment, run, running
+from tests.acceptance.command import argv, environment, prepare, run, running
 from tests.services.postgres import fresh_database
 
 pytestmark = pytest.mark.postgres
@@ -80,12 +80,7 @@ def deployment(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> I
             "ATTUNE__WORKER__SHUTDOWN_TIMEOUT": "10",
         }
         opened = Deployment(settings, url)
-        for words in (
-            ["db", "migrate"],
-            *(["pack", "register", str(shipped("packs") / name)] for name in ("core", "examples")),
-        ):
-            done = opened.attune(*words)
-            assert done.returncode == 0, done.stderr
+        prepare(settings, *(shipped("packs") / name for name in ("core", "examples")))
         with running("attune-agent", "--name", "w", settings=settings, log=directory / "agent.log") as child:
 
             def ready() -> str | None:

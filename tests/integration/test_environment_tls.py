@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import http.server
 import ssl
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from agent.settings import NetworkSettings
 from tests.integration.environment_site import Site, make_wheel, needs
 from tests.integration.language_bench import LANGUAGES, Bench
 from tests.services.tls import Authority, make_authority, make_server_certificate
+from tests.services.web import serving
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -41,12 +41,8 @@ def index(tmp_path: Path, authority: Authority) -> Iterator[str]:
     context.load_cert_chain(made.certificate, made.key)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     server.handle_error = lambda *_: None  # type: ignore[method-assign]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield f"https://localhost:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(server) as port:
+        yield f"https://localhost:{port}"
 
 
 @pytest.mark.language("java")

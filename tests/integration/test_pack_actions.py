@@ -21,6 +21,7 @@ from agent.packs.model import PackAction
 from agent.packs.parser import read_pack
 from tests.packs import SHIPPED
 from tests.services.availability import unavailable
+from tests.services.web import serving
 
 CORE = {action.ref: action for action in read_pack(SHIPPED / "core").actions}
 EXAMPLES = {action.ref: action for action in read_pack(SHIPPED / "examples").actions}
@@ -233,13 +234,8 @@ class _Server(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def web() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Server)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Server)) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def ask(**parameters: Any) -> Outcome:

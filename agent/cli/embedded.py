@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import AgentError
+from agent.process.orphans import kill_orphans
 
 # It lives as long as the demo: it may lose everything in a crash, and start faster for it.
 _THROW_AWAY = "\nfsync = off\nsynchronous_commit = off\nfull_page_writes = off\nshared_buffers = 32MB\n"
@@ -50,6 +51,8 @@ def embedded_postgres(directory: Path) -> Iterator[str]:
             # Its own clean-up at exit would make the directory again, for its lock file.
             atexit.unregister(server._cleanup)
             _stop_if_running(directory)
+            # An interrupt while a child is being started leaves it to nobody: it would make its directory again.
+            kill_orphans(None)
 
 
 @contextlib.contextmanager

@@ -20,11 +20,11 @@ from agent.process.process_table import processes
 _MAX_ROUNDS = 64
 
 
-def kill_orphans(mark: JobMark) -> int:
-    """Kill every inherited process that carries ``mark``; return how many."""
+def kill_orphans(mark: JobMark | None) -> int:
+    """Kill every inherited process that carries ``mark``, or each one where that is None; return how many."""
     tried: set[int] = set()
     for _ in range(_MAX_ROUNDS):
-        found = [pid for pid in inherited() if pid not in tried and _carries(pid, mark)]
+        found = [pid for pid in inherited() if pid not in tried and (mark is None or _carries(pid, mark))]
         if not found:
             break
         for pid in found:

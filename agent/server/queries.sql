@@ -4,13 +4,15 @@ SELECT status::text AS status, count(*) AS number
  WHERE status IN ('requested', 'scheduling', 'scheduled', 'running', 'canceling')
  GROUP BY status;
 
--- name: waiting_by_runtime
-SELECT coalesce(r.name, 'any') AS runtime, count(*) AS number
+-- name: unfinished_by_runtime
+SELECT coalesce(r.name, 'any') AS runtime, count(*) FILTER (WHERE e.status = 'requested') AS waiting,
+       count(*) AS unfinished
   FROM execution e
   LEFT JOIN action a ON a.id = e.action
   LEFT JOIN runtime r ON r.id = a.runtime
- WHERE e.status = 'requested'
- GROUP BY 1;
+ WHERE e.status IN ('requested', 'scheduling', 'scheduled', 'running', 'canceling')
+ GROUP BY 1
+ ORDER BY 1;
 
 -- name: workers_by_status
 SELECT status::text AS status, count(*) AS number FROM worker GROUP BY status;

@@ -46,13 +46,22 @@ def metrics(call: Call) -> Answer:
         lines.append("# TYPE attune_executions gauge")
         for row in rows(connection, "agent.server", "live_counts"):
             lines.append(f'attune_executions{{status="{row["status"]}"}} {row["number"]}')
-        lines.append("# TYPE attune_waiting_executions gauge")
-        for row in rows(connection, "agent.server", "waiting_by_runtime"):
-            lines.append(f'attune_waiting_executions{{runtime="{row["runtime"]}"}} {row["number"]}')
+        # Where something runs and nothing waits, zero is told: an autoscaler takes what is missing for a failure.
+        by_runtime = rows(connection, "agent.server", "unfinished_by_runtime")
+        for name in ("waiting", "unfinished"):
+            lines.append(f"# TYPE attune_{name}_executions gauge")
+            lines += [
+                f'attune_{name}_executions{{runtime="{_label(row["runtime"])}"}} {row[name]}' for row in by_runtime
+            ]
         lines.append("# TYPE attune_workers gauge")
         for row in rows(connection, "agent.server", "workers_by_status"):
             lines.append(f'attune_workers{{status="{row["status"]}"}} {row["number"]}')
     return Answer("\n".join(lines).encode() + b"\n", media_type="text/plain; version=0.0.4")
+
+
+def _label(value: str) -> str:
+    """Write a label's value as the exposition format wants it: a runtime may be called anything."""
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
 def _trouble(call: Call) -> str | None:

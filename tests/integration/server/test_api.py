@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tarfile
 import threading
 from typing import Any
@@ -281,6 +282,30 @@ def test_actions_are_searched_made_changed_and_deleted(site: Site) -> None:
     _, editor = site.person("core.viewer")
     assert editor.request("DELETE", "/api/v1/actions/adhoc.hi").status_code == 403
     site.admin.ok("DELETE", "/api/v1/actions/adhoc.hi")
+
+
+def test_work_is_counted_by_runtime_whether_or_not_a_worker_is_there_for_it(site: Site) -> None:
+    """An autoscaler starts the first worker because of what waits, and stops the last when nothing is left."""
+    deployment = site.deployment
+    odd = {"ref": "test.odd", "name": 'o"d\\d', "distributions": {}}
+    deployment.insert("runtime", odd)
+    action = deployment.add_action("test.scaled", runtime="test.odd")
+
+    def counted() -> dict[str, str]:
+        text = site.admin.as_(None).get("/metrics").text
+        return dict(
+            re.findall(r'^attune_(waiting|unfinished)_executions\{runtime="o\\"d\\\\d"\} (\d+)$', text, re.MULTILINE)
+        )
+
+    row = {"action": action, "action_ref": "test.scaled", "status": "requested"}
+    first, _ = deployment.insert("execution", row), deployment.insert("execution", row)
+    assert counted() == {"waiting": "2", "unfinished": "2"}
+    deployment.database.execute("UPDATE execution SET status = 'running' WHERE action = %s", [action])
+    assert counted() == {"waiting": "0", "unfinished": "2"}
+    deployment.database.execute("UPDATE execution SET status = 'completed' WHERE id = %s", [first])
+    assert counted() == {"waiting": "0", "unfinished": "1"}
+    deployment.database.execute("UPDATE execution SET status = 'completed' WHERE action = %s", [action])
+    assert counted() == {}
 
 
 def test_health_metrics_and_unknown_paths(site: Site) -> None:

@@ -1,6 +1,7 @@
 /* `install DIR`: the unpacked tree and a copy of this program, each put in place by one rename, so that DIR is always valid. */
 #include "launcher.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -37,6 +38,28 @@ static bool program_is_current(int place, int source, uid_t owner) {
                    owner_is_trusted(there.st_uid, owner) && same_content(source, fd);
     close(fd);
     return current;
+}
+
+/* ELF's number of the machine that a program is for; EM_NONE where it is no program. */
+static unsigned machine_of(int program) {
+    Elf64_Ehdr header; /* the field lies at the same place in programs of 32 bits */
+    if (pread(program, &header, sizeof header, 0) != sizeof header) return EM_NONE;
+    return memcmp(header.e_ident, ELFMAG, SELFMAG) == 0 ? header.e_machine : EM_NONE;
+}
+
+static const char *machine_name(unsigned machine) {
+    return machine == EM_X86_64 ? "amd64" : machine == EM_AARCH64 ? "arm64" : "another machine";
+}
+
+/* A volume that nodes of two architectures share: to replace the program would break those that run it. */
+static void require_same_machine(int place, int source, const char *directory) {
+    int fd = openat(place, PROGRAM, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0) return;
+    unsigned there = machine_of(fd), mine = machine_of(source);
+    close(fd);
+    if (there != EM_NONE && there != mine)
+        fail(EXIT_NO_PLACE, "%s holds the agent for %s, and this one is for %s: give each architecture a directory of its "
+             "own, or remove %s/%s first", directory, machine_name(there), machine_name(mine), directory, PROGRAM);
 }
 
 static bool copy_to(int target, int source, char *why) {
@@ -110,6 +133,7 @@ static bool update(const struct self *self, int place, const char *directory) {
     char why[WHY_SIZE] = "";
     int source = open_source(self);
     bool changed = false;
+    require_same_machine(place, source, directory);
     enum tree_state state = check_tree(place, tree_name, self->owner, true, why);
     if (state != TREE_GOOD) {
         if (state != TREE_MISSING) say("replaces the unpacked files in %s: %s", directory, why);

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,6 +94,24 @@ def test_installing_repairs_what_a_start_would_not_see(agent_file: Path, tmp_pat
     assert victim.name in done.stderr
     assert (victim.read_bytes(), victim.stat().st_mode & 0o777) == (content, 0o555)
     assert trees(tmp_path) == [tree.name]
+
+
+def test_a_directory_with_the_agent_of_another_architecture_is_left_alone(agent_file: Path, tmp_path: Path) -> None:
+    """As on a volume that nodes of two architectures share: the workers there still run what they have."""
+    install(agent_file, tmp_path)
+    program = tmp_path / "attune-agent"
+    content = bytearray(program.read_bytes())
+    mine = {0x3E: "amd64", 0xB7: "arm64"}
+    (own,) = struct.unpack_from("<H", content, 18)
+    (other,) = mine.keys() - {own}
+    struct.pack_into("<H", content, 18, other)
+    program.chmod(0o755)
+    program.write_bytes(content)
+    program.chmod(0o555)
+    done = subprocess.run([agent_file, "install", tmp_path], capture_output=True, text=True, check=False)
+    assert done.returncode == 120
+    assert f"{tmp_path} holds the agent for {mine[other]}, and this one is for {mine[own]}" in done.stderr
+    assert program.read_bytes() == content
 
 
 def test_a_version_that_runs_is_kept_and_goes_with_the_next_installation(

@@ -410,6 +410,12 @@ def test_jobs_migrate_first_and_register_packs_last(chart: Render) -> None:
         assert "serviceAccountName" not in spec
 
 
+def test_with_the_server_its_tables_are_added_to_any_database(chart: Render) -> None:
+    objects = chart(migrations={"enabled": True}, server={"enabled": True})
+    (command,) = container(objects.only("Job")["spec"]["template"], "migrations")["command"][2:]
+    assert command.splitlines() == ["attune db migrate", "attune db migrate --server"]
+
+
 def test_jobs_are_no_pods_of_a_pool(chart: Render) -> None:
     """A budget or a Service of workers must not choose the pod of a job."""
     objects = chart(migrations={"enabled": True}, workers=[PYTHON])
@@ -475,6 +481,7 @@ def test_two_releases_share_nothing(chart: Render) -> None:
         ({"secret": {"databaseURL": "x"}}, "databaseURL"),
         ({"tmp": {"sizeLimit": "big"}}, "sizeLimit"),
         ({"databaseSchema": "a; drop"}, "databaseSchema"),
+        ({"server": {"parts": ["executor"]}}, "parts"),
     ],
 )
 def test_a_value_that_is_not_one_is_refused_by_its_name(
@@ -513,6 +520,12 @@ def test_the_server_is_two_replicas_behind_a_service_when_it_is_asked_for(chart:
     assert not objects.of("ServiceMonitor")
     policy = objects.only("NetworkPolicy")["spec"]["podSelector"]["matchLabels"]
     assert not policy.items() <= pod["metadata"]["labels"].items()
+
+
+def test_the_server_may_leave_a_part_to_others(chart: Render) -> None:
+    pod = pod_of(chart(server={"enabled": True, "parts": ["api"]}))
+    assert container(pod, "server")["command"][-2:] == ["--only", "api"]
+    assert "--only" not in container(pod_of(chart(server={"enabled": True})), "server")["command"]
 
 
 def test_the_server_may_have_an_ingress_and_be_watched(chart: Render) -> None:

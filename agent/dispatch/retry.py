@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
+from agent.backoff import Backoff
 
 CAUSES = frozenset(("exit", "signal", "timeout", "oom", "environment_failed"))
 """Ends that another attempt may not have: all others are the same each time, or somebody's wish."""
 
-_FIRST, _LONGEST = 10.0, 600.0
+BACKOFF = Backoff(10.0, 600.0, spread=(1.0, 1.1))
+"""Seconds from the end of one attempt to the next."""
 
 
 def may_retry(status: str, cause: str | None) -> bool:
     """Whether an attempt that ended so is tried again. One that was abandoned may have done its work."""
     return status == "failed" and cause in CAUSES
-
-
-def delay(attempt: int, *, jitter: Callable[[], float] = random.random) -> float:
-    """Return the seconds before the next attempt; ``attempt`` counts from 0. Up to a tenth is chance."""
-    return min(_FIRST * 2.0 ** min(attempt, 16), _LONGEST) * (1.0 + 0.1 * jitter())

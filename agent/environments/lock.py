@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import itertools
 import json
 import os
 import socket
@@ -23,6 +24,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from agent.backoff import Backoff
 from agent.errors import EnvironmentFailed
 from agent.reading.json_text import read_json
 from agent.reading.regular_files import read_regular
@@ -31,7 +33,7 @@ _UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, err
 #: The volume is shared: what lies at a lock's name may be a link or a FIFO.
 _SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _LARGEST = 4096
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.25
+_BACKOFF = Backoff(0.03, 0.25, factor=1.5)
 
 
 class BuildLocks:
@@ -70,7 +72,7 @@ class _Wait:
         self._path = path
         self._cancelled = cancelled
         self._deadline = time.monotonic() + patience
-        self._pause = _FIRST_PAUSE
+        self._attempts = itertools.count()
 
     def pause(self) -> float:
         """Return the seconds until the next try."""
@@ -83,8 +85,7 @@ class _Wait:
                 f"another builder has held {self._path} for longer than a build may take",
                 step="wait for another builder",
             )
-        self._pause = min(self._pause * 1.5, _LONGEST_PAUSE)
-        return self._pause
+        return _BACKOFF.pause(next(self._attempts))
 
 
 @contextlib.contextmanager

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import random
 import time
 
+from agent.backoff import Backoff
 from agent.counters import COUNTERS
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE_SECONDS = 0.1
-LAST_PAUSE_SECONDS = 4.0
+BACKOFF = Backoff(0.1, 4.0, spread=(0.5, 1.0))
 _STABLE_SECONDS = 5.0
 
 
@@ -50,5 +49,4 @@ class Reconnection:
             log.warning("%s: no connection to %s: %s; trying again", self._name, self._place, why)
         else:
             log.debug("%s: still no connection to %s: %s", self._name, self._place, why)
-        longest = min(LAST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(self._attempts, 10))
-        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads the load, keeps no secret
+        return BACKOFF.pause(self._attempts)

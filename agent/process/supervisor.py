@@ -13,6 +13,7 @@ import signal
 import time
 from collections.abc import Callable
 
+from agent.backoff import Backoff
 from agent.process import syscalls
 from agent.process.cancellation import CancellationToken
 from agent.process.children import CHILDREN
@@ -38,7 +39,7 @@ _LOOK_AT_MEMORY = 0.1
 #: poll(2) counts milliseconds in 32 bits, which are over after 24 days; limits may be longer.
 _LONGEST_WAIT = 86_400.0
 #: Seconds between two attempts to start a child for which this machine has no room.
-_FIRST_PAUSE, _LAST_PAUSE = 0.05, 1.0
+_BACKOFF = Backoff(0.05, 1.0)
 _WANTS = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _REMEDIES = {
     errno.ENOENT: "no such file, or the interpreter that its first line names is missing",
@@ -79,7 +80,7 @@ def _started(request: ProcessRequest, stop: CancellationToken) -> _Run:
     give_up = None if request.timeout is None else time.monotonic() + request.timeout
     poll = select.poll()
     poll.register(stop.fileno(), select.POLLIN)
-    pause = _FIRST_PAUSE
+    attempt = 0
     while True:
         try:
             return _Run(request, stop, time.monotonic())
@@ -87,10 +88,10 @@ def _started(request: ProcessRequest, stop: CancellationToken) -> _Run:
             over = stop.cause is not None or (give_up is not None and time.monotonic() >= give_up)
             if not _is_want(error) or over:
                 raise
-            if pause == _FIRST_PAUSE:
+            if attempt == 0:
                 log.warning("waiting to start %s: %s", request.argv[0], _REMEDIES.get(error.errno or 0, error.strerror))
-        poll.poll(pause * 1000)
-        pause = min(pause * 2, _LAST_PAUSE)
+        poll.poll(_BACKOFF.pause(attempt) * 1000)
+        attempt += 1
 
 
 def _is_want(error: OSError | ValueError) -> bool:

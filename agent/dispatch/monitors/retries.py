@@ -10,7 +10,7 @@ from typing import NamedTuple
 from agent.db.named_statements import Statements
 from agent.db.pool import Connection
 from agent.db.queries import load_queries
-from agent.dispatch.retry import delay, may_retry
+from agent.dispatch.retry import BACKOFF, may_retry
 
 _LOOK_BACK = timedelta(hours=6)
 _OVERLAP = timedelta(minutes=2)
@@ -51,7 +51,7 @@ class Retries:
 
     def _retry(self, connection: Connection, failed: _Failed) -> None:
         reason = f"attempt {failed.retry_count + 1} of {failed.max_retries + 1} ended with: {failed.cause}"
-        values = {"id": failed.id, "reason": reason, "delay": delay(failed.retry_count)}
+        values = {"id": failed.id, "reason": reason, "delay": BACKOFF.pause(failed.retry_count)}
         values |= {"max_retries": failed.max_retries, "step": 1}
         made = self._sql.value(connection, "retry", values)
         if made is not None:

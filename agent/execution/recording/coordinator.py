@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from agent.backoff import Backoff
 from agent.db.error_translation import may_pass
 from agent.errors import DatabaseError
 from agent.execution.model import Assignment, Claim
@@ -30,7 +31,8 @@ from agent.mq.broker import MAX_BACKLOG, Delivery, Outgoing, Publisher
 
 log = logging.getLogger(__name__)
 
-_RETRY_SECONDS = (0.1, 0.3, 1.0, 2.0)
+#: Seconds until the database is asked again after an error that may pass.
+_BACKOFF = Backoff(0.1, 2.0, factor=3.0)
 #: Seconds between two looks at a publisher that has too much to send, or at a process without a free descriptor.
 _PAUSE = 0.2
 #: Seconds for which claims wait to be acknowledged and announced: first the slots shall start their processes, and
@@ -196,7 +198,7 @@ class Coordinator:
 
     def _patience_for_work(self) -> float | None:
         if self._failures:
-            return _RETRY_SECONDS[min(self._failures, len(_RETRY_SECONDS)) - 1]
+            return _BACKOFF.pause(self._failures - 1)
         if self._pending.waiting or self._claims or self._refused_dispatches.waiting:
             return 0.0
         if self._dispatches and self._free and not self._draining.is_set():

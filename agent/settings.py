@@ -255,13 +255,6 @@ class WorkerSettings:
 
 
 @dataclass(frozen=True)
-class SensorSettings:
-    """Section ``sensor``: only what the shared detection needs."""
-
-    capabilities: Mapping[str, Any] = setting({}, "extra capabilities; its list `runtimes` is a filter")
-
-
-@dataclass(frozen=True)
 class LogSettings:
     """Section ``log``."""
 
@@ -287,7 +280,6 @@ class Settings:
     environments: EnvironmentSettings = field(default_factory=EnvironmentSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
-    sensor: SensorSettings = field(default_factory=SensorSettings)
     log: LogSettings = field(default_factory=LogSettings)
     environment: str = setting("development", "names the overlay config.<environment>.yaml")
     packs_base_dir: Path = setting(Path("/opt/attune/packs"), "where packs lie")

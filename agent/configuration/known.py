@@ -37,15 +37,7 @@ UNUSED_KEYS = frozenset(
         "worker.work_dir",
         "worker.cleanup_interval",
         "worker.service_name",
-        "sensor.worker_name",
-        "sensor.host",
-        "sensor.labels",
-        "sensor.taints",
-        "sensor.max_concurrent_sensors",
-        "sensor.heartbeat_interval",
-        "sensor.poll_interval",
-        "sensor.sensor_timeout",
-        "sensor.shutdown_timeout",
+        "sensor",
     )
 )
 """Read by the control plane or by nobody: valid in a shared file, so not worth a warning."""

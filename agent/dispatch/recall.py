@@ -19,7 +19,7 @@ LOST_AFTER = 5.0
 EXPIRES_AFTER = 240.0
 """Seconds after which a dispatch is taken back before its queue drops it."""
 
-Verdict = Literal["keep", "recall", "fail"]
+Decision = Literal["keep", "recall", "fail"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Unclaimed:
     demand: Demand
 
 
-def decide(one: Unclaimed, fleet: Fleet, room: Room, *, recall_after: float, scheduled_timeout: float) -> Verdict:
+def decide(one: Unclaimed, fleet: Fleet, room: Room, *, recall_after: float, scheduled_timeout: float) -> Decision:
     """Say what becomes of it; a slot that it would get elsewhere is counted as taken in ``room``.
 
     A worker that claims before it runs ignores a dispatch that was taken back. Any other runs it whatever the row says:

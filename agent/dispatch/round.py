@@ -170,19 +170,19 @@ class PlacementRound:
         """Take back what is not begun; it is placed in the next round, which follows at once."""
         after = self._settings.recall_after
         rows = self._sql.mappings(work.connection, "unclaimed", {"seconds": min(after, 1.0)})
-        verdicts: dict[str, list[Unclaimed]] = {"keep": [], "recall": [], "fail": []}
+        decided: dict[str, list[Unclaimed]] = {"keep": [], "recall": [], "fail": []}
         for row in rows:
             one = Unclaimed(row["id"], row["worker"], row["updated"], row["age"], demand_of(row))
             timeout = self._executor.scheduled_timeout
-            verdict = decide(one, work.fleet, work.room, recall_after=after, scheduled_timeout=timeout)
-            verdicts[verdict].append(one)
-        if verdicts["recall"]:
-            done = self._sql.values(work.connection, "recall", _rows(verdicts["recall"]))
+            decision = decide(one, work.fleet, work.room, recall_after=after, scheduled_timeout=timeout)
+            decided[decision].append(one)
+        if decided["recall"]:
+            done = self._sql.values(work.connection, "recall", _rows(decided["recall"]))
             work.counts.recalled += len(done)
             work.counts.more = True
-        if verdicts["fail"]:
+        if decided["fail"]:
             seconds = int(self._executor.scheduled_timeout)
-            values = _rows(verdicts["fail"]) | {"seconds": seconds}
+            values = _rows(decided["fail"]) | {"seconds": seconds}
             self._tell(work, self._sql.all(work.connection, Ended, "time_out_scheduled", values))
 
     def _fail_late(self, work: _Work, asked: list[_Asked]) -> None:

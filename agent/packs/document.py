@@ -45,7 +45,7 @@ class Document:
         self._complaints.warn(Problem(self.file, line_of(node), key, message))
 
     def entries(self, node: yaml.MappingNode, path: str, depth: int = 0) -> Entries:
-        """Return a mapping's keys with the nodes of key and value; complain about what is no key or is there twice.
+        """Return a mapping's keys with the nodes of key and value; complain about what is no key or appears twice.
 
         A merge (``<<``) adds what the mapping itself lacks.
         """

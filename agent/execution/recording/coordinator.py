@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 _BACKOFF = Backoff(0.1, 2.0, factor=3.0)
 #: Seconds between two looks at a publisher that has too much to send, or at a process without a free descriptor.
 _PAUSE = 0.2
-#: Seconds for which claims wait to be acknowledged and announced: first the slots shall start their processes, and
+#: Seconds for which claims wait to be acknowledged and announced: the slots start their processes first, and
 #: what ends sooner is announced with its end, which spares the broker and this machine a third of the work. Where
 #: something else comes to be written meanwhile, they wait until that is done.
 _SLOTS_FIRST = 0.005

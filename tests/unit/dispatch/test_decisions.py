@@ -30,7 +30,7 @@ def worker(number: int, in_hand: int = 0, *, slots: int = 2, guarded: bool = Tru
     return Candidate(**values | changes)
 
 
-def verdict(age: float, *workers: Candidate, of: int | None = 1, scheduled: int = 1) -> str:
+def decision(age: float, *workers: Candidate, of: int | None = 1, scheduled: int = 1) -> str:
     fleet = Fleet(workers, {1: scheduled})
     one = Unclaimed(7, of, datetime.now(UTC), age, Demand())
     return decide(one, fleet, Room(workers, reserve), recall_after=1.0, scheduled_timeout=300.0)
@@ -63,12 +63,12 @@ FULL, FREE = worker(1, 3), worker(2, 0)
     ],
 )
 def test_what_is_taken_back(age: float, workers: tuple[Candidate, ...], expected: str) -> None:
-    assert verdict(age, *workers) == expected
+    assert decision(age, *workers) == expected
 
 
 def test_a_worker_that_is_unknown_has_nothing() -> None:
-    assert verdict(0.1, FREE, of=None) == "recall"
-    assert verdict(0.1, FREE, of=99) == "recall"
+    assert decision(0.1, FREE, of=None) == "recall"
+    assert decision(0.1, FREE, of=99) == "recall"
 
 
 def test_no_more_is_taken_back_than_there_are_free_slots() -> None:

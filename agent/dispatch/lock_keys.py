@@ -10,6 +10,3 @@ PLACING = 0x41747451
 
 LEADER = 0x41747452
 """Held by the dispatcher whose monitors run."""
-
-#: The space of the locks that workers hold for life; see ``agent.presence``.
-WORKERS = 0x4174776B << 32

@@ -216,12 +216,6 @@ SELECT id, name
    AND last_heartbeat < clock_timestamp()
        - 3 * greatest(1, least(90, coalesce((capabilities ->> 'heartbeat_interval')::float8, 30))) * interval '1 second';
 
--- name: try_worker_lock
-SELECT pg_try_advisory_lock(%(key)s);
-
--- name: release_worker_lock
-SELECT pg_advisory_unlock(%(key)s);
-
 -- name: retire_worker
 UPDATE worker SET status = 'inactive' WHERE id = %(id)s AND status IN ('active', 'busy');
 

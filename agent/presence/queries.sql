@@ -24,18 +24,47 @@ UPDATE worker
  WHERE id = %(id)s;
 
 -- name: lock_worker
-SELECT pg_try_advisory_lock(%(key)s) AS locked, a.pid, a.backend_start FROM pg_stat_activity a WHERE a.pid = pg_backend_pid();
+-- The schema is part of the key. The earlier key is held shared: enough to keep an agent out that takes it for itself.
+SELECT CASE WHEN NOT pg_try_advisory_lock_shared(%(earlier)s) THEN false
+            WHEN pg_try_advisory_lock(hashtextextended(current_schema() || %(name)s, 0)) THEN true
+            ELSE NOT pg_advisory_unlock_shared(%(earlier)s) END AS locked, a.pid, a.backend_start
+  FROM pg_stat_activity a
+ WHERE a.pid = pg_backend_pid();
+
+-- name: unlock_worker
+SELECT pg_advisory_unlock(hashtextextended(current_schema() || %(name)s, 0)), pg_advisory_unlock_shared(%(earlier)s);
+
+-- name: lock_worker_for_transaction
+SELECT CASE WHEN pg_try_advisory_xact_lock_shared(%(earlier)s)
+            THEN pg_try_advisory_xact_lock(hashtextextended(current_schema() || %(name)s, 0)) ELSE false END;
 
 -- name: lock_holder
 -- Who holds the lock: a bigint key is stored as two 32-bit halves.
 SELECT coalesce(a.client_addr::text, 'the database''s own host') AS address, a.application_name, a.pid, a.backend_start
-  FROM pg_locks l
+  FROM (VALUES (1, hashtextextended(current_schema() || %(name)s, 0)), (2, %(earlier)s::bigint)) AS k(turn, key)
+  JOIN pg_locks l ON l.classid = (k.key >> 32)::bit(32)::bigint::oid AND l.objid = (k.key & 4294967295)::oid
   JOIN pg_stat_activity a ON a.pid = l.pid
- WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
+ WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted AND l.mode = 'ExclusiveLock'
    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-   AND l.classid = (%(key)s::bigint >> 32)::bit(32)::bigint::oid
-   AND l.objid = (%(key)s::bigint & 4294967295)::oid
+ ORDER BY k.turn
  LIMIT 1;
+
+-- name: mark_session
+-- Shared: every session of this worker holds it.
+SELECT pg_advisory_lock_shared(hashtextextended(current_schema() || %(name)s, 0));
+
+-- name: end_sessions
+-- A pooler may have given a session to somebody else meanwhile; it has lost its locks then. The earlier key says nothing
+-- of the schema, but no agent that knows only that key is alive: it would hold that worker's lock.
+SELECT l.pid
+  FROM (VALUES (hashtextextended(current_schema() || %(name)s, 0)), (%(earlier)s::bigint)) AS k(key)
+  JOIN pg_locks l ON l.classid = (k.key >> 32)::bit(32)::bigint::oid AND l.objid = (k.key & 4294967295)::oid
+  JOIN pg_stat_activity a ON a.pid = l.pid
+ CROSS JOIN LATERAL pg_terminate_backend(l.pid)
+ WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted AND l.pid <> pg_backend_pid()
+   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+   AND (%(pid)s::integer IS NULL
+        OR (a.pid, a.backend_start) = (%(pid)s::integer, %(backend_start)s::timestamptz));
 
 -- name: end_session
 -- Its locks go with it. A user may end the sessions of its own.
@@ -95,10 +124,6 @@ SELECT id AS worker_id, name, last_heartbeat, beat AS interval,
         OR EXISTS (SELECT 1 FROM execution e WHERE e.worker = w.id AND e.status IN ('scheduled', 'running')))
  ORDER BY last_heartbeat
  LIMIT 20;
-
--- name: lock_stale_worker
--- The lock that its process held for life; ours until the end of this transaction.
-SELECT pg_try_advisory_xact_lock(%(key)s);
 
 -- name: still_stale
 SELECT id FROM worker WHERE id = %(id)s AND last_heartbeat = %(last_heartbeat)s;

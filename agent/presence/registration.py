@@ -24,24 +24,16 @@ from agent.db.named_statements import Row, Statements
 from agent.db.pool import Connection, Database
 from agent.errors import ConfigurationError, DatabaseError, DatabaseUnavailable, WorkerNameTaken
 from agent.presence.identity import Identity
+from agent.presence.worker_locks import LockHolder, Session, WorkerLocks
 
 log = logging.getLogger(__name__)
 
-#: Worker ids share the space of advisory locks with the ids of artifacts; the high bits keep them apart.
-_LOCK_SPACE = 0x4174776B << 32
 _RETRY_SECONDS = 0.25
 #: Seconds that a session gets to end after it was told to.
 _SESSION_END_SECONDS = 5.0
 #: A row that somebody else has locked must hold up neither a heartbeat nor a drain.
 _STATEMENT_SECONDS = 5.0
 _RELEASE_SECONDS = 2.0
-
-
-class _Session(NamedTuple):
-    """A session on the server; its process id alone may be given away again."""
-
-    pid: int
-    backend_start: datetime
 
 
 Answer = TypeVar("Answer")
@@ -54,24 +46,6 @@ class _FoundWorker(NamedTuple):
     last_heartbeat: datetime | None
     drained: bool
     unannounced: datetime | None
-
-
-class _LockAttempt(NamedTuple):
-    locked: bool
-    pid: int
-    backend_start: datetime
-
-
-class _LockHolder(NamedTuple):
-    address: str
-    application_name: str
-    pid: int
-    backend_start: datetime
-
-
-def lock_key(worker_id: int) -> int:
-    """Return the advisory lock that a worker's process holds for life."""
-    return _LOCK_SPACE | worker_id
 
 
 @dataclass(frozen=True)
@@ -95,11 +69,12 @@ class Registration:
         self._database = database
         self._identity = identity
         self._sql = Statements("agent.presence")
+        self._locks = WorkerLocks()
         self._lock = threading.RLock()
         self._connection: Connection | None = None
         #: The connection whose session holds the lock, and that session; one opened after a loss holds nothing.
         self._holding: Connection | None = None
-        self._session: _Session | None = None
+        self._session: Session | None = None
         self._worker_id: int | None = None
 
     @property
@@ -225,7 +200,7 @@ class Registration:
                 return True
             if self._try_lock(self.worker_id):
                 return True
-            holder = self._one(_LockHolder, "lock_holder", {"key": lock_key(self.worker_id)})
+            holder = self._lock_holder(self.worker_id)
             if holder is None or (holder.pid, holder.backend_start) != self._session:
                 return False
             # Our own earlier session: its connection broke without the server having noticed.
@@ -238,15 +213,18 @@ class Registration:
 
     def _try_lock(self, worker_id: int) -> bool:
         with self._lock:
-            attempt = self._one(_LockAttempt, "lock_worker", {"key": lock_key(worker_id)})
-            if attempt is None or not attempt.locked:
+            session = self._asked(lambda connection: self._locks.take(connection, worker_id))
+            if session is None:
                 return False
-            self._holding, self._session = self._connection, _Session(attempt.pid, attempt.backend_start)
+            self._holding, self._session = self._connection, session
             return True
+
+    def _lock_holder(self, worker_id: int) -> LockHolder | None:
+        return self._asked(lambda connection: self._locks.holder(connection, worker_id))
 
     def _holder(self, worker_id: int) -> str:
         with contextlib.suppress(DatabaseError):
-            holder = self._one(_LockHolder, "lock_holder", {"key": lock_key(worker_id)})
+            holder = self._lock_holder(worker_id)
             found = self._find()
             host = found.host if found else None
             if holder is not None:
@@ -255,20 +233,20 @@ class Registration:
 
     def _execute(self, name: str, values: Mapping[str, Any]) -> None:
         """Run one statement on the registration's own connection."""
-        with self._lock, translated(self._database.address.label):
-            self._run(lambda connection: self._sql.run(connection, name, values))
+        self._asked(lambda connection: self._sql.run(connection, name, values))
 
     def _one(self, kind: type[Row], name: str, values: Mapping[str, Any]) -> Row | None:
         """Run one statement on the registration's own connection and return its first row, if there is one."""
-        with self._lock, translated(self._database.address.label):
-            return self._run(lambda connection: self._sql.one(connection, kind, name, values))
+        return self._asked(lambda connection: self._sql.one(connection, kind, name, values))
 
-    def _run(self, statement: Callable[[Connection], Answer]) -> Answer:
-        if self._connection is None or self._connection.closed:
-            self._connection = self._database.connect(autocommit=True, statement_timeout=_STATEMENT_SECONDS)
-        try:
-            return statement(self._connection)
-        except psycopg.Error as error:
-            if is_away(error) and not self._connection.closed:  # it lives on, on a server that became a standby
-                self._connection.close()
-            raise
+    def _asked(self, statement: Callable[[Connection], Answer]) -> Answer:
+        """Return what the server answers on the registration's own connection."""
+        with self._lock, translated(self._database.address.label):
+            if self._connection is None or self._connection.closed:
+                self._connection = self._database.connect(autocommit=True, statement_timeout=_STATEMENT_SECONDS)
+            try:
+                return statement(self._connection)
+            except psycopg.Error as error:
+                if is_away(error) and not self._connection.closed:  # it lives on, on a server that became a standby
+                    self._connection.close()
+                raise

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from agent.db.named_statements import Statements
 from agent.db.pool import Database
-from agent.presence.registration import lock_key
+from agent.presence.worker_locks import WorkerLocks
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class StaleWorkers:
         """``worker_id`` is the worker that looks: it never finds itself."""
         self._database = database
         self._worker_id = worker_id
+        self._locks = WorkerLocks()
         self._sql = Statements("agent.presence")
 
     def find(self) -> list[StaleWorker]:
@@ -47,11 +48,10 @@ class StaleWorkers:
         False when somebody else holds it, or the worker has been heard of since. Raises DatabaseError.
         """
         with self._database.connection() as connection:
-            key = {"key": lock_key(worker.worker_id)}
-            locked = self._sql.value(connection, "lock_stale_worker", key)
+            locked = self._locks.take_for_transaction(connection, worker.worker_id)
             # Looked at again only now: until the lock was ours anything may have happened.
             before = {"id": worker.worker_id, "last_heartbeat": worker.last_heartbeat}
-            yield bool(locked and self._sql.values(connection, "still_stale", before))
+            yield locked and bool(self._sql.values(connection, "still_stale", before))
 
     def retire(self, worker: StaleWorker) -> None:
         """Write ``inactive``, and that nothing is left to be reported; only while it is held. Raises DatabaseError."""

@@ -14,7 +14,7 @@ from agent.errors import BrokerError
 from agent.mq import topology
 from agent.mq.broker import Delivery, Outgoing, Subscription
 from agent.mq.database.broker import DatabaseBroker
-from agent.mq.database.consumer import SESSION_LOCK
+from agent.mq.database.consumer import EARLIER_SESSION_LOCK
 from agent.paths import shipped
 from agent.settings import DatabaseSettings
 from tests.services.brokers import Inbox, message, publishing, running, until
@@ -95,16 +95,41 @@ def test_messages_of_a_session_that_no_longer_lives_are_taken_by_another(
         publish(dispatch("dead"), dispatch("alive"), dispatch("dead later"))
     dead, alive, dying = 1_000_001, 1_000_002, 1_000_003
     for session in (alive, dying):
-        direct.execute("SELECT pg_advisory_lock(%s, %s)", [SESSION_LOCK, session])
+        direct.execute("SELECT pg_advisory_lock(%s, %s)", [EARLIER_SESSION_LOCK, session])
     for session, body in ((dead, b"dead"), (alive, b"alive"), (dying, b"dead later")):
         direct.execute("UPDATE mq_message SET session = %s WHERE body = %s", [session, body])
     with running(broker.consumer(subscription(inbox))):
         assert inbox.wait(1) == [b"dead"]
         assert inbox.deliveries[0].redelivered
-        direct.execute("SELECT pg_advisory_unlock(%s, %s)", [SESSION_LOCK, dying])
+        direct.execute("SELECT pg_advisory_unlock(%s, %s)", [EARLIER_SESSION_LOCK, dying])
         assert inbox.wait(2) == [b"dead", b"dead later"]
-        direct.execute("SELECT pg_advisory_unlock(%s, %s)", [SESSION_LOCK, alive])
+        direct.execute("SELECT pg_advisory_unlock(%s, %s)", [EARLIER_SESSION_LOCK, alive])
         assert inbox.wait(3) == [b"dead", b"dead later", b"alive"]
+
+
+def test_sessions_of_one_number_in_two_schemas_have_nothing_to_do_with_each_other(
+    database_url: str, direct: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    database = Database(DatabaseSettings(url=database_url, schema="neighbour"), application_name="attune-tests")
+    apply_migrations(database, shipped("migrations"))
+    database.close()
+    ours, theirs = opened(database_url, poll_seconds=0.1), opened(database_url, poll_seconds=0.1, schema="neighbour")
+    inbox, others = Inbox(hold=True), Inbox()
+    neighbour = theirs.consumer(subscription(others))
+    ours.declare([QUEUE])
+    with running(neighbour):
+        until(lambda: neighbour.subscribed)
+        holder = ours.consumer(Subscription(QUEUE, "worker-7", 1, inbox))
+        with publishing(ours) as publish, running(holder):
+            publish(dispatch("in hand"))
+            inbox.wait(1)
+            (number,) = direct.execute("SELECT session FROM attune.mq_message").fetchone() or (None,)
+            assert direct.execute("SELECT last_value FROM neighbour.mq_session").fetchone() == (number,)
+            neighbour.close()
+            late = Inbox()
+            with running(ours.consumer(subscription(late))):
+                publish(dispatch("next"))
+                assert late.wait(1) == [b"next"]  # it has looked for dead sessions before
 
 
 def test_an_expired_message_of_a_worker_that_is_gone_is_dead_lettered_by_the_others(

@@ -18,15 +18,16 @@ _SUFFIXES = {"core.shell": ".sh", "core.python": ".py", "core.nodejs": ".js", "c
 class Catalog:
     """The tables that say what there is to run, and the directory of packs."""
 
-    def __init__(self, database_url: str, packs: Path) -> None:
+    def __init__(self, database_url: str, packs: Path, *, schema: str = "attune") -> None:
         """Connect; every statement commits."""
         self.database_url = database_url
+        self.schema = schema
         self.packs = packs
         self.database = self.connect()
 
     def connect(self) -> psycopg.Connection[tuple[Any, ...]]:
         """Open another connection with the schema on its search path; every statement commits."""
-        return psycopg.connect(self.database_url, autocommit=True, options="-c search_path=attune,public")
+        return psycopg.connect(self.database_url, autocommit=True, options=f"-c search_path={self.schema},public")
 
     def add_pack(self, ref: str) -> int:
         """Register an empty pack, once; return its id."""

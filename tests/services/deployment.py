@@ -59,9 +59,9 @@ class Execution:
 class Deployment(Catalog):
     """A database with the core pack, a broker with the executor's queues, directories, and agents."""
 
-    def __init__(self, directory: Path, database_url: str, wire: Wire) -> None:
+    def __init__(self, directory: Path, database_url: str, wire: Wire, *, schema: str = "attune") -> None:
         """Declare the executor's queues and lay out the directories; no agent runs yet."""
-        super().__init__(database_url, directory / "packs")
+        super().__init__(database_url, directory / "packs", schema=schema)
         self.directory = directory
         self.artifacts = directory / "artifacts"
         self.wire = wire
@@ -79,6 +79,7 @@ class Deployment(Catalog):
         """What an agent of this deployment is started with."""
         return own_environment() | {
             "ATTUNE__DATABASE__URL": self.database_url,
+            "ATTUNE__DATABASE__SCHEMA": self.schema,
             "ATTUNE__MESSAGE_QUEUE__URL": self.wire.url,
             "ATTUNE__PACKS_BASE_DIR": str(self.packs),
             "ATTUNE__RUNTIME_ENVS_DIR": str(self.directory / "envs"),

@@ -154,9 +154,9 @@ class DatabaseWire:
     kind = "database"
     url = "database"
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, *, schema: str = "attune") -> None:
         """Connect."""
-        self._connection = psycopg.connect(database_url, autocommit=True, options="-c search_path=attune,public")
+        self._connection = psycopg.connect(database_url, autocommit=True, options=f"-c search_path={schema},public")
 
     def declare(self) -> None:
         """Declare the common exchanges and the executor's queues."""

@@ -11,11 +11,11 @@ from agent.control.outbox import Outbox
 from agent.db.named_statements import Statements
 from agent.db.pool import Connection
 from agent.dispatch.alerts import Alert, raise_alert
-from agent.dispatch.lock_keys import WORKERS
 from agent.dispatch.monitors.executions import abandon
 from agent.errors import BrokerError
 from agent.mq import topology
 from agent.mq.broker import Queue
+from agent.presence.worker_locks import WorkerLocks
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +86,7 @@ class EphemeralLeftovers:
         """``delete_queues`` removes queues and bindings at the broker."""
         self._outbox = outbox
         self._delete_queues = delete_queues
+        self._locks = WorkerLocks()
         self._sql = Statements("agent.dispatch")
 
     def run_once(self, connection: Connection) -> int:
@@ -96,8 +97,7 @@ class EphemeralLeftovers:
         )
 
     def _clean_up(self, connection: Connection, worker_id: int, name: str) -> int:
-        key = {"key": WORKERS | worker_id}
-        if not self._sql.value(connection, "try_worker_lock", key):
+        if self._locks.take(connection, worker_id) is None:
             return 0
         try:
             ended = abandon(connection, self._outbox, worker_id, silence=0.0)
@@ -111,4 +111,4 @@ class EphemeralLeftovers:
             log.info("ephemeral worker %s is gone: %d executions abandoned, %d handed back", name, ended, given)
             return 1
         finally:
-            self._sql.run(connection, "release_worker_lock", key)
+            self._locks.release(connection, worker_id)

@@ -176,26 +176,10 @@ SELECT id, execution, meta ->> 'stream' AS stream, file_path
   FROM artifact_version
  WHERE execution = ANY(%(ids)s::bigint[]) AND created_by = 'worker' AND file_path IS NOT NULL;
 
--- name: hold_session
--- Shared: every session of this worker holds it, and by it the next life finds those that have outlived their process.
-SELECT pg_advisory_lock_shared(%(key)s);
-
 -- name: session
-SELECT a.pid, a.backend_start AS started, clock_timestamp() AS at
+SELECT a.pid, a.backend_start, clock_timestamp() AS at
   FROM pg_stat_activity a
  WHERE a.pid = pg_backend_pid();
-
--- name: end_sessions
--- A pooler may have given a session to somebody else meanwhile; it has lost its locks then.
-SELECT l.pid
-  FROM pg_locks l
-  JOIN pg_stat_activity a ON a.pid = l.pid
- CROSS JOIN LATERAL pg_terminate_backend(l.pid)
- WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted AND l.pid <> pg_backend_pid()
-   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-   AND l.classid = (%(key)s::bigint >> 32)::bit(32)::bigint::oid
-   AND l.objid = (%(key)s::bigint & 4294967295)::oid
-   AND (%(pid)s::integer IS NULL OR (a.pid, a.backend_start) = (%(pid)s::integer, %(started)s::timestamptz));
 
 -- name: overdue
 -- Whose dispatch must have been lost: expired, dead-lettered, unroutable. The claim makes sure that none runs twice.

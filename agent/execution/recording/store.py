@@ -29,9 +29,8 @@ from agent.execution.recording.row_types import (
 )
 from agent.execution.recording.statements import RecordingStatements
 from agent.execution.report import Finished, Report
+from agent.presence.worker_locks import Session, WorkerLocks
 
-#: Each session of a store holds this lock, shared; the high bits keep it apart from all other advisory locks.
-_SESSION_SPACE = 0x41747365 << 32
 #: Seconds that a session gets to end after it was told to, and between two looks.
 _SESSION_END_SECONDS, _SESSION_PAUSE = 5.0, 0.02
 
@@ -40,16 +39,12 @@ class _Id(NamedTuple):
     id: int
 
 
-class _Session(NamedTuple):
+class _Look(NamedTuple):
     """A session of the server, and when it was looked at."""
 
     pid: int
-    started: datetime
+    backend_start: datetime
     at: datetime
-
-
-class _Terminated(NamedTuple):
-    pid: int
 
 
 class _Found(NamedTuple):
@@ -71,10 +66,11 @@ class ExecutionStore:
         self._worker_id = worker_id
         self._statement_timeout = statement_timeout
         self._sql = Statements("agent.execution.recording")
+        self._locks = WorkerLocks()
         self._log_artifacts = LogArtifacts(files, self._sql)
         self._connection: Connection | None = None
         self._statements: RecordingStatements
-        self._session: _Session | None = None
+        self._session: Session | None = None
         self._began: datetime | None = None
 
     def record(
@@ -253,27 +249,23 @@ class ExecutionStore:
     def _enter(self, connection: Connection) -> None:
         tolerate_unreadable(connection)
         lost = self._session
-        values = {"key": _SESSION_SPACE | self._worker_id}
-        self._sql.run(connection, "hold_session", values)
-        session = self._sql.one(connection, _Session, "session")
-        assert session is not None
+        self._locks.mark_session(connection, self._worker_id)
+        look = self._sql.one(connection, _Look, "session")
+        assert look is not None
         if lost is not None:
             # What was sent on the connection that broke is decided before anything is sent on this one.
             self._end_sessions(lost, connection)
-        self._session = session
-        self._began = self._began or session.at
+        self._session = Session(look.pid, look.backend_start)
+        self._began = self._began or look.at
         self._statements = RecordingStatements(connection, self._worker_id)
 
-    def _end_sessions(self, lost: _Session | None, connection: Connection | None = None) -> None:
-        """End one session of this worker, or all others; each is known by a lock that nobody else asks for."""
-        values: dict[str, Any] = {"key": _SESSION_SPACE | self._worker_id, "pid": None, "started": None}
-        if lost is not None:
-            values |= {"pid": lost.pid, "started": lost.started}
+    def _end_sessions(self, lost: Session | None, connection: Connection | None = None) -> None:
+        """End one session of this worker, or all others, and wait for their end."""
         deadline = time.monotonic() + _SESSION_END_SECONDS
         with translated(self._database.address.label):
-            while ended := self._sql.all(connection or self._connected(), _Terminated, "end_sessions", values):
+            while left := self._locks.end_sessions(connection or self._connected(), self._worker_id, lost):
                 if time.monotonic() >= deadline:
-                    raise DatabaseError(f"{len(ended)} sessions of an earlier life do not end")
+                    raise DatabaseError(f"{left} sessions of an earlier life do not end")
                 time.sleep(_SESSION_PAUSE)
 
     def _drop_useless(self, error: psycopg.Error) -> None:

@@ -24,8 +24,8 @@ class _TakenRow(NamedTuple):
     body: bytes
 
 
-# First key of the advisory locks of sessions: "mqse".
-SESSION_LOCK = 0x6D717365
+# First key of the advisory locks of sessions of release 0.1.0, which knew nothing of schemas: "mqse".
+EARLIER_SESSION_LOCK = 0x6D717365
 
 
 class DatabaseDelivery:
@@ -102,7 +102,7 @@ class DatabaseConsumer(DatabaseLink):
         row = connection.execute(SQL["new_session"], {"queue": self._subscription.queue.name}).fetchone()
         assert row is not None
         self._session, channel = row
-        connection.execute(SQL["hold_session"], {"lock": SESSION_LOCK, "session": self._session})
+        connection.execute(SQL["hold_session"], {"earlier": EARLIER_SESSION_LOCK, "session": self._session})
         connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
         if previous:
             connection.execute(SQL["release_session"], {"session": previous})
@@ -156,7 +156,7 @@ class DatabaseConsumer(DatabaseLink):
         """Do what a server would do by itself; also declare again, as somebody may have deleted the queue."""
         if not self._stopped:
             declare(connection, (self._subscription.queue, *self._subscription.also_declare))
-        connection.execute(SQL["release_dead_sessions"], {"session": self._session, "lock": SESSION_LOCK})
+        connection.execute(SQL["release_dead_sessions"], {"session": self._session, "earlier": EARLIER_SESSION_LOCK})
         connection.execute(SQL["bury_expired"])
 
     def _finish(self, connection: Connection) -> None:

@@ -50,7 +50,10 @@ SELECT pg_notify(mq_channel(told.queue), '') FROM (SELECT DISTINCT queue FROM st
 SELECT nextval('mq_session')::integer, mq_channel(%(queue)s);
 
 -- name: hold_session
-SELECT pg_try_advisory_lock(%(lock)s, %(session)s);
+-- The schema is part of the key: the sessions of each one are numbered from 1. The earlier key, which is the number alone,
+-- is held shared: consumers of release 0.1.0 look for it.
+SELECT pg_try_advisory_lock(hashtextextended(current_schema() || '.mq_session.' || %(session)s::integer, 0)),
+       pg_try_advisory_lock_shared(%(earlier)s, %(session)s);
 
 -- name: take
 WITH ready AS (
@@ -90,8 +93,11 @@ WITH returned AS (
     UPDATE mq_message AS m SET session = NULL, redelivered = true
     WHERE m.session IS NOT NULL AND m.session <> %(session)s AND NOT EXISTS (
         SELECT 1 FROM pg_locks l
-        WHERE l.locktype = 'advisory' AND l.granted AND l.classid = %(lock)s::oid AND l.objid = m.session::oid
-          AND l.objsubid = 2 AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+         CROSS JOIN hashtextextended(current_schema() || '.mq_session.' || m.session, 0) AS key
+        WHERE l.locktype = 'advisory' AND l.granted AND l.mode = 'ExclusiveLock'
+          AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+          AND ((l.objsubid = 1 AND l.classid = (key >> 32)::bit(32)::bigint::oid AND l.objid = (key & 4294967295)::oid)
+               OR (l.objsubid = 2 AND l.classid = %(earlier)s::oid AND l.objid = m.session::oid)))
     RETURNING m.queue
 )
 SELECT pg_notify(mq_channel(told.queue), '') FROM (SELECT DISTINCT queue FROM returned) AS told;

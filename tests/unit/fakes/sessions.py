@@ -43,7 +43,7 @@ class Session:
     pid: int
     started: datetime
     application: str = "attune-agent"
-    locks: set[int] = field(default_factory=set)
+    locks: set[str] = field(default_factory=set)
 
 
 class FakeServer:
@@ -71,7 +71,7 @@ class FakeServer:
         """Let a session be over, and its locks with it."""
         self.sessions.pop(session.pid, None)
 
-    def holder(self, key: int) -> Session | None:
+    def holder(self, key: str) -> Session | None:
         """Return whoever has a lock."""
         return next((session for session in self.sessions.values() if key in session.locks), None)
 
@@ -91,8 +91,8 @@ class FakeServer:
             "find_worker": lambda _, values: self._find(values["name"]),
             "insert_worker": lambda _, values: self._insert(values),
             "refresh_worker": lambda _, values: self._update(values, status="inactive", host=values["host"]),
-            "lock_worker": lambda session, values: self._lock(session, values["key"]),
-            "lock_holder": lambda _, values: self._holder(values["key"]),
+            "lock_worker": lambda session, values: self._lock(session, values["name"]),
+            "lock_holder": lambda _, values: self._holder(values["name"]),
             "end_session": lambda _, values: self._tell_to_end(values["pid"]),
             "set_status": lambda _, values: self._update(values, beats=True, status=values["status"]),
             "set_drained": lambda _, values: self._update(values, beats=True, status="inactive", drains=True),
@@ -126,13 +126,13 @@ class FakeServer:
             row.drained_at = self.clock.now()
         return None
 
-    def _lock(self, session: Session, key: int) -> Answer:
+    def _lock(self, session: Session, key: str) -> Answer:
         holder = self.holder(key)
         if holder is None:
             session.locks.add(key)
         return {"locked": holder in (None, session), "pid": session.pid, "backend_start": session.started}
 
-    def _holder(self, key: int) -> Answer:
+    def _holder(self, key: str) -> Answer:
         holder = self.holder(key)
         if holder is None:
             return None

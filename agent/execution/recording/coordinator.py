@@ -41,6 +41,8 @@ _PAUSE = 0.2
 _SLOTS_FIRST = 0.005
 #: Seconds between two looks at what has been scheduled for this worker for long, whose dispatches must be lost.
 _LOOK_FOR_OVERDUE = 10.0
+#: The same where the last look found as many as it asked for: a queue that was lost held more than there are slots.
+_LOOK_FOR_MORE = 0.2
 #: Seconds after which what is not written is kept on disk as well, and between two looks for such.
 _OLD, _LOOK_FOR_OLD = 1.0, 0.25
 
@@ -103,6 +105,7 @@ class Coordinator:
         self._failures = 0
         self._starved = False
         self._look_at = 0.0
+        self._overdue = 0
 
     def dispatch(self, execution_id: int, delivery: Delivery) -> None:
         """Take a dispatch in; it is acknowledged once it is claimed, or known not to be ours."""
@@ -272,9 +275,14 @@ class Coordinator:
         self._look_at = now + _LOOK_FOR_OVERDUE
         if self._broker_is_behind():
             return
-        found = self._store.overdue(self._free)
-        if found:
-            log.warning("found %d executions scheduled here whose dispatches have not come", len(found))
+        wanted = self._free
+        found = self._store.overdue(wanted)
+        self._overdue += len(found)
+        if len(found) == wanted:
+            self._look_at = now + _LOOK_FOR_MORE
+        elif self._overdue:
+            log.warning("found %d executions scheduled here whose dispatches have not come", self._overdue)
+            self._overdue = 0
         self._dispatches.extend(_Dispatch(execution_id, None) for execution_id in found)
 
     def _next_dispatches(self) -> tuple[list[_Dispatch], list[int]]:

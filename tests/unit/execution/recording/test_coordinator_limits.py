@@ -191,3 +191,17 @@ def test_a_drain_waits_for_what_is_in_doubt_no_longer_than_it_is_told(worker: Fa
     worker.dispatch(1)
     worker.go()
     assert worker.coordinator.drain(0) in ([], [(1, worker.deliveries[0])])
+
+
+def test_more_lost_dispatches_than_slots_are_found_one_after_the_other_without_a_long_wait(
+    worker: FakeWorker, store: FakeStore
+) -> None:
+    store.add(*range(1, 8))
+    worker.elapse(21)
+    began = worker.clock.seconds
+    for _ in range(3):
+        assert len(worker.assigned) == worker.slots == 2
+        worker.end(*list(worker.assigned))
+        worker.elapse(0.5)
+    assert list(worker.assigned) == [7]
+    assert worker.clock.seconds - began < 2

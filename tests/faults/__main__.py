@@ -6,6 +6,7 @@ The exit code is 1 where anything was lost, duplicated, stuck or left behind.
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import time
 import traceback
@@ -25,15 +26,23 @@ _SHORT_SCALE = 0.25
 
 
 def run(
-    servers: Servers, name: str, *, program: Program, scale: float, patience: float = 60.0
+    servers: Servers, name: str, *, program: Program, scale: float, patience: float = 60.0, logs: Path | None = None
 ) -> tuple[Audit, float | None]:
-    """Run one scenario; return its audit, and the seconds that it took to recover."""
+    """Run one scenario; return its audit, and the seconds that it took to recover.
+
+    Where something is wrong, what the agents logged is copied into the directory ``logs``.
+    """
     with site(servers, program=program, scale=scale, patience=patience) as laid_out:
         problem = _attempt(laid_out, name)
         found = audit(laid_out)
         if problem is not None:
             found.complaints.append(problem)
             found.complaints += [agent.log()[-2000:] for agent in laid_out.agents[-2:]]
+        if logs is not None and not found.clean:
+            kept = logs / name.replace(" ", "-")
+            kept.mkdir(parents=True, exist_ok=True)
+            for log in laid_out.directory.glob("*.log"):
+                shutil.copy(log, kept)
         return found, laid_out.recovery
 
 
@@ -66,6 +75,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--broken", action="store_true", help="run copies of the product that break a promise each")
     parser.add_argument("--frozen", type=Path, help="the one-file agent to test instead of the source")
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the number of executions")
+    parser.add_argument("--logs", type=Path, help="where to keep what the agents logged in scenarios that fail")
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO")
     given = parser.parse_args(words)
     if given.broken:
@@ -82,7 +92,7 @@ def main(words: list[str]) -> int:
     with running_servers() as servers:
         for name in names:
             began = time.monotonic()
-            found, recovery = run(servers, name, program=program, scale=scale)
+            found, recovery = run(servers, name, program=program, scale=scale, logs=given.logs)
             clean = clean and found.clean
             table.add_row(
                 name,

@@ -139,12 +139,12 @@ class ActionRunner:
                 secrets = self._preparer.secrets(assignment.claim, action)
                 masker = Masker(secrets.values) if secrets.values else _NO_SECRETS
                 told = _teller(writers["stderr"], masker)
-                preparation = self._preparer.prepare(assignment.claim, action, secrets, stop, told)
+                preparation = self._preparer.prepare(
+                    assignment.claim, action, secrets, stop, told, traceparent=traceparent
+                )
                 if preparation.confidential:
                     masker = Masker((*secrets.values, *preparation.confidential))
                 runtime = preparation.runtime
-                if traceparent is not None and not _sets_trace(execution.env_vars):
-                    preparation = replace(preparation, env={**preparation.env, "TRACEPARENT": traceparent})
                 mark = JobMark(f"ATTUNE_EXEC_ID={execution.id}", score)
                 conclusion, streams = self._run(writers, action, preparation, masker, stop, mark)
         except Exception as error:  # noqa: BLE001 - the row must end, whatever went wrong
@@ -244,10 +244,6 @@ class ActionRunner:
             for stream in streams
             if stream.writer.kept
         )
-
-
-def _sets_trace(env_vars: object) -> bool:
-    return isinstance(env_vars, Mapping) and "TRACEPARENT" in env_vars
 
 
 def _was_killed(run: Run) -> bool:

@@ -102,8 +102,10 @@ class Preparer:
         secrets: ResolvedSecrets,
         stop: CancellationToken,
         progress: Callable[[str], None] = silent,
+        *,
+        traceparent: str | None = None,
     ) -> Preparation:
-        """Prepare one execution; ``progress`` is told of what takes long.
+        """Prepare one execution; ``progress`` is told of what takes long, ``traceparent`` is the trace it belongs to.
 
         Raises:
             InvalidExecution: it can't be run as it is (UnmetConstraint is a kind of it).
@@ -121,7 +123,7 @@ class Preparer:
         command = _Command(self._scratch, partial(self._compiled_command, request, environment))
         try:
             command.build(action, usable, selected, environment, pack_dir, parameters, document)
-            env = self._variables(execution, action, environment, command.parameter_file)
+            env = self._variables(execution, action, environment, command.parameter_file, traceparent)
         except BaseException:
             command.discard()
             raise
@@ -173,6 +175,7 @@ class Preparer:
         action: Action,
         environment: PreparedEnvironment | None,
         parameter_file: str | None,
+        traceparent: str | None,
     ) -> dict[str, str]:
         env_vars = {} if environment is None else environment.env_vars
         token = None
@@ -190,6 +193,7 @@ class Preparer:
             env_vars,
             api_token=token,
             parameter_file=parameter_file,
+            traceparent=traceparent,
         )
         for warning in warnings:
             log.warning("execution %d: %s", execution.id, warning)

@@ -15,6 +15,8 @@ from agent.runtimes.model import EnvVar
 #: Belongs to one execution: what the container itself has under these names must not reach an action.
 _PER_EXECUTION = ("ATTUNE_API_TOKEN", "ATTUNE_PARAMETER_FILE", "ATTUNE_RULE", "ATTUNE_TRIGGER")
 
+_TRACE = "TRACEPARENT"
+
 _EVERYWHERE = ("://0.0.0.0", "://[::]")
 
 
@@ -51,19 +53,23 @@ def build_environment(
     *,
     api_token: str | None = None,
     parameter_file: str | None = None,
+    traceparent: str | None = None,
 ) -> tuple[dict[str, str], list[str]]:
     """Return the environment and warnings about entries that were ignored.
 
     Later ones win: the container's, ``execution.env_vars`` (never ``ATTUNE_*``), the documented variables, the
-    context, ``env_vars`` of the chosen runtime (their placeholders filled), the ones about parameters. A runtime's
-    prepend and append extend what the execution sets, not what the container has. ``execution.config`` must still be
-    redacted: secrets never enter an environment.
+    context, ``env_vars`` of the chosen runtime (their placeholders filled), the ones about parameters, and
+    ``traceparent``, the trace that the execution belongs to (W3C Trace Context). Only an execution that sets
+    TRACEPARENT itself keeps its own: a runtime serves executions of many traces, and knows of none. A runtime's prepend
+    and append extend what the execution sets, not what the container has. ``execution.config`` must still be redacted:
+    secrets never enter an environment.
 
     Raises:
         InvalidExecution: ``execution.env_vars`` sets a variable that loads code and is not allowed.
     """
     warnings: list[str] = []
     variables = _own_variables(execution.env_vars, site.allowed, warnings)
+    own_trace = variables.get(_TRACE)
     variables["ATTUNE_EXEC_ID"] = str(execution.id)
     variables["ATTUNE_ACTION"] = execution.action_ref
     variables["ATTUNE_PACK_REF"] = execution.action_ref.partition(".")[0]
@@ -83,6 +89,8 @@ def build_environment(
     variables["ATTUNE_PARAMETER_FORMAT"] = action.parameter_format
     if parameter_file is not None:
         variables["ATTUNE_PARAMETER_FILE"] = parameter_file
+    if (trace := own_trace if own_trace is not None else traceparent) is not None:
+        variables[_TRACE] = trace
     environment = dict(container)
     for name in _PER_EXECUTION:
         environment.pop(name, None)

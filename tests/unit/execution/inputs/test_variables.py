@@ -196,3 +196,31 @@ def test_an_operator_lets_names_through() -> None:
 def test_what_a_runtime_sets_itself_is_not_touched() -> None:
     env, _ = build_environment({}, SITE, Execution(901, 55, "ops.rotate"), ACTION, {"PYTHONPATH": EnvVar("/pack/lib")})
     assert env["PYTHONPATH"] == "/pack/lib"
+
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.mark.parametrize(
+    ("container", "of_runtime", "own", "expected"),
+    [
+        ({}, {}, None, TRACE),
+        ({"TRACEPARENT": "the container's"}, {"TRACEPARENT": EnvVar("the runtime's")}, None, TRACE),
+        ({}, {"TRACEPARENT": EnvVar("the runtime's", "append")}, None, TRACE),
+        ({}, {}, {"TRACEPARENT": "its own"}, "its own"),
+        ({}, {"TRACEPARENT": EnvVar("the runtime's")}, {"TRACEPARENT": "its own"}, "its own"),
+        ({}, {}, {"TRACEPARENT": ""}, ""),
+        ({}, {}, {"TRACEPARENT": 7}, TRACE),
+    ],
+)
+def test_the_trace_of_the_dispatch_wins_over_all_but_the_executions_own(
+    container: dict[str, str], of_runtime: dict[str, EnvVar], own: dict[str, Any] | None, expected: str
+) -> None:
+    execution = Execution(901, 55, "ops.rotate", env_vars=own)
+    env, _ = build_environment(container, SITE, execution, ACTION, of_runtime, traceparent=TRACE)
+    assert env["TRACEPARENT"] == expected
+
+
+def test_without_a_trace_a_runtimes_stays() -> None:
+    assert environment(of_runtime={"TRACEPARENT": EnvVar("the runtime's")})["TRACEPARENT"] == "the runtime's"
+    assert "TRACEPARENT" not in environment()

@@ -22,17 +22,20 @@ class Reconnection:
         self._name = name
         self._place = place
         self._attempts = 0
+        self._was_up = False
         self._up_since: float | None = None
         self._down_since: float | None = None
 
     def up(self) -> None:
         """Note that the connection works."""
         self._up_since = time.monotonic()
-        if self._down_since is not None:
+        if not self._was_up:
+            log.info("%s: connected to %s", self._name, self._place)
+        elif self._down_since is not None:
             seconds = self._up_since - self._down_since
             log.info("%s: connected to %s again after %.1f s", self._name, self._place, seconds)
-            self._down_since = None
             COUNTERS.add("attune_worker_reconnects_total", connection=self._name)
+        self._was_up, self._down_since = True, None
 
     def down(self, why: str) -> float:
         """Note that it was lost or could not be made; return how many seconds to wait before the next attempt.

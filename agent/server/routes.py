@@ -6,15 +6,11 @@ from agent.server.resources import (
     actions,
     audit_events,
     auth,
-    execution_lists,
-    execution_requests,
     executions,
     health,
     identities,
-    integration_tokens,
     keys,
     packs,
-    permission_sets,
     runtimes,
     workers,
 )
@@ -23,8 +19,6 @@ from agent.server.route import Route
 ROUTES: tuple[Route, ...] = (
     *health.ROUTES,
     *auth.ROUTES,
-    *execution_requests.ROUTES,
-    *execution_lists.ROUTES,
     *executions.ROUTES,
     *workers.ROUTES,
     *runtimes.ROUTES,
@@ -32,7 +26,5 @@ ROUTES: tuple[Route, ...] = (
     *packs.ROUTES,
     *keys.ROUTES,
     *identities.ROUTES,
-    *permission_sets.ROUTES,
-    *integration_tokens.ROUTES,
     *audit_events.ROUTES,
 )

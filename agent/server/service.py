@@ -52,6 +52,7 @@ def run_server(
     database = Database(settings.database, application_name="attune-server api")
     try:
         parts = _prepare(database, only, named=bool(only))
+        log.info("connected to PostgreSQL at %s", database.address.label)
         return _serve(settings, database, parts, say)
     finally:
         database.close()

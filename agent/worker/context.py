@@ -64,6 +64,7 @@ def open_context(loaded: Loaded, *, agent_mode: bool) -> WorkerContext:
     broker = open_broker(settings, name=f"{program} {name}")
     database = Database(settings.database, application_name=f"{program} {name}")
     refuse_shared_sessions(database)
+    log.info("connected to PostgreSQL at %s", database.address.label)
     detector = RuntimeDetector(
         "worker", override=loaded.variables.worker_runtimes, capabilities=settings.worker.capabilities
     )

@@ -261,6 +261,9 @@ def test_metrics_count_and_a_trace_is_passed_on(deployment: Deployment) -> None:
     assert "attune_worker_queue_wait_seconds_count 3\n" in metrics
     assert "attune_worker_ready 1\n" in metrics
     lines = [json.loads(line) for line in log.splitlines()]
+    messages = [line["message"] for line in lines]
+    assert [text for text in messages if text.startswith("connected to PostgreSQL at ")]
+    assert [text for text in messages if ": connected to RabbitMQ at " in text]
     (first, *_) = [line for line in lines if line["message"] == "execution ended"]
     assert (first["action"], first["status"]) == (ref, "completed")
     assert first["runtime"].startswith("shell")

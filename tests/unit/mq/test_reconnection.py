@@ -6,6 +6,7 @@ import logging
 
 import pytest
 
+from agent.counters import COUNTERS
 from agent.mq.reconnection import Reconnection
 
 
@@ -30,12 +31,21 @@ def test_a_change_is_logged_once_and_attempts_are_not(caplog: pytest.LogCaptureF
     caplog.set_level(logging.INFO)
     reconnection = Reconnection("worker", "the broker")
     reconnection.up()
-    assert not caplog.records
     for _ in range(5):
         reconnection.down("refused")
     reconnection.up()
     levels = [(record.levelname, record.getMessage().split(" again after")[0]) for record in caplog.records]
     assert levels == [
+        ("INFO", "worker: connected to the broker"),
         ("WARNING", "worker: no connection to the broker: refused; trying again"),
         ("INFO", "worker: connected to the broker"),
     ]
+
+
+def test_a_first_connection_that_took_several_attempts_is_no_reconnection(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    reconnection = Reconnection("first", "the broker")
+    reconnection.down("refused")
+    reconnection.up()
+    assert caplog.records[-1].getMessage() == "first: connected to the broker"
+    assert (("connection", "first"),) not in {labels for _, labels in COUNTERS.counts()}

@@ -11,7 +11,7 @@ PARALLEL := -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 export PYTHON WORKERS
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo fuzz test test-kubernetes test-emulation unit quick lint format bench faults soak docs run-agent run-agent-release clean
+.PHONY: help install install-dev demo fuzz test test-kubernetes test-emulation unit quick lint format lock bench faults soak docs run-agent run-agent-release clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ lint: install-dev ## Check style, types and layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+lock: install-dev ## Renew requirements/*.txt from pyproject.toml; ARGS="--upgrade", "--upgrade-package pika"
+	@scripts/lock.sh $(ARGS)
+
 format: install-dev ## Bring the code into the common form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -85,10 +88,10 @@ run-agent-release: ## Run the one-file agent; builds it when it is missing
 clean: ## Remove what was made here
 	rm -rf $(VENV) dist var .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-$(VENV)/.installed: pyproject.toml requirements.lock scripts/venv.sh
+$(VENV)/.installed: pyproject.toml requirements/demo.txt scripts/venv.sh
 	@scripts/venv.sh $(VENV) demo
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml requirements.lock scripts/venv.sh
-	@scripts/venv.sh $(VENV) demo,server test lint
+$(VENV)/.installed-dev: pyproject.toml requirements/dev.txt scripts/venv.sh
+	@scripts/venv.sh $(VENV) dev
 	@touch $@ $(VENV)/.installed

@@ -60,9 +60,9 @@ if [ ! -e "$root/.complete" ]; then
 fi
 if [ "$program" = --root ]; then echo "$root"; exit 0; fi
 
-rm -rf "$root/src/agent" "$root/src/build" "$root/src/packs" "$root/src/migrations" "$root/src/dist"
+rm -rf "$root/src/agent" "$root/src/build" "$root/src/packs" "$root/src/migrations" "$root/src/requirements" "$root/src/dist"
 mkdir -p "$root/src"
-(cd "$here" && tar -c --exclude=__pycache__ agent build packs migrations pyproject.toml README.md requirements.lock) |
+(cd "$here" && tar -c --exclude=__pycache__ agent build packs migrations pyproject.toml README.md requirements) |
     tar -x -C "$root/src"
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 # An authority that this machine trusts for its package index is trusted in there, too.

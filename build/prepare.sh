@@ -39,10 +39,10 @@ if [ -n "$missing" ]; then
     fi
 fi
 
-stamp=$(cat "$here/requirements.txt" "$here/../requirements.lock" | cksum)-$("$python" -VV | cksum)
+stamp=$(cksum <"$here/../requirements/build.txt")-$("$python" -VV | cksum)
 if [ "$(cat "$directory/stamp" 2>/dev/null)" != "$stamp" ]; then
     "$python" -m venv --clear "$directory"
     "$directory/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile \
-        -c "$here/../requirements.lock" -r "$here/requirements.txt"
+        --require-hashes --only-binary :all: -r "$here/../requirements/build.txt"
     echo "$stamp" >"$directory/stamp"
 fi

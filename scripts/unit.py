@@ -23,7 +23,7 @@ OLDEST = (3, 11)
 #: In how many processes the tests of one Python run, and how many Pythons run at once.
 WORKERS = os.environ.get("WORKERS", "2")
 #: What an environment depends on.
-SOURCES = ("pyproject.toml", "requirements.lock", "scripts/venv.sh")
+SOURCES = ("pyproject.toml", "requirements/unit.txt", "scripts/venv.sh")
 _VERSION = "import sys; print(*sys.version_info[:3], sys.implementation.name, sys.executable)"
 #: The unit tests need no service; these keep them from using one, or a package index.
 _ALONE = {"ATTUNE_TEST_EXAMPLES": os.environ.get("ATTUNE_TEST_EXAMPLES", "quick"), "PIP_NO_INDEX": "1"}
@@ -116,7 +116,7 @@ def environment(program: str, minor: str) -> Path | None:
     newest = max((ROOT / source).stat().st_mtime for source in SOURCES)
     if not made.exists() or made.stat().st_mtime < newest:
         venv.parent.mkdir(parents=True, exist_ok=True)
-        command = [ROOT / "scripts" / "venv.sh", str(venv.relative_to(ROOT)), "server", "test"]
+        command = [ROOT / "scripts" / "venv.sh", str(venv.relative_to(ROOT)), "unit"]
         if subprocess.run(command, env={**os.environ, "PYTHON": program}, check=False).returncode != 0:
             return None
         made.touch()

@@ -1,11 +1,10 @@
 #!/bin/sh
 # Make .venv with a Python of at least 3.11 that really is one (not a shim of a version manager), and install into it.
-# Usage: scripts/venv.sh DIRECTORY EXTRA [GROUP...]     e.g. scripts/venv.sh .venv demo test lint
+# Usage: scripts/venv.sh DIRECTORY SET     SET is a file of requirements/: demo, server, unit, dev
 set -eu
 
 venv=$1
-extra=$2
-shift 2
+set=$2
 cd "$(dirname "$0")/.."
 
 say() { printf '%s\n' "$*" >&2; }
@@ -54,14 +53,10 @@ if ! "$venv/bin/python" -c 'import pip' >/dev/null 2>&1; then
     "$python" -m venv "$venv"
 fi
 
-groups=
-for group in "$@"; do
-    groups="$groups --group $group"
-done
-
-say "installing attune-agent[$extra]${*:+ and what these need: $*} into $venv"
+say "installing attune-agent and requirements/$set.txt into $venv"
 export PIP_DISABLE_PIP_VERSION_CHECK=1
-# Groups of dependencies need a newer pip than older Pythons bring.
-"$venv/bin/python" -m pip install --quiet -c requirements.lock pip
-# shellcheck disable=SC2086 - the groups are words
-"$venv/bin/python" -m pip install --quiet -c requirements.lock -e ".[$extra]" $groups
+# Only files whose hashes are locked, and no build tools that aren't; then this project, which brings nothing along.
+for file in packaging "$set"; do
+    "$venv/bin/python" -m pip install --quiet --require-hashes --only-binary :all: -r "requirements/$file.txt"
+done
+"$venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation -e .

@@ -19,7 +19,6 @@ pytest_plugins = [
     "tests.services.room",
     "tests.services.docker",
     "tests.services.deployment",
-    "tests.services.renv",
 ]
 
 

@@ -19,6 +19,7 @@ pytest_plugins = [
     "tests.services.room",
     "tests.services.docker",
     "tests.services.deployment",
+    "tests.services.renv",
 ]
 
 

@@ -8,22 +8,33 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from agent.db.error_translation import translated
+import psycopg
+
+from agent.db.error_translation import reason, translated
+from agent.db.named_statements import Statements
 from agent.db.pool import Connection, Database
 from agent.dispatch.lock_keys import LEADER
+from agent.errors import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
 
 _STATEMENT_SECONDS = 30.0
+
+SETTLED_AFTER = 100.0
+"""Seconds after the database was away, restarted or not, until a worker's silence means anything: while it was away no
+worker could write its heartbeat, and each needs one interval and a new connection to do so."""
 
 
 class Monitor(Protocol):
     """One periodic part of the leader."""
 
     name: str
+    judges_silence: bool
+    """Whether it takes an old heartbeat for a dead worker; it then rests until the database has been back a while."""
 
     def run_once(self, connection: Connection) -> int:
         """Look once, in a transaction of its own; return how many rows were changed. Raises psycopg.Error."""
@@ -32,12 +43,27 @@ class Monitor(Protocol):
 class Leader:
     """Takes the lock when it is free, then runs the monitors at each turn."""
 
-    def __init__(self, database: Database, monitors: Sequence[Monitor], *, interval: float) -> None:
-        """``interval`` is in seconds, between turns and between attempts to become the leader."""
+    def __init__(
+        self,
+        database: Database,
+        monitors: Sequence[Monitor],
+        *,
+        interval: float,
+        settled_after: float = SETTLED_AFTER,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``interval`` is in seconds, between turns and between attempts to become the leader.
+
+        ``settled_after``: see ``SETTLED_AFTER``.
+        """
         self._database = database
         self._monitors = monitors
         self._interval = interval
+        self._settled_after = settled_after
+        self._clock = clock
         self._connection: Connection | None = None
+        self._away_at: float | None = None
+        self._sql = Statements("agent.dispatch")
 
     @property
     def leads(self) -> bool:
@@ -53,13 +79,12 @@ class Leader:
         try:
             with translated(self._database.address.label):
                 connection = self._connection or self._campaign()
-                if connection is None:
-                    return self._interval
-                for monitor in self._monitors:
-                    with connection.transaction():
-                        changed = monitor.run_once(connection)
-                    if changed:
-                        log.info("%s: %d", monitor.name, changed)
+                if connection is not None:
+                    self._watch(connection)
+        except DatabaseUnavailable:
+            self._away_at = self._clock()
+            self.resign()
+            raise
         except BaseException:
             self.resign()
             raise
@@ -71,6 +96,33 @@ class Leader:
             with contextlib.suppress(Exception):
                 self._connection.close()
             self._connection = None
+
+    def _watch(self, connection: Connection) -> None:
+        """Give each monitor its turn, also after one that failed."""
+        settled = self._settled(connection)
+        failed: psycopg.Error | None = None
+        for monitor in self._monitors:
+            if monitor.judges_silence and not settled:
+                continue
+            try:
+                with connection.transaction():
+                    changed = monitor.run_once(connection)
+            except psycopg.Error as error:
+                if connection.closed:
+                    raise
+                log.warning("%s: failed and is tried again: %s", monitor.name, reason(error))
+                failed = failed or error
+                continue
+            if changed:
+                log.info("%s: %d", monitor.name, changed)
+        if failed is not None:
+            raise failed
+
+    def _settled(self, connection: Connection) -> bool:
+        if self._away_at is not None and self._clock() - self._away_at < self._settled_after:
+            return False
+        values = {"seconds": self._settled_after}
+        return bool(self._sql.value(connection, "server_is_settled", values))
 
     def _campaign(self) -> Connection | None:
         connection = self._database.connect(autocommit=True, statement_timeout=_STATEMENT_SECONDS)

@@ -159,7 +159,7 @@ RETURNING id;
 
 -- name: server_is_settled
 -- After the database was away every worker looks silent: they get the time to say that they are not.
-SELECT clock_timestamp() - pg_postmaster_start_time() > interval '100 seconds';
+SELECT clock_timestamp() - pg_postmaster_start_time() > %(seconds)s * interval '1 second';
 
 -- name: lost_workers
 -- What has work in hand and can't do it any more; a missing row is a worker too.

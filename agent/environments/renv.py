@@ -11,10 +11,11 @@ from agent.environments.backend import BuildSite
 from agent.environments.declared import Declared, read_text
 from agent.reading.json_text import read_json
 
-#: Arguments: the pack's copy, the library, then PACKAGE=VERSION. Where renv is missing, source packages in the pack are
-#: installed by R itself; only what is not there needs renv, from the pack or from a mirror.
+#: Arguments: the pack's copy, the library, the repository that the lock file names or "-", then PACKAGE=VERSION. Where
+#: renv is missing, source packages in the pack are installed by R itself; only what is not there needs renv, from the
+#: pack or from a mirror.
 _RESTORE = """
-args <- commandArgs(TRUE); project <- args[1]; library <- args[2]
+args <- commandArgs(TRUE); project <- args[1]; library <- args[2]; named <- args[3]
 dir.create(library, recursive = TRUE, showWarnings = FALSE)
 .libPaths(c(library, .libPaths()))
 cellar <- function(name, version) {
@@ -27,7 +28,7 @@ install <- function(name, file) {  # R itself only warns when it fails
   if (!file.exists(file.path(library, name, "DESCRIPTION"))) stop(name, " can't be installed from ", file)
 }
 if (!have("renv")) {
-  wanted <- strsplit(args[-(1:2)], "=", fixed = TRUE)
+  wanted <- strsplit(args[-(1:3)], "=", fixed = TRUE)
   own <- lapply(wanted, function(item) cellar(item[1], item[2]))
   if (all(lengths(own) > 0)) {
     for (index in seq_along(own)) install(wanted[[index]][1], own[[index]][1])
@@ -38,13 +39,17 @@ if (!have("renv")) {
     install("renv", file[[1]])
   } else {
     mirror <- Sys.getenv("RENV_CONFIG_REPOS_OVERRIDE")
+    if (!nzchar(mirror) && named != "-") mirror <- named
     if (nzchar(mirror)) options(repos = c(CRAN = mirror)) else chooseCRANmirror(graphics = FALSE, ind = 1)
     install.packages("renv", lib = library, quiet = TRUE)
   }
   if (!have("renv")) stop("renv can't be installed")
 }
-renv::restore(project = project, library = library, lockfile = file.path(project, "renv.lock"),
-              prompt = FALSE, clean = FALSE)
+wanted <- list(project = project, library = library, lockfile = file.path(project, "renv.lock"),
+               prompt = FALSE, clean = FALSE)
+# Every lock file names the renv that wrote it; another one restores as well, and no action uses it.
+if ("exclude" %in% names(formals(renv::restore))) wanted$exclude <- "renv"
+do.call(renv::restore, wanted)
 """
 _NO_RENV = re.compile(r"there is no package called .renv.|renv can't be installed")
 
@@ -72,7 +77,8 @@ class Renv(Declared):
         if not any("renv::restore" in word for word in declared):
             return declared
         locked = [f"{name}={version}" for name, version in _locked(site.manifest).items()]
-        return ("{interpreter}", "--vanilla", "-e", _RESTORE, "{pack_dir}", "{env_dir}/library", *locked)
+        places = ("{pack_dir}", "{env_dir}/library", _repository(site.manifest))
+        return ("{interpreter}", "--vanilla", "-e", _RESTORE, *places, *locked)
 
     def check(self, site: BuildSite) -> str | None:
         """Look for each locked package in the library."""
@@ -115,3 +121,12 @@ def _locked(manifest: Path | None) -> dict[str, str]:
         }
     except (ValueError, AttributeError, TypeError, RecursionError):
         return {}
+
+
+def _repository(manifest: Path | None) -> str:
+    """The first repository of the lock file: where a machine without renv gets it; "-" for none."""
+    try:
+        data: Any = read_json(read_text(manifest)) if manifest else {}
+        return next((str(entry["URL"]) for entry in data["R"]["Repositories"]), "") or "-"
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return "-"

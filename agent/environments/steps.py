@@ -51,7 +51,7 @@ def run_step(step: Step, site: BuildSite, backend: Backend) -> None:
         "exited": f"exited with {outcome.exit_code}" if outcome.exit_code != -1 else outcome.reason,
         "cancelled": "was cancelled",
     }.get(outcome.kind, outcome.reason)
-    text = f"{site.request}: {step.name} failed: {hide_credentials(shlex.join(step.command))} {what}"
+    text = f"{site.request}: {step.name} failed: {shown(step.command)} {what}"
     remedy = backend.remedy(site, "\n".join([outcome.reason, *lines]))
     raise EnvironmentFailed(
         "\n".join([text, *([f"({remedy})"] if remedy else []), *lines]),
@@ -66,6 +66,12 @@ def last_lines(outcome: CommandOutcome) -> list[str]:
     errors = _lines(outcome.stderr)[-LAST_LINES:]
     room = LAST_LINES - len(errors)
     return ([*_lines(outcome.stdout)[-room:], *errors]) if room > LAST_LINES // 2 else errors
+
+
+def shown(command: Sequence[str]) -> str:
+    """Return the command line for a reader: a program of several lines among its words would hide what was said."""
+    words = (shlex.quote(word) if "\n" not in word.strip() else "<script>" for word in command)
+    return hide_credentials(" ".join(words))
 
 
 def hide_credentials(text: str) -> str:

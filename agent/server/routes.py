@@ -6,11 +6,15 @@ from agent.server.resources import (
     actions,
     audit_events,
     auth,
+    execution_lists,
+    execution_requests,
     executions,
     health,
     identities,
+    integration_tokens,
     keys,
     packs,
+    permission_sets,
     runtimes,
     workers,
 )
@@ -19,6 +23,8 @@ from agent.server.route import Route
 ROUTES: tuple[Route, ...] = (
     *health.ROUTES,
     *auth.ROUTES,
+    *execution_requests.ROUTES,
+    *execution_lists.ROUTES,
     *executions.ROUTES,
     *workers.ROUTES,
     *runtimes.ROUTES,
@@ -26,5 +32,7 @@ ROUTES: tuple[Route, ...] = (
     *packs.ROUTES,
     *keys.ROUTES,
     *identities.ROUTES,
+    *permission_sets.ROUTES,
+    *integration_tokens.ROUTES,
     *audit_events.ROUTES,
 )

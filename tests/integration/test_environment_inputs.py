@@ -28,7 +28,7 @@ from tests.integration.environment_site import (
     run_in,
 )
 from tests.integration.language_bench import LANGUAGES, Bench
-from tests.integration.language_packs import python_pack, read_only, state, tarball, write
+from tests.integration.language_packs import python_pack, read_only, state, write
 
 HELLO = {
     "lib/hello/package.json": '{"name": "hello", "version": "1.0.0"}',
@@ -310,35 +310,6 @@ def test_what_npm_itself_calls_wrong_does_not_pass(site: Site) -> None:
     with pytest.raises(EnvironmentFailed, match="invalid: hello") as caught:
         site.manager.ensure(request)
     assert caught.value.step == "check what was installed"
-
-
-@pytest.mark.language("r")
-def test_renv_restores_what_the_pack_itself_does_not_bring(site: Site) -> None:
-    """The pack brings a renv, in its cellar; a small one with the same interface, which says how it was called."""
-    bench = Bench(LANGUAGES["r"], site)
-    pack = bench.pack("one", "1.0")
-    asked = subprocess.run(
-        [bench.interpreter, "-e", "quit(status = !nzchar(system.file(package = 'renv')))"], check=False
-    )
-    if asked.returncode == 0:
-        pytest.skip("this machine's own renv restores all packs of R: see the tests of languages")
-    (source,) = (pack / "renv/cellar").glob("greeting_*.tar.gz")
-    source.rename(pack / source.name)
-    restore = f"""restore <- function(project, library, lockfile, prompt, clean) {{
-      stopifnot(!prompt, !clean, file.exists(lockfile), identical(.libPaths()[1], normalizePath(library)),
-                Sys.getenv("RENV_CONFIG_CACHE_SYMLINKS") == "FALSE", Sys.getenv("RENV_CONSENT") == "TRUE",
-                Sys.getenv("RENV_PATHS_CELLAR") == file.path(project, "renv/cellar"))
-      install.packages(file.path(project, "{source.name}"), lib = library, repos = NULL, type = "source")
-    }}
-    """
-    files = {
-        "renv/DESCRIPTION": "Package: renv\nVersion: 1.0.7\nTitle: R\nDescription: R.\nLicense: MIT\nAuthor: A\n"
-        "Maintainer: A <a@example.invalid>\n",
-        "renv/NAMESPACE": "export(restore)\n",
-        "renv/R/restore.R": restore,
-    }
-    tarball(pack / "renv/cellar/renv_1.0.7.tar.gz", "", files)
-    assert bench.run("one", bench.ensure("one")) == "hello from 1.0"
 
 
 @pytest.mark.language("go")

@@ -96,7 +96,7 @@ def _musl(root: Path) -> None:
     shutil.rmtree(root / "usr" / "share", ignore_errors=True)
 
 
-def _mirror() -> str:
+def debian_mirror() -> str:
     """The mirror that this machine's apt uses, or the one of ``ATTUNE_TEST_DEBIAN_MIRROR``."""
     named = os.environ.get("ATTUNE_TEST_DEBIAN_MIRROR")
     if named is not None:
@@ -111,7 +111,7 @@ def _debian(*releases: str, packages: Sequence[str] = ()) -> Callable[[Path], No
     """The first of these releases that the mirror has, made by debootstrap."""
 
     def make(root: Path) -> None:
-        mirror = _mirror()
+        mirror = debian_mirror()
         for release in releases:
             scripts = Path("/usr/share/debootstrap/scripts")
             script = scripts / (release if (scripts / release).exists() else "sid")

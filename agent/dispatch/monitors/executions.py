@@ -21,6 +21,7 @@ class LostExecutions:
     """``running`` on a worker that is gone becomes ``abandoned``, ``canceling`` becomes ``cancelled``."""
 
     name = "executions of workers that are gone"
+    judges_silence = True
 
     def __init__(self, outbox: Outbox) -> None:
         """Tell of each end through ``outbox``."""
@@ -29,8 +30,6 @@ class LostExecutions:
 
     def run_once(self, connection: Connection) -> int:
         """See ``Monitor``."""
-        if not self._sql.value(connection, "server_is_settled"):
-            return 0
         ended = self._sql.all(connection, Ended, "finish_unplaced_cancellations")
         self._outbox.add(connection, announcements(ended))
         lost = self._sql.values(connection, "lost_workers")
@@ -68,6 +67,7 @@ class LeftBehind:
     """What another scheduler took and did not place is requested again."""
 
     name = "executions that another scheduler left"
+    judges_silence = False
 
     def run_once(self, connection: Connection) -> int:
         """See ``Monitor``."""
@@ -78,6 +78,7 @@ class OverdueCancellations:
     """A worker that lives and has not ended what it was to cancel is asked again."""
 
     name = "cancellations sent again"
+    judges_silence = False
 
     def __init__(self, outbox: Outbox, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Ask through ``outbox``."""

@@ -29,6 +29,7 @@ class Retries:
     """Looks at what has failed since it looked last, a little further back than that."""
 
     name = "attempts looked at for a retry"
+    judges_silence = False
 
     def __init__(self) -> None:
         """Begin some hours back: what failed while nobody led is not forgotten."""
@@ -61,6 +62,7 @@ class Housekeeping:
     """Companion rows that nobody needs any more, now and then."""
 
     name = "companion rows removed"
+    judges_silence = False
     _PERIOD = 600.0
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:

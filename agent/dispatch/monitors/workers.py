@@ -39,6 +39,7 @@ class SilentWorkers:
     """No heartbeat for 90 seconds: ``inactive``, and an alert unless an operator has cordoned the worker."""
 
     name = "silent workers"
+    judges_silence = True
 
     def __init__(self, outbox: Outbox) -> None:
         """Alert through ``outbox``."""
@@ -47,8 +48,6 @@ class SilentWorkers:
 
     def run_once(self, connection: Connection) -> int:
         """See ``Monitor``."""
-        if not self._sql.value(connection, "server_is_settled"):
-            return 0
         silent = self._sql.all(connection, _Silent, "silent_workers")
         for worker in silent:
             log.warning("worker %s (id %d) is silent", worker.name, worker.id)
@@ -81,6 +80,7 @@ class EphemeralLeftovers:
     """
 
     name = "ephemeral workers that are gone"
+    judges_silence = True
 
     def __init__(self, outbox: Outbox, delete_queues: DeleteQueues) -> None:
         """``delete_queues`` removes queues and bindings at the broker."""

@@ -187,6 +187,23 @@ def test_nobody_gives_more_than_he_has(site: Site) -> None:
     site.admin.ok("DELETE", f"/api/v1/permissions/sets/roles/{role['id']}")
 
 
+def test_nobody_logs_in_as_somebody_who_may_do_more(site: Site) -> None:
+    ref = site.permission_set([{"resource": "identities", "actions": ["read", "update"]}])
+    helper_login, helper = site.person(ref)
+    admin = site.deployment.one("SELECT id FROM identity WHERE login = 'admin'")["id"]
+    refused = helper.request("PUT", f"/api/v1/identities/{admin}", json={"password": "taken over now"})
+    assert refused.status_code == 403
+    assert refused.json()["error"].startswith("this account may do what you may not: ")
+    assert helper.post(f"/api/v1/identities/{admin}/integration-tokens", {"label": "mine"}).status_code == 403
+    assert site.admin.login("admin", PASSWORD).token
+    forgetful, _ = site.person()
+    equal = site.deployment.one("SELECT id FROM identity WHERE login = %s", [forgetful])["id"]
+    helper.ok("PUT", f"/api/v1/identities/{equal}", {"password": "a new password"})
+    assert helper.login(forgetful, "a new password").token
+    me = site.deployment.one("SELECT id FROM identity WHERE login = %s", [helper_login])["id"]
+    helper.ok("POST", f"/api/v1/identities/{me}/integration-tokens", {"label": "mine"})
+
+
 def test_an_action_sees_its_own_execution_and_no_other(site: Site) -> None:
     mine, other = (site.admin.ok("POST", "/api/v1/executions", {"action_ref": "core.echo"})["id"] for _ in range(2))
     shown = token("execution", execution_id=mine, permission_set_refs=[], action_ref="core.echo")

@@ -14,7 +14,7 @@ from agent.environments.installers import installer_environment
 from agent.environments.kinds import BACKENDS, DECLARED
 from agent.environments.node_modules import NodeModules
 from agent.environments.source_copy import copy_pack
-from agent.environments.steps import LAST_LINES, hide_credentials, last_lines
+from agent.environments.steps import LAST_LINES, hide_credentials, last_lines, shown
 from agent.environments.venv import Virtualenv
 from agent.errors import EnvironmentFailed
 from agent.process.command import CommandOutcome
@@ -105,6 +105,11 @@ def test_credentials_of_a_package_index_are_not_repeated() -> None:
         hide_credentials("pip --index-url https://u:p@host/simple x@1") == "pip --index-url https://***@host/simple x@1"
     )
     assert last_lines(outcome(stderr="GET https://token@host failed\0")) == ["GET https://***@host failed"]
+
+
+def test_a_program_among_the_words_of_a_command_does_not_hide_what_was_said() -> None:
+    assert shown(["sh", "-c", "one\ntwo", "x y", "https://u:p@h"]) == "sh -c <script> 'x y' https://***@h"
+    assert shown(["sh", "-c", "cd one\n"]) == "sh -c 'cd one\n'"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,44 @@
+"""Nobody passes on what he does not hold: neither permission sets nor, by a password or a token, another's account."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.access.grants import Grant, missing, read_grants
+from agent.access.identities import grants_of_sets, permissions_of
+from agent.db.pool import Connection
+from agent.server.call import Call, rows
+from agent.server.caller import STANDARD
+from agent.server.problems import Problem
+
+
+def pass_on(call: Call, grants: list[dict[str, Any]]) -> None:
+    """Let the caller give these grants to somebody. Raises Problem (403)."""
+    _refuse(call, read_grants([grants]), "you can't pass on what you don't hold")
+
+
+def pass_on_role(call: Call, connection: Connection, role: str) -> None:
+    """Let the caller give a role, which passes on the permission sets that it has. Raises Problem (403)."""
+    for found in rows(connection, "agent.server", "permission_sets", {"pack_ref": None, "id": None}):
+        if any(entry["role"] == role for entry in found["roles"]):
+            pass_on(call, found["grants"])
+
+
+def pass_on_sets(call: Call, connection: Connection, refs: list[str]) -> None:
+    """Let the caller give permission sets to an execution. Raises Problem (403)."""
+    grants, unknown = grants_of_sets(connection, [ref for ref in refs if ref != STANDARD])
+    if unknown:
+        raise Problem(403, "FORBIDDEN", f"there is no permission set {unknown[0]}")
+    _refuse(call, grants, "you can't pass on what you don't hold")
+
+
+def take_over(call: Call, connection: Connection, identity: int) -> None:
+    """Let the caller get what another logs in with, who must not hold more than the caller. Raises Problem (403)."""
+    if identity != call.caller.identity_id:
+        _refuse(call, permissions_of(connection, identity)[1], "this account may do what you may not")
+
+
+def _refuse(call: Call, grants: tuple[Grant, ...], sentence: str) -> None:
+    lacking = missing(call.caller.grants, grants)
+    if lacking:
+        raise Problem(403, "FORBIDDEN", f"{sentence}: {', '.join(lacking[:5])}")

@@ -1,0 +1,174 @@
+"""Lists of executions, and how many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from agent.db.pool import Connection
+from agent.db.queries import load_queries
+from agent.server.call import Answer, Call, data, one, page, rows
+from agent.server.problems import Problem
+from agent.server.resources.execution_rows import short
+from agent.server.route import Route
+from agent.server.shapes import Id, Paging, PerPage, Text, matching
+
+_PACKAGE = "agent.server"
+Status = Literal[
+    "requested",
+    "scheduling",
+    "scheduled",
+    "running",
+    "completed",
+    "failed",
+    "canceling",
+    "cancelled",
+    "timeout",
+    "abandoned",
+]
+
+
+class ExecutionsQuery(PerPage, kw_only=True):
+    """Which executions, newest first; ``after`` goes on behind the execution of that id."""
+
+    status: Status | None = None
+    action_ref: Text | None = None
+    rule_ref: Text | None = None
+    trigger_ref: Text | None = None
+    pack_name: Text | None = None
+    executor: Id | None = None
+    enforcement: Id | None = None
+    parent: Id | None = None
+    worker: Id | None = None
+    result_contains: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    top_level_only: bool = False
+    include_total: bool = False
+    after: Id | None = None
+
+
+def list_all(call: Call) -> Answer:
+    """List executions, newest first."""
+    query: ExecutionsQuery = call.query
+    with call.connection() as connection:
+        filters, values = _filters(call, connection)
+        window = {"limit": query.size + 1, "offset": 0} if query.after else query.window()
+        found = _listed(connection, "list_executions", filters, values | window)
+        total = _listed(connection, "count_executions", filters, values)[0]["total"] if query.include_total else None
+    items, more = found[: query.size], len(found) > query.size
+    answer = page([short(row) for row in items], number=query.page, size=query.per_page, total=total, more=more)
+    if more:
+        answer.headers["Link"] = f'</api/v1/executions?after={items[-1]["id"]}&per_page={query.size}>; rel="next"'
+    return answer
+
+
+def by_status(call: Call) -> Answer:
+    """List executions of one status."""
+    names = Status.__args__  # type: ignore[attr-defined]
+    if call.path["status"] not in names:
+        raise Problem.bad(f"there is no status {call.path['status'][:40]}; there are {', '.join(names)}")
+    query: Paging = call.query
+    with call.connection() as connection:
+        filters = [sql.SQL("e.status = %(status)s::execution_status_enum"), *_own(call)]
+        values = {"status": call.path["status"], "own": call.caller.execution_id}
+        found = _listed(connection, "list_executions", filters, values | query.window())
+        total = _listed(connection, "count_executions", filters, values)[0]["total"]
+    return page([short(row) for row in found[: query.size]], number=query.page, size=query.page_size, total=total)
+
+
+def stats(call: Call) -> Answer:
+    """Count executions by what became of them."""
+    with call.connection() as connection:
+        counts = {row["status"]: row["number"] for row in rows(connection, _PACKAGE, "execution_stats")}
+    pending = sum(counts.get(status, 0) for status in ("requested", "scheduling", "scheduled"))
+    return data(
+        {
+            "total": sum(counts.values()),
+            "completed": counts.get("completed", 0),
+            "failed": counts.get("failed", 0),
+            "running": counts.get("running", 0),
+            "pending": pending,
+            "cancelled": counts.get("cancelled", 0) + counts.get("canceling", 0),
+            "timeout": counts.get("timeout", 0),
+            "abandoned": counts.get("abandoned", 0),
+        }
+    )
+
+
+def _filters(call: Call, connection: Connection) -> tuple[list[sql.Composable], dict[str, Any]]:
+    query: ExecutionsQuery = call.query
+    conditions: list[sql.Composable] = [*_own(call)]
+    values: dict[str, Any] = {"own": call.caller.execution_id}
+
+    def where(name: str, condition: str, value: Any) -> None:
+        if value is not None:
+            conditions.append(sql.SQL(condition))
+            values[name] = value
+
+    where("status", "e.status = %(status)s::execution_status_enum", query.status)
+    for name, column in (("action_ref", "e.action_ref"), ("rule_ref", "f.rule_ref"), ("trigger_ref", "f.trigger_ref")):
+        text = getattr(query, name)
+        exact = text is None or "*" not in text
+        where(
+            name, f"{column} = %({name})s" if exact else f"{column} LIKE %({name})s", text if exact else matching(text)
+        )
+    where("pack_name", "split_part(e.action_ref, '.', 1) = %(pack_name)s", query.pack_name)
+    for name in ("executor", "enforcement", "parent", "worker"):
+        where(name, f"e.{name} = %({name})s", getattr(query, name))
+    where("result_contains", "strpos(lower(e.result::text), lower(%(result_contains)s)) > 0", query.result_contains)
+    if query.top_level_only:
+        conditions.append(sql.SQL("e.parent IS NULL"))
+    if query.after is not None:
+        at = one(connection, _PACKAGE, "execution_place", {"id": query.after}, missing="`after` names no execution")
+        values |= {"after": query.after, "after_created": at["created"]}
+        conditions.append(sql.SQL("(e.created, e.id) < (%(after_created)s, %(after)s)"))
+    return conditions, values
+
+
+def _own(call: Call) -> list[sql.Composable]:
+    """An action sees its own execution and those that it started, unless it was given more."""
+    if call.caller.kind != "execution" or call.caller.may("executions", "read", {}):
+        return []
+    return [sql.SQL("(e.id = %(own)s OR e.parent = %(own)s)")]
+
+
+def _listed(
+    connection: Connection, name: str, filters: list[sql.Composable], values: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+
+    where = sql.SQL(" AND ").join(filters) if filters else sql.SQL("true")
+    statement = sql.SQL(load_queries(_PACKAGE)[name]).format(filters=where)
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(statement, values).fetchall()
+
+
+_READ = ("executions", "read")
+ROUTES = (
+    Route(
+        "GET",
+        "/api/v1/executions",
+        list_all,
+        "List executions",
+        needs=_READ,
+        query=ExecutionsQuery,
+        listed=True,
+        answer=dict,
+        errors=(404,),
+        tag="executions",
+    ),
+    Route("GET", "/api/v1/executions/stats", stats, "Count executions", needs=_READ, answer=dict, tag="executions"),
+    Route(
+        "GET",
+        "/api/v1/executions/status/{status}",
+        by_status,
+        "List executions of a status",
+        needs=_READ,
+        query=Paging,
+        listed=True,
+        answer=dict,
+        tag="executions",
+    ),
+)

@@ -261,7 +261,11 @@ class ArtifactFiles:
         with self._lock:
             first, self._complained = not self._complained, True
         if first:
-            log.warning("artifacts_dir can't be written, so logs are not kept: %s", error)
+            log.warning(
+                "can't write to artifacts_dir %s, so logs are not kept: %s; give it a volume that can be written",
+                self._directory,
+                error.strerror or error,
+            )
 
 
 def _require_same(found: os.stat_result, log_: LogFile) -> None:

@@ -52,7 +52,7 @@ def test_without_a_place_for_logs_executions_succeed_and_one_warning_is_given(de
         assert deployment.messages(done.id)[-1].payload["status"] == "Completed"
     assert deployment.all("SELECT 1 FROM artifact") == deployment.all("SELECT 1 FROM artifact_version") == []
     warnings = [record["message"] for record in deployment.agent.records(level="warn")]
-    assert sum("artifacts_dir can't be written" in warning for warning in warnings) == 1
+    assert sum("can't write to artifacts_dir" in warning for warning in warnings) == 1
 
 
 def test_a_failure_still_tells_its_reason(deployment: Deployment) -> None:

@@ -18,7 +18,8 @@ PATIENCE = 240.0
 class Cluster:
     """``host`` is this machine's address as pods see it; ``load`` makes a docker-archive available to pods.
 
-    ``own``: nobody else uses it, so that a test may drain its node.
+    ``own``: nobody else uses it, so that a test may drain its node. ``runtime_seconds`` is the processor time that the
+    node's kubelet and container runtime have used, where it is known.
     """
 
     programs: Path
@@ -26,6 +27,7 @@ class Cluster:
     host: str
     load: Callable[[Path], None]
     own: bool
+    runtime_seconds: Callable[[], float] | None = None
 
     def try_kubectl(self, *words: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run ``kubectl``, whatever comes of it."""

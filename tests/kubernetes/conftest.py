@@ -17,11 +17,14 @@ from tests.kubernetes.cluster import Cluster
 from tests.kubernetes.images import archive, layer
 from tests.kubernetes.node import missing, running
 from tests.kubernetes.pools import AGENT, PACKS, TAG, Helm, Installer, Kustomize
+from tests.kubernetes.rendering import chart, overlay, refused
 from tests.kubernetes.site import IMAGES, Site, add_actions
 from tests.services import roots
 from tests.services.availability import unavailable
 from tests.services.deployment import running_deployment
 from tests.services.proxy import broker_proxy, database_proxy
+
+__all__ = ["chart", "overlay", "refused"]
 
 # A developer's KUBECONFIG may name a cluster that matters: only `make test-kubernetes` says that tests may use it.
 collect_ignore_glob = [] if os.environ.get("ATTUNE_TEST_KUBERNETES") else ["test_*.py"]
@@ -56,7 +59,9 @@ def cluster(programs: Path) -> Iterator[Cluster]:
     if lacking := missing():
         unavailable("a Kubernetes cluster", f"it needs {', '.join(lacking)}; or set KUBECONFIG")
     with running(programs) as node:
-        yield Cluster(programs, node.kubeconfig, node.address, node.load, own=True)
+        yield Cluster(
+            programs, node.kubeconfig, node.address, node.load, own=True, runtime_seconds=node.runtime_seconds
+        )
 
 
 @pytest.fixture(scope="session")
@@ -109,7 +114,21 @@ def pytest_runtest_makereport(
     """Show what the pods said where a test failed."""
     report = yield
     if report.failed:
-        arguments = getattr(item, "funcargs", {})
-        for one in arguments.get("sites") or filter(None, [arguments.get("site")]):
+        places = {}
+        for argument in getattr(item, "funcargs", {}).values():
+            for one in argument if isinstance(argument, list) else [argument]:
+                if isinstance(getattr(one, "cluster", None), Cluster):
+                    places[one.namespace] = one
+        for one in places.values():
             report.sections.append((f"pods of {one.namespace}", one.cluster.what_pods_say(one.namespace)))
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures that tests measured."""
+    reports = [one for kind in ("passed", "failed") for one in terminalreporter.getreports(kind)]
+    figures = [pair for report in reports if "tests/kubernetes/" in report.nodeid for pair in report.user_properties]
+    if figures:
+        terminalreporter.section("figures of the cluster")
+        for name, value in figures:
+            terminalreporter.line(f"{name}: {value}")

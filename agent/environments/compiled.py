@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import logging
 import os
-import re
 import secrets
 import shutil
 import threading
@@ -19,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.environments.java_source import java_main_class, other_compiler_options
 from agent.environments.layout import Layout, make_shared_directory
 from agent.environments.lock import BuildLocks
 from agent.environments.model import EnvironmentRequest, PreparedEnvironment
@@ -28,14 +28,13 @@ from agent.environments.sweep import KEEP_SUPERSEDED, remove_tree
 from agent.environments.template import fill_command
 from agent.errors import AgentError, EnvironmentFailed
 from agent.process.command import run_command
-from agent.reading.regular_files import open_regular, read_regular
+from agent.reading.regular_files import open_regular
 from agent.runtimes.model import CompileSpec
 
 log = logging.getLogger(__name__)
 
 #: A pack with more source files than this is not looked through at each start.
 _MOST_SOURCES = 2000
-_LARGEST_SOURCE = 16 * 1024 * 1024
 _DONE = ".attune_compiled"
 
 _Stamps = tuple[tuple[str, int, int, int], ...]
@@ -119,7 +118,7 @@ class CompiledActions:
             outcome = run_command(
                 fill_command(spec.command, values),
                 timeout=self._timeout,
-                env=self._environment(prepared),
+                env=self._environment(prepared, action_file),
                 cwd=request.pack_dir,
                 stop=request.stop,
             )
@@ -151,24 +150,12 @@ class CompiledActions:
             "main_class": java_main_class(action_file) if action_file.endswith(".java") else "",
         }
 
-    def _environment(self, prepared: PreparedEnvironment) -> dict[str, str]:
+    def _environment(self, prepared: PreparedEnvironment, action_file: str) -> dict[str, str]:
         env = {name: value for name, value in self._container.items() if name not in prepared.unset}
         env |= {name: variable.value for name, variable in prepared.env_vars.items()}
         folders = dict.fromkeys(os.path.dirname(path) for path in (prepared.interpreter, _real(prepared.interpreter)))
         env["PATH"] = os.pathsep.join([*filter(None, folders), env.get("PATH") or os.defpath])
-        return env
-
-
-def java_main_class(path: str) -> str:
-    """Return the name of the class that ``java FILE`` would start: the first of its file."""
-    text = read_regular(path, _LARGEST_SOURCE).decode("utf-8", "replace")
-    # What isn't closed ends with its line or the file: a search for its end from each place would take for ever.
-    plain = re.sub(r'"(?:\\.|[^"\\\n])*"?|//[^\n]*|/\*.*?(?:\*/|\Z)', " ", text, flags=re.DOTALL)
-    package = re.search(r"^[ \t]*package[ \t]+([\w.]+)[ \t]*;", plain, re.MULTILINE)
-    name = re.search(r"\b(?:class|record|enum|interface)\s+([A-Za-z_$][\w$]*)", plain)
-    if name is None:
-        raise EnvironmentFailed(f"{path} names no class", step="compile")
-    return f"{package[1]}.{name[1]}" if package else name[1]
+        return env | (other_compiler_options(prepared.interpreter) if action_file.endswith(".java") else {})
 
 
 def _digest(

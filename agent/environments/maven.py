@@ -20,6 +20,8 @@ from agent.reading.regular_files import read_regular_text
 #: Bytes of a PEM file with authorities.
 _MOST_AUTHORITIES = 16 * 1024 * 1024
 _NAMESPACE = re.compile(r'\sxmlns="[^"]*"')
+#: Said by Maven's compiler plugin; by the Java that lacks the modules java.compiler or jdk.compiler.
+_NO_COMPILER = re.compile(r"No compiler is provided|javax[./]tools[./]|Module j\w+\.compiler not")
 _NO_MAVEN = re.compile(r"can't start mvn|mvn: (?:command )?not found")
 
 
@@ -76,8 +78,9 @@ class Maven(Declared):
         """Explain a machine that has Java alone."""
         if _NO_MAVEN.search(output):
             return "this machine has Java but no Maven; on Debian and Ubuntu: apt-get install maven"
-        if "No compiler is provided" in output:
-            return "this is a Java without compiler; on Debian and Ubuntu: apt-get install default-jdk-headless"
+        if _NO_COMPILER.search(output):
+            java = site.request.interpreter
+            return f"{java} is a Java without compiler; on Debian and Ubuntu: apt-get install default-jdk-headless"
         return super().remedy(site, output)
 
 

@@ -23,6 +23,8 @@ from agent.threads import ThreadGroup
 #: Lines of an installer's output that an error carries.
 LAST_LINES = 20
 _POLL_SECONDS = 0.2
+#: Maven and npm colour what they say even where nobody sees it.
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _CREDENTIALS = re.compile(r"(://)[^/\s@]+@")
 
 
@@ -80,7 +82,7 @@ def hide_credentials(text: str) -> str:
 
 
 def _lines(data: bytes) -> list[str]:
-    text = hide_credentials(data.decode("utf-8", "replace").replace("\0", ""))
+    text = hide_credentials(_COLOURS.sub("", data.decode("utf-8", "replace")).replace("\0", ""))
     return [line.rstrip() for line in text.splitlines() if line.strip()]
 
 

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from agent.environments.compiled import CompiledActions, java_main_class
+from agent.environments.compiled import CompiledActions
 from agent.environments.model import EnvironmentRequest, PreparedEnvironment
-from agent.errors import EnvironmentFailed
 from tests.integration.environment_site import Site
 from tests.integration.language_packs import write
 
@@ -146,32 +145,3 @@ def test_a_compilation_is_told_to_who_waits(workshop: Workshop) -> None:
     for _ in range(2):
         workshop.actions.command(request, prepared, workshop.action)
     assert [line.split(" in ")[0] for line in told] == ["compiled a.src"]
-
-
-@pytest.mark.parametrize(
-    ("source", "name"),
-    [
-        ("public class Greet { }", "Greet"),
-        ("package a.b;\n\nimport java.util.*;\nfinal class Greet {}\nclass Other {}", "a.b.Greet"),
-        ("// class Not\n/* class Nor */ record Pair(int a) { }", "Pair"),
-        ('@Note("class Not") enum Colour { RED }', "Colour"),
-        ("interface Greeter { static void main(String[] a) {} }", "Greeter"),
-        ("class $A_1 {}", "$A_1"),
-    ],
-)
-def test_the_first_class_of_a_file_is_started_as_java_itself_does(tmp_path: Path, source: str, name: str) -> None:
-    file = tmp_path / "X.java"
-    file.write_text(source)
-    assert java_main_class(str(file)) == name
-
-
-@pytest.mark.parametrize(
-    "source",
-    ["", "// class Not", "/* " * 300_000, '"' + '\\"' * 300_000, "\n" * 300_000, "class 1 " * 300_000, "\0"],
-    ids=["empty", "comment", "open comments", "open strings", "blank lines", "words", "a null"],
-)
-def test_a_file_without_a_class_is_said(tmp_path: Path, source: str) -> None:
-    file = tmp_path / "X.java"
-    file.write_text(source)
-    with pytest.raises(EnvironmentFailed, match="names no class"):
-        java_main_class(str(file))

@@ -17,6 +17,10 @@ _BANNER = re.compile(r"^(?:NOTE: )?Picked up [A-Z_]*OPTIONS: ")
 _NODE_END = re.compile(r"^Node\.js v\d+\.\d+")
 _NODE_STACK = re.compile(r"^    at (?:async )?\S")
 _JAVA = re.compile(r'^Exception in thread "[^"]*" (.+)$')
+_NO_JAVAC = (
+    "this Java can't run source files because it has no compiler: use a JDK; on Debian and Ubuntu: "
+    "apt-get install default-jdk-headless"
+)
 _JAVAC = re.compile(r"^\S+\.java:\d+: error: .+$")
 _RUBY = re.compile(r"^\S+?:\d+:in [`'].*?': (.+)$")
 _RUBY_TOP = re.compile(r"^\S+\.rb:\d+: (.+)$")
@@ -74,7 +78,7 @@ def _python(lines: Sequence[str]) -> str | None:
 def _java(lines: Sequence[str]) -> str | None:
     thrown = _first(lines, _JAVA)
     if thrown:
-        return thrown
+        return f"{thrown}: {_NO_JAVAC}" if "Module jdk.compiler not " in thrown else thrown
     compiled = next((line for line in lines if _JAVAC.match(line)), None)
     return compiled if compiled and any(line.startswith(("error: compilation", "1 error")) for line in lines) else None
 

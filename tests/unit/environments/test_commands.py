@@ -98,6 +98,7 @@ def test_the_last_lines_are_the_errors() -> None:
 def test_output_stands_in_where_there_are_few_errors() -> None:
     lines = last_lines(outcome("out 1\n\nout 2\n", "the error\n"))
     assert lines == ["out 1", "out 2", "the error"]
+    assert last_lines(outcome(stderr="\x1b[1;31mred\x1b[0m\n\x1b[0m\n")) == ["red"]
 
 
 def test_credentials_of_a_package_index_are_not_repeated() -> None:

@@ -38,6 +38,12 @@ Caused by: java.io.IOException: other
             "TypeError [ERR_X]: no",
         ),
         ("/a.js:1\nthrow 'x'\n^\nx\n(Use `node --trace-uncaught ...` to show)\n\nNode.js v20.1.0\n", "x"),
+        (
+            "Error: A JNI error has occurred, please check your installation and try again\n"
+            'Exception in thread "main" java.lang.InternalError: Module jdk.compiler not in boot Layer\n\tat x\n',
+            "java.lang.InternalError: Module jdk.compiler not in boot Layer: this Java can't run source files because "
+            "it has no compiler: use a JDK; on Debian and Ubuntu: apt-get install default-jdk-headless",
+        ),
         (JAVA, "java.lang.IllegalStateException: boom: disk full"),
         (
             "A.java:3: error: ';' expected\n  x\n   ^\n1 error\nerror: compilation failed\n",

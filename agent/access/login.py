@@ -9,19 +9,26 @@ from __future__ import annotations
 import time
 import uuid
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg.rows import dict_row
 
 from agent.access.identities import Identity, find_identity
 from agent.access.passwords import matches
-from agent.access.throttle import wait_after
+from agent.access.throttle import Kind, wait_after
 from agent.access.tokens import Claims, check, hashed, mint
+from agent.db.named_statements import Statements
 from agent.db.pool import Connection, Database
 from agent.db.queries import load_queries
 from agent.errors import AccessDenied, AgentError
 
 _GRACE = 30.0
+
+
+class _Failures(NamedTuple):
+    kind: Kind
+    failures: int
+    seconds: float
 
 
 class SlowDown(AgentError):
@@ -137,8 +144,8 @@ class Logins:
                 connection.execute(self._sql["revoke_family"], {"family": row["family"]})
 
     def _slow_down(self, connection: Connection, subject: dict[str, str]) -> None:
-        rows = connection.execute(self._sql["login_failures"], subject).fetchall()
-        wait = max((wait_after(kind, failures, seconds) for kind, failures, seconds in rows), default=0.0)
+        rows = Statements("agent.access").all(connection, _Failures, "login_failures", subject)
+        wait = max((wait_after(row.kind, row.failures, row.seconds) for row in rows), default=0.0)
         if wait > 0:
             raise SlowDown(wait)
 

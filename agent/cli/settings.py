@@ -26,13 +26,13 @@ def settings(deployment: Deployment, as_json: bool, changed: bool, page: bool) -
         click.echo(settings_page(), nl=False)
         return
     loaded = deployment.loaded
-    rows = [
+    entries = [
         (field, shown(field, value_of(loaded.settings, key)), loaded.sources[key])
         for key, field in fields().items()
         if not (changed and loaded.sources[key].startswith("default"))
     ]
     if as_json:
-        print_json([_document(field, value, source) for field, value, source in rows])
+        print_json([_document(field, value, source) for field, value, source in entries])
         return
     if loaded.files:
         click.echo("read: " + ", ".join(map(str, loaded.files)) + "\n")
@@ -41,7 +41,7 @@ def settings(deployment: Deployment, as_json: bool, changed: bool, page: bool) -
             ["SETTING", "VALUE", "FROM"],
             (
                 [field.key, plain(value), Text(source, style="dim" if source.startswith("default") else "cyan")]
-                for field, value, source in rows
+                for field, value, source in entries
             ),
         )
     )

@@ -73,12 +73,12 @@ def make_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
     return table
 
 
-def print_details(rows: Iterable[tuple[str, Any]]) -> None:
+def print_details(entries: Iterable[tuple[str, Any]]) -> None:
     """Print names and values below each other, without those that are None."""
     table = Table(box=None, show_header=False, pad_edge=False, show_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in rows:
+    for name, value in entries:
         if value is not None:
             table.add_row(Text(name), value if isinstance(value, Text) else plain(value))
     show(table)

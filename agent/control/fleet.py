@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg.rows import class_row, dict_row
 
+from agent.db.named_statements import Statements
 from agent.db.pool import Database
 from agent.db.queries import load_queries
 from agent.errors import AgentError
@@ -85,12 +86,17 @@ def workers(database: Database, name: str | None = None) -> list[Worker]:
     return found
 
 
+class _Offer(NamedTuple):
+    name: str
+    runtimes: Any
+
+
 def runtimes(database: Database) -> list[RuntimeEntry]:
     """Return the runtimes by ref."""
     queries = load_queries(__package__ or "")
     with database.connection() as connection:
         rows = connection.cursor(row_factory=dict_row).execute(queries["list_runtimes"]).fetchall()
-        offers = connection.execute(queries["offered_runtimes"]).fetchall()
+        offers = Statements("agent.control").all(connection, _Offer, "offered_runtimes")
     return [
         RuntimeEntry(
             ref=row["ref"],
@@ -100,7 +106,7 @@ def runtimes(database: Database) -> list[RuntimeEntry]:
             description=row["description"],
             auto_detected=row["auto_detected"],
             versions=row["versions"] or [],
-            workers=[worker for worker, offered in offers if _offers(offered, row)],
+            workers=[offer.name for offer in offers if _offers(offer.runtimes, row)],
         )
         for row in rows
     ]

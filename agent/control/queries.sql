@@ -298,4 +298,4 @@ WITH keys AS (DELETE FROM key k USING pack p WHERE k.owner_pack = p.id AND p.ref
 DELETE FROM pack WHERE ref = %(ref)s;
 
 -- name: action_runtime
-SELECT runtime, runtime_version_constraint FROM action WHERE ref = %(ref)s;
+SELECT runtime, runtime_version_constraint AS constraint FROM action WHERE ref = %(ref)s;

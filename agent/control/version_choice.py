@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from agent.control.fleet import Worker, workers
+from agent.db.named_statements import Statements
 from agent.db.pool import Database
-from agent.db.queries import load_queries
 from agent.errors import AgentError
 from agent.runtimes.model import Runtime, RuntimeVersion
 from agent.runtimes.names import language_of
@@ -34,6 +35,11 @@ class ActionExplanation:
     workers: tuple[WorkerExplanation, ...]
 
 
+class _ActionRuntime(NamedTuple):
+    runtime: int | None
+    constraint: str | None
+
+
 def explain_action(database: Database, action_ref: str, worker: str | None = None) -> ActionExplanation:
     """Explain for all workers, or for the one that is named.
 
@@ -42,21 +48,19 @@ def explain_action(database: Database, action_ref: str, worker: str | None = Non
         DatabaseError: the database can't be read.
     """
     with database.connection() as connection:
-        query = load_queries("agent.control")["action_runtime"]
-        row = connection.execute(query, {"ref": action_ref}).fetchone()
+        row = Statements("agent.control").one(connection, _ActionRuntime, "action_runtime", {"ref": action_ref})
     if row is None:
         raise AgentError(f"there is no action {action_ref}", hint="attune action list shows all")
-    runtime_id, constraint = row
     stored = load_runtimes(database)
-    runtime = next((item for item in stored.runtimes if item.id == runtime_id), None)
+    runtime = next((item for item in stored.runtimes if item.id == row.runtime), None)
     if runtime is None:
-        return ActionExplanation(action_ref, None, constraint, ())
+        return ActionExplanation(action_ref, None, row.constraint, ())
     rows = [item for item in stored.versions if item.runtime == runtime.id]
     found = [item for item in workers(database) if worker is None or item.name == worker]
     if worker is not None and not found:
         raise AgentError(f"there is no worker {worker}", hint="attune worker list shows all")
-    answers = tuple(_explain(item, runtime, rows, constraint) for item in found)
-    return ActionExplanation(action_ref, runtime.ref, constraint, answers)
+    answers = tuple(_explain(item, runtime, rows, row.constraint) for item in found)
+    return ActionExplanation(action_ref, runtime.ref, row.constraint, answers)
 
 
 def _explain(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from agent.db.named_statements import Statements
 from agent.db.pool import Connection
-from agent.db.queries import load_queries
 from agent.packs.model import Pack
 
 FOREIGN = "the pack was installed by other means"
@@ -19,6 +20,14 @@ class Vanished:
     kind: str
     ref: str
     reason: str | None = None
+
+
+class _Unlisted(NamedTuple):
+    """A row that no file describes; ``reason`` says why it must stay, if it must."""
+
+    id: int
+    ref: str
+    reason: str | None
 
 
 def remove_vanished(connection: Connection, pack: Pack, pack_id: int, *, ours: bool) -> tuple[Vanished, ...]:
@@ -44,14 +53,13 @@ def remove_vanished(connection: Connection, pack: Pack, pack_id: int, *, ours: b
 
 
 def _remove(connection: Connection, kind: str, pack_id: int, refs: Sequence[str], *, ours: bool) -> list[Vanished]:
-    queries = load_queries("agent.packs")
-    if kind == "permission_set" and connection.execute(queries["has_permission_sets"]).fetchone() != (True,):
+    sql = Statements("agent.packs")
+    if kind == "permission_set" and not sql.value(connection, "has_permission_sets"):
         return []
-    rows = connection.execute(queries[f"vanished_{kind}s"], {"pack": pack_id, "refs": list(refs)}).fetchall()
     vanished = []
-    for row_id, ref, needed in rows:
-        reason = needed or (None if ours else FOREIGN)
+    for row in sql.all(connection, _Unlisted, f"vanished_{kind}s", {"pack": pack_id, "refs": list(refs)}):
+        reason = row.reason or (None if ours else FOREIGN)
         if reason is None:
-            connection.execute(queries[f"delete_{kind}"], {"id": row_id})
-        vanished.append(Vanished(kind, ref, reason))
+            sql.run(connection, f"delete_{kind}", {"id": row.id})
+        vanished.append(Vanished(kind, row.ref, reason))
     return vanished

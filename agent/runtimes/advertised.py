@@ -26,14 +26,16 @@ def detected_versions(detected: Iterable[DetectedInterpreter]) -> dict[str, list
     return {name: sorted(versions) for name, versions in found.items()}
 
 
-def verified_versions(rows: Iterable[tuple[str, str]], allowed: Sequence[str] | None = None) -> dict[str, list[str]]:
+def verified_versions(
+    verified: Iterable[tuple[str, str]], allowed: Sequence[str] | None = None
+) -> dict[str, list[str]]:
     """Return the verified versions of ``(runtime_ref, version)`` by normalised name, the newest first.
 
     ``allowed`` leaves out the runtimes that an operator's filter doesn't name.
     """
     wanted = None if allowed is None else {normalize_runtime_name(name) for name in allowed}
     found: dict[str, set[str]] = {}
-    for ref, version in rows:
+    for ref, version in verified:
         name = normalize_runtime_name(ref.rsplit(".", 1)[-1])
         if wanted is None or name in wanted:
             found.setdefault(name, set()).add(version)

@@ -48,8 +48,8 @@ class Advertiser:
             if told == self._told:
                 return
             self._told = told
-        rows = ((check.row.runtime_ref, check.row.version) for check, _ in known if check.available)
-        verified = verified_versions(rows, self._allowed)
+        available = ((check.row.runtime_ref, check.row.version) for check, _ in known if check.available)
+        verified = verified_versions(available, self._allowed)
         versions = merged_versions(detected_versions(self._facts.detected), verified)
         capabilities, _ = build_capabilities(replace(self._facts, runtime_versions=versions))
         verdicts = [entry for check, when in known for entry in version_verdicts([check], when)]

@@ -5,16 +5,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from agent.db.named_statements import Statements
 from agent.db.pool import Database
-from agent.db.queries import load_queries
 from agent.environments.model import EnvironmentRequest
 from agent.errors import AgentError
 from agent.runtimes.registry import RuntimeRegistry
 from agent.runtimes.selection import VersionSelector
 
 log = logging.getLogger(__name__)
+
+
+class _Need(NamedTuple):
+    pack_id: int
+    ref: str
+    runtime: int | None
+    constraint: str
+    required: Any
 
 
 class EnvironmentNeeds:
@@ -43,14 +51,13 @@ class EnvironmentNeeds:
             DatabaseError: the packs can't be read.
         """
         with self._database.connection() as connection:
-            query = load_queries("agent.worker")["needed_runtimes"]
-            rows = connection.execute(query.encode(), {"pack_ref": pack_ref}).fetchall()
+            rows = Statements("agent.worker").all(connection, _Need, "needed_runtimes", {"pack_ref": pack_ref})
         requests: dict[tuple[str, str], EnvironmentRequest] = {}
-        for pack_id, ref, runtime, constraint, required in rows:
-            for key, wanted in _needed(runtime, constraint, required):
-                request = self._request(pack_id, ref, key, wanted)
+        for row in rows:
+            for key, wanted in _needed(row.runtime, row.constraint, row.required):
+                request = self._request(row.pack_id, row.ref, key, wanted)
                 if request is not None and request.isolated:
-                    requests.setdefault((ref, request.dir_name), request)
+                    requests.setdefault((row.ref, request.dir_name), request)
         return list(requests.values())
 
     def _request(self, pack_id: int, ref: str, key: int | str, constraint: str) -> EnvironmentRequest | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterable
@@ -158,14 +159,27 @@ def test_psycopg_is_used_by_the_database_layer_and_beside_statements() -> None:
     assert misplaced(found, {"psycopg": ("db/", "cli/doctor.py", *sorted(statements))}) == []
 
 
-#: Rows that are read by the place of their columns: those of a statement whose columns are checked when it is prepared.
-ROWS_BY_NUMBER = ("execution/recording/statements.py",)
+#: Rows that are read by the place of their columns: those of a statement whose columns are checked when it is prepared,
+#: and those of statements whose two columns have the names of their tables.
+ROWS_BY_NUMBER = ("execution/recording/statements.py", "cli/completion.py")
+
+
+ROWS = re.compile(r"rows?|.*\.fetch(one|all)\(\)", re.DOTALL)
 
 
 def rows_by_number(tree: ast.AST) -> list[int]:
-    """Return the lines that read a column other than the only one by its place: ``row[2]``, ``Kind(*row)``."""
+    """Return the lines that read a column other than the only one by its place.
+
+    That is ``row[2]``, ``Kind(*row)``, ``a, b = row`` and ``for a, b in rows``.
+    """
     found = []
     for node in ast.walk(tree):
+        if isinstance(node, ast.Assign | ast.For | ast.comprehension):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            value = node.value if isinstance(node, ast.Assign) else node.iter
+            several = any(isinstance(target, ast.Tuple) and len(target.elts) > 1 for target in targets)
+            found += [value.lineno] if several and ROWS.fullmatch(ast.unparse(value)) else []
+            continue
         if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
             place = node.slice.value
             by_place = isinstance(place, int) and place > 0 and ast.unparse(node.value) in {"row", "one"}
@@ -181,7 +195,9 @@ def test_columns_are_read_by_their_names() -> None:
 
 
 def test_a_column_read_by_its_place_is_recognised() -> None:
-    assert rows_by_number(ast.parse("a = row[2]\nb = Ended(*row)\nc = row[0]\nd = row['name']")) == [1, 2]
+    read = ["a = row[2]", "b = Ended(*row)", "a, b = row", "for a, b in rows: pass", "[a for a, b in c.fetchall()]"]
+    assert [rows_by_number(ast.parse(line)) for line in read] == [[1]] * len(read)
+    assert rows_by_number(ast.parse("a = row[0]\nb = row['name']\nfor row in rows: pass\n(a,) = row")) == []
 
 
 def test_every_place_of_a_rule_exists() -> None:

@@ -24,6 +24,11 @@ class _TakenRow(NamedTuple):
     body: bytes
 
 
+class _NewSession(NamedTuple):
+    session: int
+    channel: str
+
+
 # First key of the advisory locks of sessions of release 0.1.0, which knew nothing of schemas: "mqse".
 EARLIER_SESSION_LOCK = 0x6D717365
 
@@ -99,11 +104,12 @@ class DatabaseConsumer(DatabaseLink):
         connection.execute("SELECT set_config('synchronous_commit', 'off', false)")
         declare(connection, (self._subscription.queue, *self._subscription.also_declare))
         previous = self._session
-        row = connection.execute(SQL["new_session"], {"queue": self._subscription.queue.name}).fetchone()
+        cursor = connection.cursor(row_factory=class_row(_NewSession))
+        row = cursor.execute(SQL["new_session"], {"queue": self._subscription.queue.name}).fetchone()
         assert row is not None
-        self._session, channel = row
+        self._session = row.session
         connection.execute(SQL["hold_session"], {"earlier": EARLIER_SESSION_LOCK, "session": self._session})
-        connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+        connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(row.channel)))
         if previous:
             connection.execute(SQL["release_session"], {"session": previous})
         self._next_round = 0.0

@@ -47,7 +47,7 @@ WITH sent AS (
 SELECT pg_notify(mq_channel(told.queue), '') FROM (SELECT DISTINCT queue FROM stored) AS told;
 
 -- name: new_session
-SELECT nextval('mq_session')::integer, mq_channel(%(queue)s);
+SELECT nextval('mq_session')::integer AS session, mq_channel(%(queue)s) AS channel;
 
 -- name: hold_session
 -- The schema is part of the key: the sessions of each one are numbered from 1. The earlier key, which is the number alone,

@@ -7,6 +7,7 @@ import os
 from functools import cache
 
 _UNIFIED = "/sys/fs/cgroup"
+_OWN = "/proc/self/cgroup"
 
 
 def oom_kills() -> int:
@@ -42,7 +43,7 @@ def _counter() -> int | None:
 
 
 def _own_group(controller: str) -> str:
-    with contextlib.suppress(OSError), open("/proc/self/cgroup", encoding="ascii", errors="replace") as file:
+    with contextlib.suppress(OSError), open(_OWN, encoding="ascii", errors="replace") as file:
         for line in file:
             _, controllers, path = [*line.rstrip("\n").split(":", 2), "", ""][:3]
             if controller in controllers.split(",") and ".." not in path:

@@ -10,7 +10,7 @@ import pytest
 
 from agent.process import oom_events
 from agent.process.oom_events import oom_kills
-from tests.services.waiting import until
+from tests.services.control_group import memory_group
 
 
 @pytest.mark.parametrize(
@@ -37,26 +37,38 @@ def test_where_nothing_counts_there_is_none(monkeypatch: pytest.MonkeyPatch) -> 
     assert oom_kills() == 0
 
 
+#: Own group by controller ("" is version 2), the file that counts there, and how deep the group is seen.
+HIERARCHIES = {
+    "version 2": ({"": "/jobs/worker"}, "jobs/worker/memory.events"),
+    "version 2, seen from a container": ({"": "/../other"}, "memory.events"),
+    "version 2, its own root": ({"": "/"}, "memory.events"),
+    "version 1": ({"memory": "/jobs/worker"}, "memory/jobs/worker/memory.oom_control"),
+    "version 1, seen from a container": ({"memory": "/docker/4711"}, "memory/memory.oom_control"),
+    "both, with memory in version 1": ({"": "/", "memory": "/worker"}, "memory/worker/memory.oom_control"),
+}
+
+
+@pytest.mark.parametrize("hierarchy", HIERARCHIES)
+def test_the_counter_of_the_own_group_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hierarchy: str) -> None:
+    groups, counter = HIERARCHIES[hierarchy]
+    own = tmp_path / "own"
+    own.write_text("".join(f"0:{controller}:{path}\n" for controller, path in groups.items()))
+    (tmp_path / counter).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / counter).write_text("oom_kill 7\n")
+    monkeypatch.setattr(oom_events, "_UNIFIED", str(tmp_path))
+    monkeypatch.setattr(oom_events, "_OWN", str(own))
+    fd = oom_events._counter.__wrapped__()
+    assert fd is not None
+    monkeypatch.setattr(oom_events, "_counter", lambda: fd)
+    assert oom_kills() == 7
+    os.close(fd)
+
+
 @pytest.fixture
 def small_group() -> Iterator[Path]:
-    """A control group, of either version, whose processes have 48 MiB together."""
-    unified = Path("/sys/fs/cgroup/cgroup.controllers").exists()
-    base = Path("/sys/fs/cgroup") if unified else Path("/sys/fs/cgroup/memory")
-    group = base / f"attune-test-{os.getpid()}"
-    try:
-        group.mkdir()
-    except OSError as error:
-        pytest.skip(f"no control group can be made here: {error}")
-    try:
-        (group / ("memory.max" if unified else "memory.limit_in_bytes")).write_text(str(48 << 20))
-    except OSError as error:
-        group.rmdir()
-        pytest.skip(f"memory can't be limited in a control group here: {error}")
-    try:
+    """A control group whose processes have 48 MiB together."""
+    with memory_group(48 << 20) as group:
         yield group
-    finally:
-        until(lambda: not (group / "cgroup.procs").read_text())
-        group.rmdir()
 
 
 def test_a_process_that_the_kernel_kills_for_want_of_memory_is_counted(small_group: Path) -> None:

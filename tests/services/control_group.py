@@ -1,0 +1,40 @@
+"""A control group of a test's own, with little memory; needs root, and a hierarchy that counts memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.services.waiting import until
+
+UNIFIED = Path("/sys/fs/cgroup/cgroup.controllers").exists()
+
+
+@contextmanager
+def memory_group(limit: int) -> Iterator[Path]:
+    """Make a group, of either version, whose processes have ``limit`` bytes together; it is gone afterwards."""
+    base = Path("/sys/fs/cgroup") if UNIFIED else Path("/sys/fs/cgroup/memory")
+    group = base / f"attune-test-{os.getpid()}"
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"no control group can be made here: {error}")
+    try:
+        (group / ("memory.max" if UNIFIED else "memory.limit_in_bytes")).write_text(str(limit))
+    except OSError as error:
+        group.rmdir()
+        pytest.skip(f"memory can't be limited in a control group here: {error}")
+    try:
+        yield group
+    finally:
+        until(lambda: not (group / "cgroup.procs").read_text())
+        group.rmdir()
+
+
+def inside(group: Path) -> tuple[str, ...]:
+    """Return a command that starts the command which follows it in ``group``."""
+    return ("/bin/sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh")

@@ -23,6 +23,7 @@ DOCS = ROOT / "docs"
 COMMANDS_PAGE = DOCS / "reference" / "commands.md"
 ARCHITECTURE_PAGE = DOCS / "architecture.md"
 THREADS_PAGE = DOCS / "explanation" / "threads.md"
+SECURITY_PAGE = DOCS / "explanation" / "security.md"
 PROMISES_PAGE = DOCS / "explanation" / "promises.md"
 
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -176,14 +177,47 @@ def test_every_promise_that_a_file_cites_exists() -> None:
             assert not unknown, f"{file.relative_to(ROOT)} cites {sorted(unknown)}, which promises.md doesn't have"
 
 
+def named_tests(page: Path, text: str) -> list[str]:
+    """The tests that a piece of a page names; each must exist where the link leads."""
+    tests = re.findall(r"\[(test_\w+)\]\(([^)]+)\)", text)
+    for test, path in tests:
+        file = (page.parent / path).resolve()
+        assert re.search(rf"^\s*def {test}\(", file.read_text(encoding="utf-8"), re.MULTILINE), f"{path} has no {test}"
+    return [test for test, _ in tests]
+
+
 @pytest.mark.parametrize(("name", "text"), promises().items(), ids=list(promises()))
 def test_every_promise_has_a_reason_and_tests_that_exist(name: str, text: str) -> None:
     assert "\nWhy: " in text, f"{name} gives no reason"
-    tests = re.findall(r"\[(test_\w+)\]\(([^)]+)\)", text)
-    assert tests, f"{name} names no test"
-    for test, path in tests:
-        file = (PROMISES_PAGE.parent / path).resolve()
-        assert re.search(rf"^\s*def {test}\(", file.read_text(encoding="utf-8"), re.MULTILINE), f"{path} has no {test}"
+    assert named_tests(PROMISES_PAGE, text), f"{name} names no test"
+
+
+def proofs() -> list[tuple[str, str]]:
+    """First and last cell of each row of the tables about security that say what proves it."""
+    found, proving = [], False
+    for line in SECURITY_PAGE.read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")] if line.startswith("|") else []
+        if cells and cells[-1] == "proven by":
+            proving = True
+        elif not cells:
+            proving = False
+        elif proving and not line.startswith("|---"):
+            found.append((line, cells[-1]))
+    return found
+
+
+def test_what_is_said_about_security_names_the_tests_that_prove_it() -> None:
+    rows = proofs()
+    assert len(rows) >= 40
+    for row, cell in rows:
+        # What nothing is done about needs no proof, and says so.
+        assert cell == "—" or named_tests(SECURITY_PAGE, cell), f"no test proves: {row}"
+    assert sum(cell == "—" for _, cell in rows) <= 3
+
+
+def test_the_page_about_security_sends_nobody_to_a_whole_file_of_tests() -> None:
+    text = SECURITY_PAGE.read_text(encoding="utf-8")
+    assert re.findall(r"\[(?!test_\w+\])[^\]]*\]\([^)]*tests/[^)]*\)", text) == []
 
 
 def test_no_code_of_another_document_stands_in_for_a_promise() -> None:

@@ -87,6 +87,15 @@ def test_whatever_an_action_prints_its_execution_ends(deployment: Deployment, sc
     assert still_works(deployment)
 
 
+def test_a_gigabyte_of_output_is_cut(deployment: Deployment) -> None:
+    ended = deployment.run(register(deployment, "head -c 1000000000 /dev/zero | tr '\\0' x; exit 3\n"))
+    assert (ended.status, ended.result["cause"]) == ("failed", "exit")
+    kept = 10 * 1024 * 1024 - 128
+    assert ended.result["stdout_bytes_truncated"] == 1_000_000_000 - kept
+    assert ended.result["stdout"].startswith("x" * kept + "\n\n[OUTPUT TRUNCATED")
+    assert still_works(deployment)
+
+
 def test_one_unreadable_key_is_nobody_elses_problem(deployment: Deployment) -> None:
     key = deployment.insert(
         "key",

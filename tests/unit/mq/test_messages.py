@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import MessageError
+from agent.mq import envelope as mq_envelope
 from agent.mq import messages
 from agent.mq.envelope import MESSAGE_TYPES, decode, stable_id
 
@@ -331,3 +332,9 @@ def test_a_hostile_message_is_refused_in_few_words(body: bytes) -> None:
     with pytest.raises(MessageError) as caught:
         messages.decode_dispatch(body)
     assert len(str(caught.value)) < 200
+
+
+def test_a_message_over_the_size_limit_is_not_even_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mq_envelope, "read_json", lambda body: pytest.fail("it was parsed"))
+    with pytest.raises(MessageError, match="more than 33554432"):
+        decode(b" " * (mq_envelope.MOST_BYTES + 1))

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench import environments, onefile, pika_shortcuts, spawn_cost
+from tests.bench.large_results import large_results
 from tests.bench.latency import bare_spawns, latencies, percentiles
 from tests.bench.machine import StolenTime, description
 from tests.bench.masking import masking_speed
@@ -136,11 +137,20 @@ def measure_masking(_: Stack) -> Rows:
     ]
 
 
+def measure_results(stack: Stack) -> Rows:
+    """What a result of 10 MB costs in memory."""
+    return [
+        (f"memory for 10 MB of {kind}", f"{found.peak:.0f} MiB", f"kept {found.kept:.0f} MiB", "at most 60 MB, 3 kept")
+        for kind, found in large_results(stack).items()
+    ]
+
+
 PARTS: dict[str, Callable[[Stack], Rows]] = {
     "throughput": measure_throughput,
     "latency": measure_latency,
     "traffic": measure_traffic,
     "memory": measure_memory,
+    "results": measure_results,
     "masking": measure_masking,
     "onefile": measure_onefile,
     "environments": measure_environments,

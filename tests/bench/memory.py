@@ -48,10 +48,10 @@ def _run(work: Workload, count: int) -> None:
         work.purge()
 
 
-def resident_bytes(pid: int) -> int:
-    """Resident set of a process (proc(5))."""
+def resident_bytes(pid: int, field: str = "VmRSS") -> int:
+    """Resident set of a process now, or at its peak (``VmHWM``); proc(5)."""
     with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as status:
         for line in status:
-            if line.startswith("VmRSS:"):
+            if line.startswith(f"{field}:"):
                 return int(line.split()[1]) * 1024
-    raise RuntimeError("no VmRSS")
+    raise RuntimeError(f"no {field}")

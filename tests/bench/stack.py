@@ -21,7 +21,6 @@ from agent.mq import topology
 from tests.services.rabbitmq import RabbitNode
 
 ROOT = Path(__file__).resolve().parents[2]
-NOOP_SCRIPT = "#!/bin/sh\n:\n"
 PACK = "bench"
 
 
@@ -97,22 +96,13 @@ def _environment(stack: Stack) -> dict[str, str]:
 
 
 def _prepare(stack: Stack) -> None:
-    actions = stack.directory / "packs" / PACK / "actions"
-    actions.mkdir(parents=True)
-    (actions / "noop.sh").write_text(NOOP_SCRIPT)
-    (actions / "hello.sh").write_text("#!/bin/sh\necho hello\n")
     attune = [sys.executable, "-c", "from agent.cli.operator import main; main()"]
     for arguments in (["db", "migrate"], ["pack", "register", str(ROOT / "packs" / "core")]):
         subprocess.run([*attune, *arguments], env=stack.environment, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     with stack.connect() as connection:
         connection.execute("INSERT INTO pack (ref, label, version) VALUES ('bench', 'Bench', '1.0.0')")
-        for action in ("noop", "hello"):
-            connection.execute(
-                "INSERT INTO action (ref, pack, pack_ref, label, entrypoint, runtime)"
-                " SELECT 'bench.' || %(name)s, p.id, 'bench', %(name)s, %(name)s || '.sh', r.id"
-                " FROM pack p, runtime r WHERE p.ref = 'bench' AND r.ref = 'core.shell'",
-                {"name": action},
-            )
+    add_action(stack, "noop", ":\n")
+    add_action(stack, "hello", "echo hello\n")
     channel = pika.BlockingConnection(pika.URLParameters(stack.broker_url)).channel()
     for exchange in topology.EXCHANGES:
         channel.exchange_declare(exchange.name, exchange.kind, durable=True)
@@ -121,6 +111,20 @@ def _prepare(stack: Stack) -> None:
         for exchange_name, key in queue.bindings:
             channel.queue_bind(queue.name, exchange_name, key)
     channel.connection.close()
+
+
+def add_action(stack: Stack, name: str, script: str, output_format: str = "text") -> None:
+    """Register a shell action of the pack ``bench``."""
+    actions = stack.directory / "packs" / PACK / "actions"
+    actions.mkdir(parents=True, exist_ok=True)
+    (actions / f"{name}.sh").write_text(f"#!/bin/sh\n{script}")
+    with stack.connect() as connection:
+        connection.execute(
+            "INSERT INTO action (ref, pack, pack_ref, label, entrypoint, runtime, output_format)"
+            " SELECT 'bench.' || %(name)s, p.id, 'bench', %(name)s, %(name)s || '.sh', r.id, %(format)s"
+            " FROM pack p, runtime r WHERE p.ref = 'bench' AND r.ref = 'core.shell'",
+            {"name": name, "format": output_format},
+        )
 
 
 def start_agent(stack: Stack, **extra: str) -> tuple[subprocess.Popen[bytes], int]:

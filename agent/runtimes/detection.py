@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from agent.process.command import CommandOutcome
     from agent.runtimes.detected import DetectedInterpreter, Detection
 
+    _Answer = tuple[Candidate, DetectedInterpreter]
+
 PROBE_TIMEOUT = 5.0
 #: Commands that run at the same time.
 _WIDTH = 32
@@ -40,16 +42,25 @@ def detect_interpreters(
     Promise: every tool has a time limit.
     """
     environment = container_environment() if env is None else env
-    candidates = find_candidates(environment, families, search_paths)
+    answers = _ask(find_candidates(environment, families, search_paths), environment, timeout)
+    usable = {candidate.family.name for candidate, answer in answers if answer.problem is None}
+    for family in families:
+        if family.substitutes and family.name not in usable:
+            named = family._replace(binaries=family.substitutes, versioned="", homes=(), tools=())
+            substitutes = find_candidates(environment, [named], search_paths)
+            answers += _ask([item._replace(family=family) for item in substitutes], environment, timeout)
+    return _detection(_shells(answers, environment, timeout), families)
+
+
+def _ask(candidates: Sequence[Candidate], env: Mapping[str, str], timeout: float) -> list[_Answer]:
+    """Start each candidate that is worth it, many at the same time, and read its version."""
     asked = [candidate for candidate in candidates if not candidate.problem]
     commands = [(candidate.path, *candidate.family.version_arguments) for candidate in asked]
     outcomes: list[CommandOutcome] = []
     for start in range(0, len(commands), _WIDTH):
-        outcomes += run_commands(commands[start : start + _WIDTH], timeout=timeout, env=environment, cwd="/")
+        outcomes += run_commands(commands[start : start + _WIDTH], timeout=timeout, env=env, cwd="/")
     by_path = dict(zip(asked, outcomes, strict=True))
-    answers = [(candidate, _describe(candidate, by_path.get(candidate), timeout)) for candidate in candidates]
-    answers = _shells(answers, environment, timeout)
-    return _detection(answers, families)
+    return [(candidate, _describe(candidate, by_path.get(candidate), timeout)) for candidate in candidates]
 
 
 def _describe(candidate: Candidate, outcome: CommandOutcome | None, timeout: float) -> DetectedInterpreter:
@@ -81,9 +92,7 @@ def _problem(family: Language, outcome: CommandOutcome, version: str | None, out
     return None
 
 
-def _shells(
-    answers: list[tuple[Candidate, DetectedInterpreter]], env: Mapping[str, str], timeout: float
-) -> list[tuple[Candidate, DetectedInterpreter]]:
+def _shells(answers: list[_Answer], env: Mapping[str, str], timeout: float) -> list[_Answer]:
     """A plain ``sh`` may know no ``--version`` and is a shell all the same; only the first usable one counts."""
     from dataclasses import replace
 
@@ -104,7 +113,7 @@ def _shells(
     return checked
 
 
-def _detection(answers: Sequence[tuple[Candidate, DetectedInterpreter]], families: Sequence[Language]) -> Detection:
+def _detection(answers: Sequence[_Answer], families: Sequence[Language]) -> Detection:
     from agent.runtimes.detected import Detection
 
     found: list[DetectedInterpreter] = []

@@ -11,11 +11,12 @@ from typing import NamedTuple
 class Language(NamedTuple):
     """One language.
 
-    ``name`` is the canonical one, ``aliases`` are all names that mean it. ``binaries`` are the programs that run it:
-    the first usable one wins; ``versioned`` matches the names of others (``python3.12``); ``homes`` are patterns of
-    directories beside PATH; ``tools`` is what version managers call it. ``version_arguments`` make a program print its
-    version, ``run_arguments`` stand between it and the file. ``precision`` is how many numbers of a version make a
-    version of its own (``3.12``, but Node.js ``20``).
+    ``name`` is the canonical one, ``aliases`` are all names that mean it. ``binaries`` are the programs that run
+    it: the first usable one wins; ``substitutes`` are asked only where none of them is usable; ``versioned``
+    matches the names of others (``python3.12``); ``homes`` are patterns of directories beside PATH; ``tools`` is
+    what version managers call it. ``version_arguments`` make a program print its version, ``run_arguments`` stand
+    between it and the file. ``precision`` is how many numbers of a version make a version of its own (``3.12``, but
+    Node.js ``20``).
     """
 
     name: str
@@ -23,6 +24,7 @@ class Language(NamedTuple):
     extension: str
     binaries: tuple[str, ...]
     version_arguments: tuple[str, ...] = ("--version",)
+    substitutes: tuple[str, ...] = ()
     versioned: str = ""
     homes: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
@@ -50,7 +52,15 @@ LANGUAGES = (
         tools=("node", "nodejs"),
         precision=1,
     ),
-    Language("ruby", ("ruby", "rb"), ".rb", ("ruby",), versioned=r"ruby-?\d\.?\d", tools=("ruby",)),
+    Language(
+        "ruby",
+        ("ruby", "rb"),
+        ".rb",
+        ("ruby",),
+        substitutes=("jruby", "truffleruby"),
+        versioned=r"ruby-?\d\.?\d",
+        tools=("ruby",),
+    ),
     Language(
         "go",
         ("go", "golang"),

@@ -114,6 +114,32 @@ def test_what_fails_hangs_or_says_no_version_is_no_interpreter_and_the_next_one_
     assert alone.found == () and str(broken) in problems(alone)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "jruby",
+            "jruby 9.4.5.0 (3.1.4) 2023-11-02 1abae2700f OpenJDK 64-Bit Server VM 17.0.8 on 17.0.8 [x86_64-linux]",
+        ),
+        ("truffleruby", "truffleruby 24.1.1, like ruby 3.2.4, Oracle GraalVM Native [x86_64-linux]"),
+    ],
+)
+def test_another_ruby_is_taken_where_there_is_no_usable_ruby_and_else_not_even_asked(
+    tmp_path: Path, name: str, said: str
+) -> None:
+    other = write_program(tmp_path, name, f": > {tmp_path}/asked; {prints(said)}")
+    families = [family for family in ON_PATH if name in family.substitutes]
+    env = {"PATH": f"{tmp_path}:/bin/none"}
+    (found,) = detect_interpreters(env=env, families=families).found
+    assert (found.name, found.path) == ("ruby", str(other)) and found.version in ("3.1.4", "3.2.4")
+    write_program(tmp_path, "ruby", complains("ruby: no version is set", 126))
+    assert [item.path for item in detect_interpreters(env=env, families=families).found] == [str(other)]
+    (tmp_path / "asked").unlink()
+    write_program(tmp_path, "ruby", prints("ruby 3.3.0 (2023-12-25 revision 5124f9ac75) [x86_64-linux]"))
+    assert [item.version for item in detect_interpreters(env=env, families=families).found] == ["3.3.0"]
+    assert not (tmp_path / "asked").exists(), "a Java takes a second to start"
+
+
 def test_an_empty_file_is_no_interpreter(tmp_path: Path) -> None:
     (tmp_path / "perl").touch(mode=0o755)
     found = detection(tmp_path)

@@ -11,6 +11,10 @@ from agent.errors import MachineTooSmall
 
 log = logging.getLogger(__name__)
 
+_REMEDY = (
+    "raise the limit of processes (--pids-limit, pids.max, ulimit -u) or use fewer slots (worker.max_concurrent_tasks)"
+)
+
 
 class ThreadGroup:
     """The threads of one service.
@@ -48,11 +52,32 @@ class ThreadGroup:
             except RuntimeError as error:
                 raise MachineTooSmall(
                     f"can't start thread {name}: this program already runs {len(self._threads)} threads",
-                    hint="raise the limit of processes (--pids-limit, pids.max, ulimit -u) or use fewer slots"
-                    " (worker.max_concurrent_tasks)",
+                    hint=_REMEDY,
                 ) from error
             self._threads.append(thread)
         return thread
+
+    def require(self, count: int) -> None:
+        """Make sure that there is room for ``count`` further threads or processes, by starting and ending as many.
+
+        Raises:
+            MachineTooSmall: the kernel gives this process fewer.
+        """
+        over = threading.Event()
+        tried: list[threading.Thread] = []
+        try:
+            for _ in range(count):
+                thread = threading.Thread(target=over.wait, name="room", daemon=True)
+                thread.start()
+                tried.append(thread)
+        except RuntimeError as error:
+            raise MachineTooSmall(
+                f"this program needs {count} further threads and processes here and may have {len(tried)}", hint=_REMEDY
+            ) from error
+        finally:
+            over.set()
+            for thread in tried:
+                thread.join()
 
     def join(self, timeout: float) -> list[str]:
         """Wait for all members within one shared budget of ``timeout`` seconds; return the names still alive."""

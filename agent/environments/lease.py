@@ -17,7 +17,7 @@ from agent.environments.fingerprint import Fingerprint
 from agent.environments.layout import Layout
 from agent.environments.model import EnvironmentRequest
 from agent.environments.store import EnvironmentRecord, EnvironmentRow, EnvironmentStore
-from agent.errors import DatabaseError, EnvironmentFailed
+from agent.errors import DatabaseError, EnvironmentFailed, MachineTooSmall
 from agent.threads import ThreadGroup
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,10 @@ class Lease:
     def held(self, checksum: str | None) -> Iterator[None]:
         """Renew while the block runs; record ``ready`` at its end, ``failed`` when it raises EnvironmentFailed."""
         over, threads = threading.Event(), ThreadGroup()
-        threads.start(f"environment-lease-{self._row}", lambda: self._renew(over))
+        try:
+            threads.start(f"environment-lease-{self._row}", lambda: self._renew(over))
+        except MachineTooSmall as error:  # no reason not to build: the directory has a lock of its own
+            log.warning("building without renewing the claim of environment row %d: %s", self._row, error)
         try:
             yield
         except BaseException as error:

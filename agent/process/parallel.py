@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from agent.errors import MachineTooSmall
 from agent.process.child_env import container_environment
 from agent.process.command import CommandOutcome, run_command
 from agent.threads import ThreadGroup
@@ -24,6 +25,8 @@ def run_commands(
 ) -> list[CommandOutcome]:
     """Start all ``commands`` at once, each in a process group of its own; return their outcomes in the same order.
 
+    Where this program may have no further thread, what is left is run one after the other.
+
     They read an empty standard input and have ``timeout`` seconds; then the whole group is killed. Of each stream the
     last ``max_output`` bytes are kept. ``env`` defaults to the container's own environment, ``cwd`` to ours. Never
     raises for what a command does.
@@ -38,7 +41,10 @@ def run_commands(
 
     threads = ThreadGroup()
     for number in range(len(commands)):
-        threads.start(f"command-{number + 1}", partial(run_one, number))
+        try:
+            threads.start(f"command-{number + 1}", partial(run_one, number))
+        except MachineTooSmall:  # here, one after the other, while the others make room
+            run_one(number)
     threads.join(timeout + _GIVE_UP_SECONDS)
     given_up = CommandOutcome("timed_out", -1, b"", b"", f"can't be ended after {timeout:g} s", timeout)
     return [outcomes.get(number, given_up) for number in range(len(commands))]

@@ -38,6 +38,9 @@ _SUBSCRIBE_PATIENCE = 30.0
 _STATUS_PATIENCE = 3.0
 #: Seconds that the threads get together to end once nothing is left to do.
 _JOIN_PATIENCE = 5.0
+#: The threads of a worker beside its slots and those that run already; what it needs beside them: one that looks a host
+#: name up or ends something, and one process of a job.
+_THREADS, _ROOM = 10, 2
 #: Seconds that each step of the drain gets, however late it is.
 _MOMENT = 0.2
 
@@ -96,6 +99,7 @@ class WorkerService:
         self._threads.start("health", self._health.run)
         base = self._base = open_context(self._loaded, agent_mode=self._mode is StartupMode.AGENT)
         OPEN_FILES.raise_for(base.slots)
+        self._threads.require(_THREADS + base.slots + _ROOM)
         registered = base.registration.register(patience=worker.shutdown_timeout, giving_up=self._signals.stop)
         base.broker.declare(topology.worker_queues(registered.worker_id))
         parts = assemble(base, registered.worker_id, restore_active=lambda: self._active, on_lost=self._name_lost)

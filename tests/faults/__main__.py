@@ -36,8 +36,7 @@ def run(
         problem = _attempt(laid_out, name)
         found = audit(laid_out)
         if problem is not None:
-            found.complaints.append(problem)
-            found.complaints += [agent.log()[-2000:] for agent in laid_out.agents[-2:]]
+            found.complaints[:0] = [problem, *(agent.log()[-2000:] for agent in laid_out.agents[-2:])]
         if logs is not None and not found.clean:
             kept = logs / name.replace(" ", "-")
             kept.mkdir(parents=True, exist_ok=True)

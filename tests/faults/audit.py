@@ -115,7 +115,7 @@ def _look_for_leftovers(site: Site, found: Audit) -> None:
             return False
 
     found.complaints += [f"process {pid} was left behind" for pid in wait_until_gone(belongs)]
-    for agent in site.agents:
-        for queue in topology.owned_queues(agent.worker_id) if agent.worker_id else ():
+    for worker_id in sorted({agent.worker_id for agent in site.agents if agent.worker_id}):
+        for queue in topology.owned_queues(worker_id):
             if depth := site.depth(queue):
                 found.complaints.append(f"{depth} messages were left in {queue}")

@@ -39,6 +39,8 @@ _OPTIONS = "-c search_path=attune,public -c default_transaction_read_only=off"
 ENDED = ("completed", "failed", "cancelled", "timeout", "abandoned")
 PATIENCE = 60.0
 _START_TIMEOUT = 60.0
+#: How often an agent is started that leaves with 1 because a server is away.
+_STARTS = 10
 _SCRIPT = '#!/bin/sh\necho "$ATTUNE_EXEC_ID start" >> {trace}\n{body}\necho "$ATTUNE_EXEC_ID end" >> {trace}\n'
 
 
@@ -76,8 +78,15 @@ class Site:
     # --- agents ---
 
     def start_agent(self, name: str = "worker-1", *, wait: bool = True, **extra: str) -> AgentProcess:
-        """Start an agent, and wait until it is active."""
-        before = self.one("SELECT clock_timestamp()")
+        """Start an agent, and wait until it is active; start it again, as its supervisor does, where it can't begin."""
+        for _ in range(_STARTS):
+            before = self.one("SELECT clock_timestamp()")
+            agent = self._spawn(name, extra)
+            if not wait or self.wait_active(agent, before):
+                return agent
+        raise AssertionError(f"the agent did not become active:\n{agent.log()[-3000:]}")
+
+    def _spawn(self, name: str, extra: dict[str, str]) -> AgentProcess:
         path = self.directory / f"{name}-{len(self.agents)}.log"
         with path.open("ab") as log:
             process = subprocess.Popen(
@@ -90,12 +99,10 @@ class Site:
             )
         agent = AgentProcess(name, process, path)
         self.agents.append(agent)
-        if wait:
-            self.wait_active(agent, before)
         return agent
 
-    def wait_active(self, agent: AgentProcess, since: datetime) -> None:
-        """Wait until its row says so."""
+    def wait_active(self, agent: AgentProcess, since: datetime) -> bool:
+        """Wait until its row says so; False when it has left because it can't begin."""
         deadline = time.monotonic() + _START_TIMEOUT
         while True:
             rows = self.rows(
@@ -105,7 +112,9 @@ class Site:
             )
             if rows:
                 agent.worker_id = int(rows[0][0])
-                return
+                return True
+            if not agent.running and agent.process.returncode == 1:
+                return False
             if not agent.running or time.monotonic() > deadline:
                 raise AssertionError(f"the agent did not become active:\n{agent.log()[-3000:]}")
             time.sleep(0.05)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 import threading
@@ -70,8 +71,16 @@ class Loop(IOLoop):  # type: ignore[misc]
 class Services(SelectorIOServicesAdapter):  # type: ignore[misc]
     """What pika connects through. A connection that is reset the moment it was made is one that could not be made.
 
-    pika itself takes that for a mistake of its caller and raises in the middle of the loop.
+    pika itself takes that for a mistake of its caller and raises in the middle of the loop; so it does where no thread
+    can be had that looks a host name up, because jobs use all that are allowed here.
     """
+
+    def getaddrinfo(self, *arguments: Any, on_done: Callable[[Any], None], **options: Any) -> Any:
+        """Report that no thread can be had as a name that could not be looked up: it is tried again."""
+        try:
+            return super().getaddrinfo(*arguments, on_done=on_done, **options)
+        except RuntimeError as error:
+            return self.call_later(0, partial(on_done, OSError(errno.EAGAIN, f"the limit of processes: {error}")))
 
     def create_streaming_connection(self, *arguments: Any, on_done: Callable[[Any], None], **options: Any) -> Any:
         """Report what goes wrong right at the start as everything later is reported."""

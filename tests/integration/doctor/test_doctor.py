@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from tests.services.pooler import pooler
+
 
 def examine(tmp_path: Path, *words: str, **settings: str) -> tuple[int, dict[str, dict[str, Any]]]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ATTUNE")}
@@ -69,6 +71,18 @@ def test_a_permission_that_is_missing_is_named(database_url: str, tmp_path: Path
             connection.execute("DROP OWNED BY doctor_test")
             connection.execute("DROP ROLE doctor_test")
     assert found["database permissions"]["detail"] == "missing: execution (UPDATE), worker_id_seq (USAGE)"
+
+
+@pytest.mark.postgres
+def test_a_pooler_that_shares_sessions_is_a_failure_with_its_remedy(database_url: str, tmp_path: Path) -> None:
+    with pooler(database_url, "transaction") as url:
+        code, found = examine(tmp_path, ATTUNE__DATABASE__URL=url, ATTUNE__MESSAGE_QUEUE__URL="database")
+    assert (code, found["database"]["verdict"]) == (1, "fail")
+    assert "gives each transaction another session" in found["database"]["detail"]
+    assert "pool_mode = session" in found["database"]["remedy"]
+    with pooler(database_url, "session") as url:
+        _, found = examine(tmp_path, ATTUNE__DATABASE__URL=url, ATTUNE__MESSAGE_QUEUE__URL="database")
+    assert found["database"]["verdict"] == "ok"
 
 
 @pytest.mark.rabbitmq

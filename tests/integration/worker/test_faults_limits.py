@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +13,11 @@ import pytest
 from tests.integration.worker.jobs import ONLY_SHELL, Jobs
 from tests.services.availability import unavailable
 from tests.services.deployment import Deployment
+from tests.services.proxy import broker_proxy, until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
+
+_PIDS_CGROUPS = (Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup"))
 
 
 def test_sixty_jobs_run_at_once_although_few_files_may_be_open(fresh_deployment: Deployment, jobs: Jobs) -> None:
@@ -57,3 +61,109 @@ def test_a_log_that_does_not_fit_is_filed_up_to_there_and_says_so(
     text = first.read_bytes()
     assert len(text) == known[first]
     assert text.decode().endswith("[OUTPUT TRUNCATED: this log could not be written: No space left on device]\n")
+
+
+class ProcessLimit:
+    """A cgroup of this test's own whose ``pids.max`` the kernel enforces, as ``--pids-limit`` of a container does."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        #: What starts a command inside.
+        self.through = ("sh", "-c", f'echo $$ > {directory}/cgroup.procs; exec "$@"', "sh")
+
+    def set(self, processes: int) -> None:
+        """Allow so many processes and threads."""
+        (self._directory / "pids.max").write_text(str(processes))
+
+    @property
+    def used(self) -> int:
+        """How many there are."""
+        return int((self._directory / "pids.current").read_text())
+
+    @property
+    def refusals(self) -> int:
+        """How often the kernel has refused one more."""
+        return int((self._directory / "pids.events").read_text().split()[1])
+
+
+@pytest.fixture
+def process_limit(fresh_deployment: Deployment) -> Iterator[ProcessLimit]:
+    """A cgroup without a limit yet; what is in it ends with the test."""
+    root = next((root for root in _PIDS_CGROUPS if (root / "cgroup.procs").exists()), None)
+    if os.geteuid() != 0 or root is None:
+        unavailable("a limit of processes", "run as root where the pids controller of cgroups is mounted")
+    directory = root / f"attune-test-{os.getpid()}"
+    directory.mkdir()
+    if not (directory / "pids.max").exists():  # version 2, and the controller isn't passed on
+        directory.rmdir()
+        unavailable("a limit of processes", "enable the pids controller for child cgroups")
+    yield ProcessLimit(directory)
+    for agent in fresh_deployment.agents:
+        agent.kill()
+    for pid in (directory / "cgroup.procs").read_text().split():
+        os.kill(int(pid), signal.SIGKILL)
+    until(lambda: not (directory / "cgroup.procs").read_text(), "the end of what was limited")
+    directory.rmdir()
+
+
+def test_jobs_for_which_there_is_no_process_left_wait_for_one(
+    fresh_deployment: Deployment, process_limit: ProcessLimit, tmp_path: Path
+) -> None:
+    started, gate = tmp_path / "started", tmp_path / "gate"
+    os.mkfifo(gate)
+    # Nothing but what the shell itself does: a job that starts processes needs room of its own.
+    fresh_deployment.add_action("job.lean", f"#!/bin/sh\necho $$ >> {started}\nread line < {gate}\n")
+    agent = fresh_deployment.start_agent(through=process_limit.through, **ONLY_SHELL)
+    process_limit.set(process_limit.used + 2)
+    waiting = [fresh_deployment.start("job.lean") for _ in range(8)]
+    agent.wait_for_log("waiting to start")
+    until(lambda: started.exists() and len(started.read_text().split()) == 2, "as many as fit")
+    with gate.open("w") as writer:
+        for _ in waiting:
+            writer.write("go on\n")
+            writer.flush()
+        rows = [fresh_deployment.wait(execution_id) for execution_id in waiting]
+    assert [(row.status, row.result.get("stderr", "")) for row in rows] == [("completed", "")] * 8
+    assert len(started.read_text().split()) == 8
+
+
+def test_a_broker_that_is_lost_while_jobs_use_every_process_is_connected_again_when_there_is_room(
+    fresh_deployment: Deployment, jobs: Jobs, process_limit: ProcessLimit
+) -> None:
+    with broker_proxy(fresh_deployment.wire.url) as (network, url):
+        agent = fresh_deployment.start_agent(
+            through=process_limit.through, ATTUNE__MESSAGE_QUEUE__URL=url, **ONLY_SHELL
+        )
+        process_limit.set(process_limit.used)
+        network.cut()
+        until(lambda: process_limit.refusals > 8, "attempts in vain")
+        assert agent.running
+        process_limit.set(100)
+        jobs.assert_ran_once(fresh_deployment.start(jobs.QUICK))
+        assert agent.stop() == 0
+
+
+def test_all_interpreters_are_found_although_few_processes_are_allowed(
+    fresh_deployment: Deployment, process_limit: ProcessLimit
+) -> None:
+    process_limit.set(24)
+    fresh_deployment.start_agent(through=process_limit.through)
+    few = fresh_deployment.one("SELECT capabilities -> 'runtimes' AS runtimes FROM worker")["runtimes"]
+    process_limit.set(4)
+    with fresh_deployment.another_agent("free"):
+        all_ = "SELECT capabilities -> 'runtimes' AS runtimes FROM worker WHERE name = 'free'"
+        found = set(fresh_deployment.one(all_)["runtimes"])
+    assert found - set(few) <= {"java"}  # which alone needs as many threads as are allowed
+
+
+@pytest.mark.parametrize("limit", [2, 3, 5, 8, 12, 16, 18])
+def test_where_not_even_the_agent_fits_it_says_so_in_one_sentence(
+    fresh_deployment: Deployment, process_limit: ProcessLimit, limit: int
+) -> None:
+    process_limit.set(limit)
+    agent = fresh_deployment.start_agent(wait=False, through=process_limit.through, **ONLY_SHELL)
+    assert agent.wait() == 1
+    assert "Traceback" not in agent.log()
+    said = [line for line in agent.log().splitlines() if not line.startswith("{")]
+    assert [line.partition(":")[0] for line in said] == ["attune-agent", "hint"]
+    assert "--pids-limit" in said[1]

@@ -156,12 +156,19 @@ def test_a_server_that_ends_idle_sessions_does_not_end_the_one_that_holds_the_na
 ) -> None:
     sql(fresh_deployment, "ALTER DATABASE it SET idle_session_timeout = '300ms'")
     agent = fresh_deployment.start_agent(ATTUNE__WORKER__HEARTBEAT_INTERVAL="30", **ONLY_SHELL)
-    time.sleep(1)
+    with (
+        fresh_deployment.connect() as idle
+    ):  # as idle as the agent's, and later: when it has been ended, so might those
+        until(lambda: _has_ended(fresh_deployment, idle.info.backend_pid), "the end of an idle session")
     second = fresh_deployment.start_agent(wait=False, ATTUNE__WORKER__SHUTDOWN_TIMEOUT="0", **ONLY_SHELL)
     assert second.wait() == 1
     assert agent.running
     fresh_deployment.agents.remove(second)
     jobs.assert_ran_once(fresh_deployment.start(jobs.QUICK))
+
+
+def _has_ended(deployment: Deployment, pid: int) -> bool:
+    return not deployment.all("SELECT 1 FROM pg_stat_activity WHERE pid = %s", [pid])
 
 
 @pytest.mark.parametrize("mode", ["transaction", "statement"])

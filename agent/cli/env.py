@@ -25,7 +25,7 @@ def env() -> None:
 @_json
 @click.pass_obj
 def list_environments(deployment: Deployment, pack: str | None, as_json: bool) -> None:
-    """List every build with its size and last use."""
+    """List every build, and what was compiled from actions, with size and last use."""
     found = [item for item in inventory(deployment.loaded.settings.runtime_envs_dir) if pack in (None, item.pack)]
     if as_json:
         print_json([_document(item) for item in found])
@@ -62,7 +62,7 @@ def rebuild(deployment: Deployment, pack: str) -> int:
 @_json
 @click.pass_obj
 def prune_environments(deployment: Deployment, unused_for: float | None, max_bytes: int | None, as_json: bool) -> None:
-    """Remove replaced builds and died attempts, then what was used longest ago until the rest is small enough."""
+    """Remove what was replaced, compiled or begun and isn't used, then the longest unused until the rest is small."""
     settings = deployment.loaded.settings
     removed = prune(
         settings.runtime_envs_dir,
@@ -104,6 +104,8 @@ def _document(item: BuiltEnvironment) -> dict[str, Any]:
 def _state(item: BuiltEnvironment) -> str:
     if not item.complete:
         return "incomplete"
+    if item.compiled:
+        return "compiled"
     return "current" if item.current else "replaced"
 
 

@@ -6,7 +6,6 @@ before: then the language itself says what is wrong.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
 import os
@@ -14,17 +13,19 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.environments import compiled_output
 from agent.environments.java_source import java_main_class, other_compiler_options
 from agent.environments.layout import Layout, make_shared_directory
 from agent.environments.lock import BuildLocks
+from agent.environments.marker import TOUCH_EVERY
 from agent.environments.model import EnvironmentRequest, PreparedEnvironment
 from agent.environments.source_copy import IGNORED
 from agent.environments.steps import last_lines
-from agent.environments.sweep import KEEP_SUPERSEDED, remove_tree
+from agent.environments.sweep import KEEP_SUPERSEDED
 from agent.environments.template import fill_command
 from agent.errors import AgentError, EnvironmentFailed
 from agent.process.command import run_command
@@ -35,16 +36,16 @@ log = logging.getLogger(__name__)
 
 #: A pack with more source files than this is not looked through at each start.
 _MOST_SOURCES = 2000
-_DONE = ".attune_compiled"
 
 _Stamps = tuple[tuple[str, int, int, int], ...]
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Known:
     stamps: _Stamps
     argv: tuple[str, ...] | None
     output: Path | None
+    touched: float = field(default_factory=time.monotonic)
 
 
 class CompiledActions:
@@ -74,6 +75,9 @@ class CompiledActions:
                 known = self._compile(spec, request, prepared, action_file, stamps)
                 with self._guard:
                     self._known[key] = known
+            elif known.output and time.monotonic() - known.touched > TOUCH_EVERY:
+                known.touched = time.monotonic()
+                compiled_output.note_use(known.output)
         except (OSError, AgentError) as error:
             log.info("%s is run uncompiled: %s", action_file, error)
             return None
@@ -92,13 +96,14 @@ class CompiledActions:
         output = folder / _digest(spec, request, prepared, action_file, stamps)
         values = self._values(request, prepared, action_file, output)
         argv = fill_command(spec.run, values)
-        if not (output / _DONE).exists():
+        if not compiled_output.is_complete(output):
             make_shared_directory(folder)
-            with self._locks.hold(folder / "lock", lambda: request.asked_to_end):
-                if not (output / _DONE).exists() and not self._run(spec, request, prepared, action_file, output):
+            with self._locks.hold(folder / compiled_output.LOCK, lambda: request.asked_to_end):
+                if not compiled_output.is_complete(output) and not self._run(
+                    spec, request, prepared, action_file, output
+                ):
                     return _Known(stamps, None, None)
-        with contextlib.suppress(OSError):
-            os.utime(output / _DONE)
+        compiled_output.note_use(output)
         return _Known(stamps, argv, output)
 
     def _run(
@@ -109,7 +114,7 @@ class CompiledActions:
         action_file: str,
         output: Path,
     ) -> bool:
-        _sweep(output.parent)
+        _sweep(output.parent, time.time())
         temporary = output.with_name(f"{output.name}.{secrets.token_hex(3)}.tmp")
         temporary.mkdir()
         started = time.monotonic()
@@ -127,7 +132,7 @@ class CompiledActions:
                     raise EnvironmentFailed(f"{action_file}: cancelled", step="compile", cancelled=True)
                 log.info("%s is run uncompiled: %s", action_file, "; ".join(last_lines(outcome)[-3:]) or outcome.reason)
                 return False
-            (temporary / _DONE).touch()
+            compiled_output.complete(temporary)
             os.rename(temporary, output)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -202,15 +207,12 @@ def _sources(pack_dir: Path, spec: CompileSpec) -> Iterator[tuple[str, os.stat_r
                     yield entry.path, entry.stat()
 
 
-def _sweep(folder: Path, now: Callable[[], float] = time.time) -> None:
+def _sweep(folder: Path, now: float) -> None:
     """Remove what was compiled from sources that nobody runs any more, and attempts that died."""
-    for entry in list(folder.iterdir()) if folder.is_dir() else ():
-        if not entry.is_dir():
-            continue
-        mark = entry / _DONE
-        with contextlib.suppress(OSError):
-            if now() - (mark if mark.exists() else entry).stat().st_mtime > KEEP_SUPERSEDED:
-                remove_tree(entry)
+    for output in compiled_output.outputs(folder):
+        used = compiled_output.last_used(output)
+        if used is not None and now - used > KEEP_SUPERSEDED:
+            compiled_output.remove(output)
 
 
 def _real(path: str) -> str:

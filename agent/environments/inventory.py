@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.environments import compiled_output
 from agent.environments.layout import Layout
 from agent.environments.lock import BuildLocks
 from agent.environments.marker import LAST_USED, MARKER, read_marker
@@ -20,13 +21,14 @@ from agent.errors import EnvironmentFailed
 log = logging.getLogger(__name__)
 
 _BUILD = re.compile(r"\.(?P<name>.+)\.(?:[0-9a-f]{12}-[0-9a-f]{6}|replaced-[0-9a-f]{6})")
+_COMPILED = re.compile(r"\.(?P<name>.+)\.compiled")
 #: Agents note about once an hour what they use: what was noted within two may run right now.
 IN_USE = 7200.0
 
 
 @dataclass(frozen=True)
 class BuiltEnvironment:
-    """One build.
+    """One build, or what was compiled from one action (``compiled``).
 
     ``current``: the documented name points to it. ``complete`` is false for an attempt that nobody finished, or that is
     under way. ``last_used`` is in seconds since 1970, None where nothing tells.
@@ -40,6 +42,7 @@ class BuiltEnvironment:
     current: bool
     complete: bool
     built_from: str | None = None
+    compiled: bool = False
 
 
 def inventory(runtime_envs_dir: Path) -> list[BuiltEnvironment]:
@@ -47,12 +50,12 @@ def inventory(runtime_envs_dir: Path) -> list[BuiltEnvironment]:
     found = []
     for pack in _folders(runtime_envs_dir):
         for build in _folders(pack, hidden=True):
-            match = _BUILD.fullmatch(build.name)
-            if match is None:
-                continue
-            with contextlib.suppress(OSError, EnvironmentFailed):
-                layout = Layout(runtime_envs_dir, pack.name, match["name"])
-                found.append(_described(layout, build, match["name"]))
+            if match := _BUILD.fullmatch(build.name):
+                with contextlib.suppress(OSError, EnvironmentFailed):
+                    layout = Layout(runtime_envs_dir, pack.name, match["name"])
+                    found.append(_described(layout, build, match["name"]))
+            elif match := _COMPILED.fullmatch(build.name):
+                found += [_output(pack.name, match["name"], path) for path in compiled_output.outputs(build)]
     return found
 
 
@@ -65,11 +68,13 @@ def prune(
 ) -> list[BuiltEnvironment]:
     """Remove what no execution can be using and return it.
 
-    First replaced builds that nobody has used for ``keep_unused`` seconds and attempts that died; then, while all
-    together are larger than ``max_bytes`` (0: no limit), what was used longest ago. Whatever was used within the last
-    two hours stays.
+    First replaced builds and compiled actions that nobody has used for ``keep_unused`` seconds and attempts that died;
+    then, while all together are larger than ``max_bytes`` (0: no limit), what was used longest ago. Whatever was used
+    within the last two hours stays.
     """
     at = time.time() if now is None else now
+    for rest_of_pack in runtime_envs_dir.glob(".removed-*"):
+        remove_tree(rest_of_pack)
     known = inventory(runtime_envs_dir)
     removed = [item for item in known if _is_dead(item, at, keep_unused)]
     if max_bytes:
@@ -99,6 +104,19 @@ def _described(layout: Layout, build: Path, name: str) -> BuiltEnvironment:
     )
 
 
+def _output(pack: str, name: str, path: Path) -> BuiltEnvironment:
+    return BuiltEnvironment(
+        pack=pack,
+        name=name,
+        path=path,
+        size=_size(path),
+        last_used=compiled_output.last_used(path),
+        current=False,
+        complete=compiled_output.is_complete(path),
+        compiled=True,
+    )
+
+
 def _is_dead(item: BuiltEnvironment, at: float, keep_unused: float) -> bool:
     unused = at - (item.last_used or at)
     if not item.complete:
@@ -110,13 +128,15 @@ def _remove(runtime_envs_dir: Path, item: BuiltEnvironment) -> bool:
     """Remove one build under its lock, unless somebody builds there right now or has used it since it was listed."""
     try:
         layout = Layout(runtime_envs_dir, item.pack, item.name)
-        with BuildLocks(patience=1.0).hold(layout.lock, lambda: False):
-            if _last_used(item.path) != item.last_used:
+        lock = layout.compiled / compiled_output.LOCK if item.compiled else layout.lock
+        with BuildLocks(patience=1.0).hold(lock, lambda: False):
+            used = compiled_output.last_used(item.path) if item.compiled else _last_used(item.path)
+            if used != item.last_used:
                 log.info("%s stays: it has been used meanwhile", item.path)
                 return False
             if layout.current() == item.path:
                 layout.link.unlink(missing_ok=True)
-            remove_tree(item.path)
+            (compiled_output.remove if item.compiled else remove_tree)(item.path)
     except (OSError, EnvironmentFailed) as error:
         log.info("%s stays: %s", item.path, error)
         return False

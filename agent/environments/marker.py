@@ -19,6 +19,8 @@ MARKER = ".attune_environment.json"
 INSTALLED = ".attune_deps_installed"
 #: Its modification time tells when an agent last used the build; touched about once an hour.
 LAST_USED = ".attune_last_used"
+#: Seconds between two notes that something is in use.
+TOUCH_EVERY = 3600.0
 _MOST_BYTES = 4 * 1024 * 1024
 
 

@@ -13,12 +13,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.environments.marker import touch_last_used
+from agent.environments.marker import TOUCH_EVERY, touch_last_used
 from agent.environments.model import EnvironmentRequest, PreparedEnvironment
 from agent.runtimes.model import ExecutionConfig
 
 _Stamp = tuple[int, int, int] | None
-_TOUCH_EVERY = 3600.0
 
 
 @dataclass
@@ -51,7 +50,7 @@ class WarmEnvironments:
         for path, stamp in entry.stamps:
             if _stamp(path) != stamp:
                 return None
-        if entry.prepared.env_dir is not None and now - entry.touched > _TOUCH_EVERY:
+        if entry.prepared.env_dir is not None and now - entry.touched > TOUCH_EVERY:
             entry.touched = now
             touch_last_used(entry.prepared.env_dir)
         return entry.prepared

@@ -141,6 +141,26 @@ def test_a_budget_removes_what_was_used_longest_ago(empty: Site) -> None:
     assert empty.attune("env", "build", "shelf").returncode == 0
 
 
+def test_the_list_says_what_each_is_how_large_and_when_it_was_used(empty: Site) -> None:
+    assert empty.attune("env", "build", "shelf").returncode == 0
+    assert empty.attune("env", "rebuild", "shelf").returncode == 0
+    (old,) = [item["path"] for item in empty.listed() if item["state"] == "replaced"]
+    age(old)
+    half = empty.envs / "shelf" / ".tree.0123456789ab-abcdef"
+    half.mkdir()
+    compiled = empty.envs / "shelf" / ".tree.compiled" / "0123"
+    compiled.mkdir(parents=True)
+    (compiled / ".attune_compiled").write_bytes(bytes(300_000))
+    lines = empty.attune("env", "list", "--pack", "shelf").stdout.splitlines()
+    assert lines[0].split() == ["PACK", "NAME", "VERSION", "STATE", "SIZE", "LAST", "USED", "PATH"]
+    told = {line.split()[-1]: line for line in lines[1:]}
+    assert "replaced" in told[old] and "30 d 0 h ago" in told[old] and "0.1 MB" in told[old]
+    assert "incomplete" in told[str(half)] and "0.0 MB" in told[str(half)]
+    assert "compiled" in told[str(compiled)] and "0.3 MB" in told[str(compiled)]
+    assert [line for line in told.values() if "current" in line and " s ago" in line]
+    assert empty.attune("env", "list", "--pack", "nosuch").stdout == "no environment has been built here\n"
+
+
 def test_a_build_that_fails_ends_with_1_and_says_what_the_installer_said(empty: Site) -> None:
     manifest = empty.packs / "shelf/install"
     before = manifest.read_text()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from agent.environments import compiled_output
 from agent.environments.compiled import CompiledActions
 from agent.environments.model import EnvironmentRequest, PreparedEnvironment
 from tests.integration.environment_site import Site
@@ -136,6 +137,42 @@ def test_what_a_killed_compiler_left_is_not_used(workshop: Workshop) -> None:
     (half / "program").write_text("#!/bin/sh\necho half\n")
     assert workshop.says(workshop.another_agent()) == "one"
     assert workshop.compilations == 2
+
+
+def test_what_one_agent_goes_on_using_is_not_removed_by_another_that_compiles(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.environments.compiled.TOUCH_EVERY", -1.0)  # hours pass
+    command = workshop.command()
+    assert command is not None
+    mark = Path(command[0]).parent / ".attune_compiled"
+    long_ago = mark.stat().st_mtime - 30 * 86400
+    os.utime(mark, (long_ago, long_ago))
+    assert workshop.command() == command
+    write(workshop.site.packs / "one", {"actions/a.src": "echo two\n"})
+    assert workshop.says(workshop.another_agent()) == "two"
+    assert Path(command[0]).exists(), "it may run right now"
+    os.utime(mark, (long_ago, long_ago))
+    write(workshop.site.packs / "one", {"actions/a.src": "echo three\n"})
+    assert workshop.says(workshop.another_agent()) == "three"
+    assert not mark.parent.exists(), "nobody has run it for a month"
+
+
+def test_a_removal_that_dies_half_way_leaves_nothing_to_run(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = workshop.command()
+    assert command is not None
+
+    def killed(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(compiled_output, "remove_tree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            compiled_output.remove(Path(command[0]).parent)
+    Path(command[0]).unlink()
+    assert workshop.says(workshop.another_agent()) == "one"
 
 
 def test_a_compilation_is_told_to_who_waits(workshop: Workshop) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.environments import compiled_output
 from agent.environments import inventory as inventory_module
 from agent.environments.inventory import BuiltEnvironment, inventory, prune
 from agent.environments.layout import Layout
@@ -79,6 +80,36 @@ def test_what_is_used_again_while_sizes_are_counted_stays(tmp_path: Path, monkey
     monkeypatch.setattr(inventory_module, "inventory", listed_then_used)
     assert [item.path for item in prune(tmp_path, keep_unused=7 * DAY, max_bytes=1)] == [unused]
     assert used_again.exists() and (tmp_path / "one" / "python").is_symlink()
+
+
+def output(root: Path, pack: str, name: str, *, age: float, done: bool = True) -> Path:
+    """What was compiled of an action, last used ``age`` seconds ago."""
+    path = Layout(root, pack, "go").compiled / name
+    path.mkdir(parents=True)
+    (path / "action").write_bytes(b"x" * 400_000)
+    if done:
+        compiled_output.complete(path)
+        os.utime(path / ".attune_compiled", (time.time() - age,) * 2)
+    os.utime(path, (time.time() - age,) * 2)
+    return path
+
+
+def test_what_was_compiled_is_listed_and_goes_when_nobody_uses_it(tmp_path: Path) -> None:
+    unused, used = output(tmp_path, "one", "a", age=8 * DAY), output(tmp_path, "one", "b", age=60)
+    older, died = output(tmp_path, "two", "c", age=DAY), output(tmp_path, "two", "d.abc123.tmp", age=DAY, done=False)
+    found = {item.path: item for item in inventory(tmp_path)}
+    large = {path for path, item in found.items() if item.compiled and item.size >= 400_000}
+    assert large == {unused, used, older, died}
+    assert (found[used].name, found[used].complete, found[died].complete) == ("go", True, False)
+    assert {item.path for item in prune(tmp_path, keep_unused=7 * DAY)} == {unused, died}
+    assert [item.path for item in prune(tmp_path, keep_unused=7 * DAY, max_bytes=1)] == [older]
+    assert used.exists() and not older.exists() and not died.exists()
+
+
+def test_what_a_killed_removal_of_a_pack_left_is_removed(tmp_path: Path) -> None:
+    left = build(tmp_path, "one", "a", age=60).parent.rename(tmp_path / ".removed-one-abc123")
+    prune(tmp_path, keep_unused=7 * DAY)
+    assert not left.exists()
 
 
 def test_a_superseded_build_is_taken_by_nobody_and_stays_a_build(tmp_path: Path) -> None:

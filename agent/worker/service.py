@@ -241,6 +241,8 @@ class WorkerService:
                 "not everything could be reported: the next process with this worker's name will report the rest"
             )
             self.exit_code = self.exit_code or Interrupted.exit_code
+        # Nothing is left to cancel, and a consumer that loses its queue declares it again.
+        parts.consumers["cancel"].stop()
         self._beside("queues", parts.unclaimed.delete_queues, until=deadline)
         parts.heartbeat.stop()  # a beat after the last write would outdate it
         unannounced = parts.publisher.oldest

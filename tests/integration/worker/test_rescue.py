@@ -112,6 +112,25 @@ def test_the_last_worker_takes_its_empty_queues_along(fresh_deployment: Deployme
     assert queues(fresh_deployment, leaving) == 0
 
 
+@pytest.mark.parametrize("fresh_deployment", ["rabbitmq", "database"], indirect=True)
+def test_no_queue_comes_back_however_long_the_last_write_takes(fresh_deployment: Deployment, jobs: Jobs) -> None:
+    """A consumer whose queue is deleted takes that for an outage: it connects and declares the queue again."""
+    leaving = fresh_deployment.start_agent("worker-1", **EPHEMERAL)
+    running = jobs.begin()
+    leaving.signal(signal.SIGTERM)
+    leaving.wait_for_log("draining: 1 executions are running")
+    with fresh_deployment.connect() as connection, connection.transaction():
+        connection.execute("SELECT 1 FROM worker WHERE name = 'worker-1' FOR UPDATE")
+        jobs.release(running)
+        until(lambda: queues(fresh_deployment, leaving) == 0, "the end of the queues")
+        # By the time that another agent has started, a consumer would have connected again.
+        fresh_deployment.start_agent("next", **QUICK)
+        assert row(fresh_deployment, leaving)["status"] == "busy"
+        assert queues(fresh_deployment, leaving) == 0
+    assert leaving.wait() == 0
+    assert queues(fresh_deployment, leaving) == 0
+
+
 def test_what_the_last_worker_left_in_its_queue_is_handed_back_by_the_next(
     fresh_deployment: Deployment, jobs: Jobs
 ) -> None:

@@ -6,6 +6,8 @@ All pods of the module are made at once, so that what they wait for is waited fo
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from tests.kubernetes.site import IMAGES, Site
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
 
 NAMESPACE = "attune-wrong"
+PREVIOUS = "0.0.9"
 FOREIGN_AGENT = "localhost/foreign-agent"
 SHELL = IMAGES["shell"]
 
@@ -30,6 +33,7 @@ class Wrong:
     def __init__(self, site: Site, place: Path) -> None:
         """``place`` is where files of values lie."""
         self.cluster: Cluster = site.cluster
+        self.namespace = NAMESPACE
         self._helm = Helm(place)
 
     def values(self, release: str, **further: Any) -> Path:
@@ -37,10 +41,10 @@ class Wrong:
         worker = {"name": "pool", "image": f"{SHELL}:{TAG}", "replicas": 1} | further.pop("worker", {})
         return self._helm.values(f"{NAMESPACE}-{release}", [], workers=[worker], **further)
 
-    def install(self, release: str, **further: Any) -> None:
+    def install(self, release: str, *, chart: Path = CHART, **further: Any) -> None:
         """Install a release."""
         values = str(self.values(release, **further))
-        self.cluster.helm("install", "-n", NAMESPACE, release, str(CHART), "-f", values)
+        self.cluster.helm("install", "-n", NAMESPACE, release, str(chart), "-f", values)
 
     def pods(self, release: str) -> list[dict[str, Any]]:
         """The pods of a release."""
@@ -93,12 +97,22 @@ def wrong(sites: list[Site], tmp_path_factory: pytest.TempPathFactory) -> Iterat
     made.install("away", secret={"name": "away"})
     made.install("foreign", images={"agent": {"repository": FOREIGN_AGENT, "tag": TAG}})
     made.install("full", agentVolume={"sizeLimit": "1Mi"})
-    made.install("mistyped", config={"worker": {"heartbeat_interval": "often"}})
-    first, second = made.values("first"), made.values("second")
-    for release, values in (("first", first), ("second", second)):
-        cluster.helm("install", "-n", NAMESPACE, release, str(CHART), "-f", str(values))
+    made.install("mistyped", config={"worker": {"task_timeout": "often"}})
+    made.install("elsewhere", worker={"nodeSelector": {"kubernetes.io/arch": "riscv64"}})
+    made.install("first", chart=_previous_chart(place))
+    made.install("second")
     yield made
     cluster.try_kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+
+
+def _previous_chart(place: Path) -> Path:
+    """The chart as the version before this one."""
+    copy = place / "previous"
+    shutil.copytree(CHART, copy)
+    about = copy / "Chart.yaml"
+    text = about.read_text()
+    about.write_text(re.sub("^version: .*", f"version: {PREVIOUS}", text, flags=re.MULTILINE))
+    return copy
 
 
 def _foreign_program() -> bytes:
@@ -133,6 +147,10 @@ def test_an_agent_for_another_machine_is_a_sentence(wrong: Wrong) -> None:
     wrong.wait_says("foreign", "exec format error")
 
 
+def test_a_node_of_another_architecture_is_an_event_with_the_reason(wrong: Wrong) -> None:
+    wrong.wait_says("elsewhere", "didn't match Pod's node affinity/selector")
+
+
 def test_a_volume_that_is_too_small_is_an_event_with_its_name(wrong: Wrong) -> None:
     """The kubelet measures a directory now and then: the pod may have run until it is evicted."""
 
@@ -144,7 +162,7 @@ def test_a_volume_that_is_too_small_is_an_event_with_its_name(wrong: Wrong) -> N
 
 
 def test_a_setting_that_is_wrong_names_file_key_and_value(wrong: Wrong) -> None:
-    wrong.wait_says("mistyped", "config.yaml", "worker.heartbeat_interval", "often")
+    wrong.wait_says("mistyped", "config.yaml", "worker.task_timeout", "often")
 
 
 def test_two_releases_in_one_namespace_work_beside_each_other(wrong: Wrong) -> None:
@@ -160,15 +178,23 @@ def test_a_release_that_wants_anothers_names_is_refused_with_both(wrong: Wrong) 
     assert '"first"' in done.stderr
 
 
-def test_a_roll_back_to_the_chart_before_works(wrong: Wrong) -> None:
+def test_a_roll_back_to_the_previous_version_of_the_chart_works(wrong: Wrong) -> None:
     cluster = wrong.cluster
+    target = "deployment/first-attune-agent-worker-pool"
+
+    def installed() -> str:
+        text = cluster.kubectl("-n", NAMESPACE, "get", target, "-o", "json")
+        return str(json.loads(text)["metadata"]["labels"]["helm.sh/chart"])
+
+    assert installed() == f"attune-agent-{PREVIOUS}"
     values = str(wrong.values("first", config={"worker": {"task_timeout": 60}}))
     cluster.helm("upgrade", "-n", NAMESPACE, "first", str(CHART), "-f", values)
+    assert installed() != f"attune-agent-{PREVIOUS}"
     cluster.helm("rollback", "-n", NAMESPACE, "first", "1", "--wait", "--timeout", "180s")
-    (pod,) = wait(lambda: [pod for pod in wrong.pods("first") if is_ready(pod)], "the release before")
+    assert installed() == f"attune-agent-{PREVIOUS}"
+    wait(lambda: [pod for pod in wrong.pods("first") if is_ready(pod)], "the release before")
     configuration = cluster.get("configmaps", NAMESPACE, "app.kubernetes.io/instance=first")[0]["data"]["config.yaml"]
     assert "task_timeout" not in configuration
-    assert pod["metadata"]["labels"]["app.kubernetes.io/instance"] == "first"
 
 
 def test_a_misspelt_key_is_an_error_with_its_name(wrong: Wrong) -> None:

@@ -16,7 +16,7 @@ else
 	build/prepare.sh $(BUILD_DIR)/venv
 	$(BUILD_DIR)/venv/bin/python build/freeze.py $(BUILD_DIR)/tree
 	$(BUILD_DIR)/venv/bin/python build/pack.py $(BUILD_DIR)/tree $(AGENT)
-	$(BUILD_DIR)/venv/bin/python build/sbom.py $(BUILD_DIR)/tree dist
+	$(BUILD_DIR)/venv/bin/python build/sbom.py $(BUILD_DIR)/tree $(AGENT)
 endif
 
 docker-build-agent: ## Build the image attune-agent:latest, whose init container installs the agent

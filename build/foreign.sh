@@ -78,10 +78,11 @@ unshare --mount sh -eu -c '
         build/prepare.sh var/build/venv
         var/build/venv/bin/python build/freeze.py var/build/tree
         var/build/venv/bin/python build/pack.py var/build/tree dist/attune-agent-'"$architecture"'
-        var/build/venv/bin/python build/sbom.py var/build/tree dist
+        var/build/venv/bin/python build/sbom.py var/build/tree dist/attune-agent-'"$architecture"'
     "
 '
 mkdir -p "$(dirname "$program")"
 cp "$root/src/dist/attune-agent-$architecture" "$program.new"
 mv "$program.new" "$program"
+for about in cdx.json licences.txt; do cp "$root/src/dist/attune-agent-$architecture.$about" "$program.$about"; done
 (cd "$(dirname "$program")" && sha256sum "$(basename "$program")" >"$(basename "$program").sha256")

@@ -1,9 +1,9 @@
 """Say what is in the one-file agent: a CycloneDX list of components, and their licences.
 
-    python build/sbom.py TREE DIST
+    python build/sbom.py TREE PROGRAM
 
-reads PyInstaller's own tables of what it collected for TREE and writes DIST/attune-agent.cdx.json and
-DIST/attune-agent.licences.txt. Run it in the environment that froze the agent.
+reads PyInstaller's own tables of what it collected for TREE and writes PROGRAM.cdx.json and PROGRAM.licences.txt beside
+the packed PROGRAM. Run it in the environment that froze the agent.
 """
 
 from __future__ import annotations
@@ -41,10 +41,9 @@ class Component:
     text: str
 
 
-def main(tree: Path, dist: Path) -> None:
+def main(tree: Path, program: Path) -> None:
     """Write both files."""
     components = sorted(set(find_components(tree)))
-    program = dist / "attune-agent"
     digest = hashlib.sha256(program.read_bytes()).hexdigest()
     document = {
         "bomFormat": "CycloneDX",
@@ -61,9 +60,9 @@ def main(tree: Path, dist: Path) -> None:
         },
         "components": [entry(component) for component in components],
     }
-    (dist / "attune-agent.cdx.json").write_text(json.dumps(document, indent=1) + "\n")
+    program.with_name(f"{program.name}.cdx.json").write_text(json.dumps(document, indent=1) + "\n")
     texts = (f"{'=' * 80}\n{item.name} {item.version}: {item.licence}\n\n{item.text.strip()}\n" for item in components)
-    (dist / "attune-agent.licences.txt").write_text("\n".join(texts))
+    program.with_name(f"{program.name}.licences.txt").write_text("\n".join(texts))
     print(f"{len(components)} components in {program}")
 
 

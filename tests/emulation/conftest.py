@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.services.availability import unavailable
-from tests.services.frozen import ROOT
+from tests.services.frozen import ROOT, is_current
 
 #: Making the root and building in it takes minutes: only `make test-emulation` asks for it.
 collect_ignore_glob = [] if os.environ.get("ATTUNE_TEST_EMULATION") else ["test_*.py"]
@@ -31,9 +31,12 @@ def foreign_root() -> Path:
 
 @pytest.fixture(scope="session")
 def foreign_agent(foreign_root: Path) -> Path:
-    """The one-file agent of the other architecture."""
+    """The one-file agent of the other architecture, built when it is out of date."""
+    program = ROOT / "dist" / f"attune-agent-{FOREIGN}"
+    if is_current(program):
+        return program
     done = subprocess.run(
         ["make", "build-agent", f"ARCH={FOREIGN}"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return ROOT / "dist" / f"attune-agent-{FOREIGN}"
+    return program

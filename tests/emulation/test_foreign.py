@@ -17,6 +17,7 @@ import pytest
 from tests.emulation.conftest import FOREIGN
 from tests.services.deployment import Deployment
 from tests.services.proxy import broker_proxy, database_proxy
+from tests.services.waiting import until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
 
@@ -38,7 +39,8 @@ def installed(foreign_root: Path, foreign_agent: Path) -> Path:
 def inside(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a program of the other architecture in its root."""
     command = ["chroot", str(root), *words]
-    return subprocess.run(command, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False)
+    path = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    return subprocess.run(command, env=path, capture_output=True, text=True, check=False)
 
 
 def test_the_file_is_for_that_architecture_and_its_checksum_is_right(foreign_agent: Path) -> None:
@@ -46,6 +48,8 @@ def test_the_file_is_for_that_architecture_and_its_checksum_is_right(foreign_age
     assert struct.unpack_from("<H", content, 18)[0] == MACHINES[FOREIGN]
     digest, name = foreign_agent.with_name(foreign_agent.name + ".sha256").read_text().split()
     assert (digest, name) == (hashlib.sha256(content).hexdigest(), foreign_agent.name)
+    about = json.loads(foreign_agent.with_name(foreign_agent.name + ".cdx.json").read_text())
+    assert about["metadata"]["component"]["hashes"] == [{"alg": "SHA-256", "content": digest}]
 
 
 def test_it_needs_nothing_but_itself(foreign_agent: Path, tmp_path: Path) -> None:
@@ -97,10 +101,9 @@ def test_an_execution_in_each_of_shell_and_python(installed: Path, fresh_deploym
     deployment.add_action("far.shell", "#!/bin/sh\nuname -m\n")
     deployment.add_action("far.python", "import platform; print(platform.machine())\n", runtime="core.python")
     with running(installed, deployment):
-        worker = None
-        while worker is None:
-            rows = deployment.all("SELECT id FROM worker WHERE name = 'foreign' AND status = 'active'")
-            worker = rows[0]["id"] if rows else None
+        active = "SELECT id FROM worker WHERE name = 'foreign' AND status = 'active'"
+        until(lambda: deployment.all(active), "an active worker", timeout=120)
+        worker = deployment.one(active)["id"]
         for action in ("far.shell", "far.python"):
             row = deployment.wait(deployment.start(action, worker=worker), timeout=120)
             assert row.status == "completed", row.result

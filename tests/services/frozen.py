@@ -66,11 +66,11 @@ def build_module(name: str) -> ModuleType:
         sys.path.remove(str(ROOT / "build"))
 
 
-def is_current() -> bool:
-    """Tell whether the built program is newer than all that goes into it."""
-    if not PROGRAM.exists():
+def is_current(program: Path = PROGRAM) -> bool:
+    """Tell whether a built program is newer than all that goes into it."""
+    if not program.exists():
         return False
-    built = PROGRAM.stat().st_mtime
+    built = program.stat().st_mtime
     return all(path.stat().st_mtime <= built for path in _sources())
 
 

@@ -6,11 +6,14 @@ Promise: claim before acknowledge.
 from __future__ import annotations
 
 import pytest
+from pika.adapters.blocking_connection import BlockingChannel
 
 from agent.mq import topology
 from tests.integration.worker.jobs import ONLY_SHELL, Jobs
 from tests.services.deployment import Deployment
 from tests.services.proxy import broker_proxy, until
+from tests.services.rabbitmq import RabbitNode
+from tests.services.wire import RabbitWire
 
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
 
@@ -158,6 +161,45 @@ def _is_blocked(deployment: Deployment) -> bool:
             " AND query LIKE '%claimed%'"
         )
     )
+
+
+@pytest.mark.parametrize("way", ["expired", "rejected", "unroutable", "wiped"])
+def test_a_dispatch_that_was_lost_on_its_way_delays_its_execution_and_nothing_else(
+    fresh_deployment: Deployment, jobs: Jobs, rabbit_node: RabbitNode, way: str
+) -> None:
+    agent = fresh_deployment.start_agent(**ONLY_SHELL)
+    queue = topology.executions_queue(agent.worker_id).name
+    assert agent.stop() == 0
+    if way == "unroutable":
+        _channel(fresh_deployment).queue_delete(queue)
+    lost = fresh_deployment.start(jobs.QUICK, worker=agent.worker_id)
+    if way == "expired":  # as after five minutes: a message expires at the head of its queue
+        channel = _channel(fresh_deployment)
+        _, properties, body = channel.basic_get(queue, auto_ack=True)
+        properties.expiration = "1"
+        channel.basic_publish("", queue, body, properties)
+    elif way == "rejected":
+        channel = _channel(fresh_deployment)
+        method, _, _ = channel.basic_get(queue)
+        channel.basic_reject(method.delivery_tag, requeue=False)
+    elif way == "wiped":
+        name = fresh_deployment.wire.url.rpartition("/")[2]
+        rabbit_node.drop_vhost(name)
+        rabbit_node.vhost_url(name)
+        fresh_deployment.wire.declare()
+    if way != "unroutable" and way != "wiped":
+        until(lambda: fresh_deployment.wire.depth(queue) == 0, "the loss")
+    again = fresh_deployment.start_agent(**ONLY_SHELL)
+    jobs.assert_ran_once(fresh_deployment.start(jobs.QUICK, worker=agent.worker_id))
+    assert fresh_deployment.execution(lost).status in ("scheduled", "completed")
+    fresh_deployment.wait(lost)
+    jobs.assert_ran_once(lost)
+    again.wait_for_log("whose dispatches have not come")
+
+
+def _channel(deployment: Deployment) -> BlockingChannel:
+    assert isinstance(deployment.wire, RabbitWire)
+    return deployment.wire.channel
 
 
 def test_what_is_scheduled_for_long_and_never_dispatched_is_run(fresh_deployment: Deployment, jobs: Jobs) -> None:

@@ -6,14 +6,15 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from tests.integration.worker.jobs import ONLY_SHELL, Jobs
+from tests.integration.worker.jobs import ONLY_SHELL, Jobs, wait_for_beats
 from tests.services.availability import unavailable
 from tests.services.deployment import Deployment
-from tests.services.proxy import broker_proxy, until
+from tests.services.proxy import Proxy, broker_proxy, database_proxy, until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
 
@@ -61,6 +62,46 @@ def test_a_log_that_does_not_fit_is_filed_up_to_there_and_says_so(
     text = first.read_bytes()
     assert len(text) == known[first]
     assert text.decode().endswith("[OUTPUT TRUNCATED: this log could not be written: No space left on device]\n")
+
+
+def test_a_full_disk_loses_no_completion_that_was_written_and_leaves_no_partial_file(
+    fresh_deployment: Deployment, jobs: Jobs, small_disk: Path
+) -> None:
+    with broker_proxy(fresh_deployment.wire.url) as (broker, broker_url), _database(fresh_deployment) as database:
+        agent = fresh_deployment.start_agent(
+            ATTUNE__MESSAGE_QUEUE__URL=broker_url, ATTUNE__WORKER__HEARTBEAT_INTERVAL="0.1", **ONLY_SHELL
+        )
+        written, unwritten = [jobs.begin(), jobs.begin()], jobs.begin()
+        with suppress(OSError), (small_disk / "ballast").open("wb", buffering=0) as ballast:
+            while ballast.write(b"x" * 512):
+                pass
+        broker.refuse()
+        for execution_id in written:
+            jobs.release(execution_id)
+            fresh_deployment.wait(execution_id)
+        wait_for_beats(fresh_deployment, 5)
+        database.swallow()
+        jobs.release()
+        agent.wait_for_log("can't be kept on disk: [Errno 28]")
+        assert not list(small_disk.rglob("*.part"))
+        agent.kill()
+        database.accept()
+        broker.accept()
+    (small_disk / "ballast").unlink()
+    fresh_deployment.start_agent(ATTUNE__DATABASE__URL=fresh_deployment.database_url, **ONLY_SHELL)
+    assert fresh_deployment.wait(unwritten).status == "abandoned"
+    for execution_id, status in ((written[0], "Completed"), (written[1], "Completed"), (unwritten, "Abandoned")):
+        assert {message.payload["status"] for message in jobs.completions(execution_id)} == {status}
+        assert len({message.envelope["message_id"] for message in jobs.completions(execution_id)}) <= 1
+        assert len(jobs.starts(execution_id)) == 1
+    assert not list(small_disk.rglob("*.part"))
+
+
+@contextmanager
+def _database(deployment: Deployment) -> Iterator[Proxy]:
+    with database_proxy(deployment.database_url) as (proxy, url):
+        deployment.settings["ATTUNE__DATABASE__URL"] = url
+        yield proxy
 
 
 class ProcessLimit:

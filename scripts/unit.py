@@ -20,8 +20,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 OLDEST = (3, 11)
-#: In how many processes the tests of one Python run, and how many Pythons run at once.
-WORKERS = os.environ.get("WORKERS", "2")
+#: In how many processes tests run at least; several Pythons run at once, since half of the time they only wait.
+WORKERS = int(os.environ.get("WORKERS", "2"))
 #: What an environment depends on.
 SOURCES = ("pyproject.toml", "requirements/unit.txt", "scripts/venv.sh")
 _VERSION = "import sys; print(*sys.version_info[:3], sys.implementation.name, sys.executable)"
@@ -30,7 +30,7 @@ _ALONE = {"ATTUNE_TEST_EXAMPLES": os.environ.get("ATTUNE_TEST_EXAMPLES", "quick"
 
 
 def main(arguments: list[str]) -> int:
-    """Run the tests on every Python, WORKERS at a time; return 1 when they fail on any."""
+    """Run the tests on every Python; return 1 when they fail on any."""
     others = "--others" in arguments
     words = [word for word in arguments if word != "--others"]
     pythons = found_pythons()
@@ -39,8 +39,9 @@ def main(arguments: list[str]) -> int:
     if not pythons:
         print("unit tests: no other Python of at least 3.11 is on this machine")
         return 0
-    with ThreadPoolExecutor(int(WORKERS)) as pool:
-        codes = [pool.submit(run, *python, words) for _, python in sorted(pythons.items())]
+    processes = max(1, WORKERS // len(pythons))
+    with ThreadPoolExecutor(len(pythons)) as pool:
+        codes = [pool.submit(run, *python, words, processes) for _, python in sorted(pythons.items())]
         return int(any(code.result() != 0 for code in codes))
 
 
@@ -88,14 +89,13 @@ def version_of(program: str) -> tuple[tuple[int, ...], str]:
     return (int(major), int(minor), int(patch)), executable.strip()
 
 
-def run(version: str, program: str, words: list[str]) -> int:
+def run(version: str, program: str, words: list[str], processes: int) -> int:
     """Run the unit tests on one Python, and say how they went when they have ended."""
     venv = environment(program, version.rpartition(".")[0])
     if venv is None:
         print(f"unit tests on Python {version} ({program}): no virtual environment could be made", flush=True)
         return 1
-    # Half of the time of one process is spent on waiting: for children that end, for limits that run out.
-    parallel = ["-n", WORKERS, "--dist", "loadscope", "--no-loadscope-reorder"]
+    parallel = ["-n", str(processes), "--dist", "loadscope", "--no-loadscope-reorder"] if processes > 1 else []
     command = [venv / "bin" / "python", "-m", "pytest", "tests/unit", "-q", "-p", "no:cacheprovider", *parallel, *words]
     done = subprocess.run(
         command, cwd=ROOT, env={**os.environ, **_ALONE}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,6 +76,4 @@ def test_a_worker_runs_and_drains_whatever_was_inherited(
     fresh_deployment.agents.append(agent)
     fresh_deployment.wait_active(agent)
     assert fresh_deployment.run("job.hello").result["stdout"] == "hello\n"
-    began = time.monotonic()
     assert agent.stop() == 0
-    assert time.monotonic() - began < 20

@@ -114,6 +114,7 @@ def test_a_claim_of_an_earlier_life_that_hangs_in_the_server_does_not_outlive_it
     jobs.assert_ran_once(execution_id)
 
 
+@pytest.mark.alone
 def test_sessions_that_came_back_read_only_are_replaced_as_soon_as_there_are_others(
     fresh_deployment: Deployment, jobs: Jobs, network: Proxy
 ) -> None:

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from agent.presence import answering as answering_module
 from agent.presence import health_socket
 from agent.presence.health_socket import HealthSocket, ask
 from tests.services.waiting import not_for_ever, until
@@ -20,6 +21,7 @@ def own_names(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -
     """Keep tests that run at the same time, and agents of this machine, out of each other's hearing."""
     names = [f"\0attune-agent/test/{id(request)}/{time.monotonic_ns()}/{number}" for number in range(2)]
     monkeypatch.setattr(health_socket, "_addresses", lambda: iter(names))
+    monkeypatch.setattr(answering_module, "_POLL", 0.02)
 
 
 @contextmanager

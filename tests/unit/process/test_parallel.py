@@ -7,11 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from agent.process import supervisor
 from agent.process.children import CHILDREN
 from agent.process.parallel import run_commands
 from tests.children.interpreters import HANGS, write_program
 from tests.children.processes import wait_until_gone
 from tests.services.waiting import not_for_ever
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give what a child leaves behind little time to close its output."""
+    monkeypatch.setattr(supervisor, "DRAIN_SECONDS", 0.2)
 
 
 def sh(script: str) -> list[str]:

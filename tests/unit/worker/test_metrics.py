@@ -16,11 +16,20 @@ import pytest
 
 from agent.counters import Counters
 from agent.errors import ConfigurationError
+from agent.presence import answering
+from agent.worker import metrics_server
 from agent.worker.metrics import METRICS, exposition
 from agent.worker.metrics_server import MetricsServer
 
 ROOT = Path(__file__).parents[3]
 GAUGES = {name: (lambda: 3) for name, (kind, _) in METRICS.items() if kind == "gauge"}
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a server notice soon that it shall stop, and that somebody asks nothing."""
+    monkeypatch.setattr(answering, "_POLL", 0.02)
+    monkeypatch.setattr(metrics_server, "_PATIENCE", 0.2)
 
 
 @contextmanager

@@ -154,9 +154,9 @@ def test_the_list_says_what_each_is_how_large_and_when_it_was_used(empty: Site) 
     lines = empty.attune("env", "list", "--pack", "shelf").stdout.splitlines()
     assert lines[0].split() == ["PACK", "NAME", "VERSION", "STATE", "SIZE", "LAST", "USED", "PATH"]
     told = {line.split()[-1]: line for line in lines[1:]}
-    assert "replaced" in told[old] and "30 d 0 h ago" in told[old] and "0.1 MB" in told[old]
-    assert "incomplete" in told[str(half)] and "0.0 MB" in told[str(half)]
-    assert "compiled" in told[str(compiled)] and "0.3 MB" in told[str(compiled)]
+    assert "replaced" in told[old].split() and "30 d 0 h ago" in told[old] and "0.1 MB" in told[old]
+    assert "incomplete" in told[str(half)].split() and "0.0 MB" in told[str(half)]
+    assert "compiled" in told[str(compiled)].split() and "0.3 MB" in told[str(compiled)]
     assert [line for line in told.values() if "current" in line and " s ago" in line]
     assert empty.attune("env", "list", "--pack", "nosuch").stdout == "no environment has been built here\n"
 

@@ -19,7 +19,10 @@ from tests.integration.environment_site import PYTHON, Site, core_config, needs,
 
 @dataclass(frozen=True)
 class Language:
-    """``hostile`` are variables of an image that would make installer or interpreter look elsewhere."""
+    """``hostile`` are variables of an image that would make installer or interpreter look elsewhere.
+
+    ``home`` are files of its user's home that would.
+    """
 
     name: str
     runtime: str
@@ -28,6 +31,7 @@ class Language:
     action: str
     hostile: Mapping[str, str] = field(default_factory=dict)
     mirror: str | None = None
+    home: Mapping[str, str] = field(default_factory=dict)
 
 
 LANGUAGES = {
@@ -43,10 +47,18 @@ LANGUAGES = {
                 "PIP_TARGET": "{elsewhere}/t",
                 "PIP_USER": "1",
                 "PIP_PREFIX": "{elsewhere}/p",
+                "PIP_ROOT": "{elsewhere}/r",
+                "PIP_REQUIRE_VIRTUALENV": "1",
+                "PIP_NO_DEPS": "1",
+                "PIP_DRY_RUN": "1",
+                "UV_PYTHON": "/other/python",
+                "UV_SYSTEM_PYTHON": "1",
+                "PYTHONUSERBASE": "{elsewhere}/u",
                 "PYTHONPATH": "{elsewhere}/x",
                 "PYTHONHOME": "/other/python",
                 "VIRTUAL_ENV": "/other",
             },
+            home={".config/pip/pip.conf": "[global]\ntarget = {elsewhere}/c\n", ".pydistutils.cfg": "[x\n"},
         ),
         Language(
             "node",
@@ -60,7 +72,11 @@ LANGUAGES = {
                 "npm_config_prefix": "{elsewhere}",
                 "NPM_CONFIG_GLOBAL": "true",
                 "npm_config_omit": "dev",
+                "npm_config_production": "true",
+                "npm_config_dry_run": "true",
+                "npm_config_package_lock_only": "true",
             },
+            home={".npmrc": "global=true\nprefix={elsewhere}/n\nomit=dev\ndry-run=true\npackage-lock-only=true\n"},
         ),
         Language(
             "ruby",
@@ -73,9 +89,15 @@ LANGUAGES = {
                 "BUNDLE_DEPLOYMENT": "true",
                 "BUNDLE_FROZEN": "1",
                 "BUNDLE_GEMFILE": "/other/Gemfile",
+                "BUNDLE_WITHOUT": "default",
+                "BUNDLE_APP_CONFIG": "{elsewhere}/b",
+                "BUNDLE_BIN": "{elsewhere}/bin",
                 "GEM_HOME": "{elsewhere}/g",
+                "GEM_PATH": "{elsewhere}/g",
+                "RUBYLIB": "{elsewhere}",
                 "RUBYOPT": "-rnosuchthing",
             },
+            home={".bundle/config": '---\nBUNDLE_PATH: "{elsewhere}/h"\nBUNDLE_WITHOUT: "default"\n'},
         ),
         Language(
             "go",
@@ -83,7 +105,21 @@ LANGUAGES = {
             "go",
             packs.go_pack,
             "greet.go",
-            {"GOFLAGS": "-mod=vendor", "GO111MODULE": "off", "GOPATH": "{elsewhere}", "GOTOOLCHAIN": "go9.9.9"},
+            {
+                "GOFLAGS": "-mod=vendor",
+                "GO111MODULE": "off",
+                "GOPATH": "{elsewhere}",
+                "GOTOOLCHAIN": "go9.9.9",
+                "GOMODCACHE": "{elsewhere}/m",
+                "GOCACHE": "off",
+                "GOBIN": "{elsewhere}/b",
+                "GOWORK": "/other/go.work",
+                "GOENV": "/other/env",
+                "GOROOT": "/other/go",
+                "GOOS": "plan9",
+                "GOARCH": "arm",
+            },
+            home={".config/go/env": "GOFLAGS=-mod=vendor\nGOPATH={elsewhere}/h\nGOOS=plan9\n"},
         ),
         Language(
             "java",
@@ -91,8 +127,16 @@ LANGUAGES = {
             "java",
             packs.java_pack,
             "Greet.java",
-            {"CLASSPATH": "{elsewhere}", "JAVA_TOOL_OPTIONS": "-Dattune=1", "MAVEN_ARGS": "--version"},
+            {
+                "CLASSPATH": "{elsewhere}",
+                "JAVA_TOOL_OPTIONS": "-Dattune=1",
+                "JAVA_HOME": "/other/java",
+                "MAVEN_ARGS": "--version",
+                "MAVEN_CONFIG": "{elsewhere}/c",
+                "MAVEN_OPTS": "-Xmx256m -Dmaven.repo.local={elsewhere}/m -DoutputDirectory={elsewhere}/o",
+            },
             mirror="maven_mirror",
+            home={".m2/settings.xml": "<settings><localRepository>{elsewhere}/h</localRepository></settings>"},
         ),
         Language(
             "perl",
@@ -102,13 +146,31 @@ LANGUAGES = {
             "greet.pl",
             {
                 "PERL_MM_OPT": "INSTALL_BASE={elsewhere}",
+                "PERL_MB_OPT": "--install_base {elsewhere}",
                 "PERL5LIB": "{elsewhere}",
-                "PERL_CPANM_OPT": "--skip-satisfied",
+                "PERLLIB": "{elsewhere}",
+                "PERL_LOCAL_LIB_ROOT": "{elsewhere}",
+                "PERL_CPANM_OPT": "-L {elsewhere}/c",
             },
             mirror="cpan_mirror",
         ),
         Language(
-            "r", "r", "Rscript", packs.r_pack, "greet.R", {"R_LIBS": "{elsewhere}", "R_LIBS_USER": "{elsewhere}/u"}
+            "r",
+            "r",
+            "Rscript",
+            packs.r_pack,
+            "greet.R",
+            {
+                "R_LIBS": "{elsewhere}",
+                "R_LIBS_USER": "{elsewhere}/u",
+                "R_LIBS_SITE": "{elsewhere}/s",
+                "R_PROFILE_USER": "{elsewhere}/profile",
+                "R_ENVIRON_USER": "{elsewhere}/environ",
+                "R_DEFAULT_PACKAGES": "nosuchthing",
+                "RENV_PROJECT": "/other",
+                "RENV_PATHS_CACHE": "{elsewhere}/c",
+            },
+            home={".Rprofile": "stop('a profile')\n", ".Renviron": "R_LIBS={elsewhere}/h\nR_LIBS_USER={elsewhere}/h\n"},
         ),
         Language("php", "", "php", packs.php_pack, "greet.php"),
     )
@@ -129,8 +191,12 @@ class Bench:
 
     @property
     def hostile(self) -> dict[str, str]:
-        """What an unfriendly image says."""
-        return {name: value.format(elsewhere=self.elsewhere) for name, value in self.language.hostile.items()}
+        """What an unfriendly image says; its user's home is written."""
+        home = self.site.root / "home"
+        files = {name: text.replace("{elsewhere}", str(self.elsewhere)) for name, text in self.language.home.items()}
+        packs.write(home, files)
+        said = {name: value.format(elsewhere=self.elsewhere) for name, value in self.language.hostile.items()}
+        return {"HOME": str(home), **said}
 
     def config(self) -> dict[str, Any]:
         if self.language.name == "python":

@@ -25,6 +25,7 @@ from tests.integration.environment_site import (
     quick_config,
     run_in,
 )
+from tests.integration.language_bench import LANGUAGES, Bench
 from tests.integration.language_packs import python_pack, read_only, state, write
 from tests.services.availability import unavailable
 
@@ -193,13 +194,25 @@ def test_a_relocatable_python_gets_links_because_a_copy_would_not_start(site: Si
     assert as_json(said) == [str(prepared.env_dir), str(home)]
 
 
-def test_uv_builds_the_same_environment_where_the_machine_has_it(site: Site) -> None:
+def test_uv_builds_the_same_environment_where_the_machine_has_it_in_a_hostile_image_too(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(LANGUAGES["python"], site)
+    hostile = {
+        "UV_TARGET": f"{bench.elsewhere}/t",
+        "UV_PREFIX": f"{bench.elsewhere}/p",
+        "UV_BREAK_SYSTEM_PACKAGES": "1",
+    }
+    for name, value in {**bench.hostile, **hostile}.items():
+        monkeypatch.setenv(name, value)
+    write(site.root / "home", {".config/uv/uv.toml": f'[pip]\ntarget = "{bench.elsewhere}/u"\n'})
     uv = uv_program()
     pack = python_pack(site.packs / "one", "1.0")
     prepared = site.new_manager(uv=uv).ensure(site.request("one", core_config("python")))
     assert run_in(prepared, "import attune_greeting as g; print(g.TEXT)") == "hello from 1.0"
     assert os.path.realpath(prepared.interpreter) == os.path.realpath(PYTHON)
     assert prepared.env_dir is not None and "uv" in (prepared.env_dir / "pyvenv.cfg").read_text()
+    assert sorted(bench.elsewhere.rglob("*")) == [bench.elsewhere / "x"]
     write(pack, {"requirements.txt": "--no-index\nnosuchthing\n"})
     with pytest.raises(EnvironmentFailed, match="nosuchthing"):
         site.new_manager(uv=uv).ensure(site.request("one", core_config("python")))

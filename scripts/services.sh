@@ -12,6 +12,7 @@ needs() {
 rabbitmq-server:/usr/sbin/rabbitmq-server rabbitmq-server
 postgres:/usr/lib/postgresql/*/bin/postgres postgresql
 /usr/sbin/pgbouncer pgbouncer
+/usr/lib/*/faketime/libfaketimeMT.so.1 libfaketime
 ruby ruby
 bundle ruby-bundler
 go golang-go

@@ -44,6 +44,10 @@ _STARTS = 10
 _SCRIPT = '#!/bin/sh\necho "$ATTUNE_EXEC_ID start" >> {trace}\n{body}\necho "$ATTUNE_EXEC_ID end" >> {trace}\n'
 
 
+class Skipped(Exception):
+    """This machine can't bring the fault about; the message says what it lacks."""
+
+
 @dataclass(frozen=True)
 class Program:
     """What is started as the agent, and where."""
@@ -269,6 +273,11 @@ class Site:
     def one(self, statement: str, *values: Any) -> Any:
         """Return the only value."""
         return self.rows(statement, *values)[0][0]
+
+    @property
+    def vhost(self) -> str:
+        """The name of the virtual host."""
+        return self.amqp_url.rpartition("/")[2]
 
     @property
     def channel(self) -> Any:

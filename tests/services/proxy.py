@@ -28,7 +28,7 @@ _CHUNK = 65536
 #: What PostgreSQL sends when it is ready for the next query, outside any transaction (protocol 3, ReadyForQuery).
 _IDLE = b"Z\x00\x00\x00\x05I"
 
-Fault = Literal["lose request", "lose answer"]
+Fault = Literal["lose request", "lose answer", "send twice"]
 
 
 class Proxy:
@@ -55,6 +55,10 @@ class Proxy:
         self.accepted = self.pieces = 0
         self._threads = ThreadGroup()
         self._threads.start("proxy-accept", self._accept)
+
+    def lead_to(self, connect: Callable[[], socket.socket]) -> None:
+        """Open new connections to another server, as a balancer does whose first server is gone."""
+        self._connect = connect
 
     # --- how connections end ---
 
@@ -132,7 +136,8 @@ class Proxy:
         """Break the first connection on which the client sends ``marker``, before or after the server has acted.
 
         With ``lose answer`` the server (PostgreSQL) gets the request and commits; its answer never arrives. Only a
-        connection counts on which the client has sent ``after`` before.
+        connection counts on which the client has sent ``after`` before. With ``send twice`` (RabbitMQ) nothing breaks:
+        the frame of the marker reaches the server once more.
         """
         with self._lock:
             self._faults.append((marker, after, fault))
@@ -199,6 +204,8 @@ class Proxy:
                 if fault == "lose request":
                     self._happened()
                     break
+                if fault == "send twice":
+                    data += _frame(data, self._happened())
                 if self._travels(data):
                     server.sendall(data)
         self._end(client, server)
@@ -238,10 +245,12 @@ class Proxy:
             passed.update(after for _, after, _ in self._faults if after in data)
             return next((fault for marker, after, fault in self._faults if marker in data and after in passed), None)
 
-    def _happened(self) -> None:
+    def _happened(self) -> bytes:
+        """Strike the first fault off; return its marker."""
         with self._lock:
-            self._faults.pop(0)
+            marker, _, _ = self._faults.pop(0)
             self._lock.notify_all()
+            return marker
 
     def _end(self, client: socket.socket, server: socket.socket) -> None:
         with self._lock:
@@ -250,6 +259,12 @@ class Proxy:
             if server in self._severed:
                 return
         _shut(client, server)
+
+
+def _frame(data: bytes, marker: bytes) -> bytes:
+    """Return the frame of AMQP whose payload begins with ``marker``: type, channel, size, payload, end."""
+    start = data.index(marker) - 7
+    return data[start : start + 8 + int.from_bytes(data[start + 3 : start + 7], "big")]
 
 
 def _shut(*sockets: socket.socket) -> None:

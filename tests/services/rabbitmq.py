@@ -41,12 +41,17 @@ class RabbitNode:
         *,
         certificate: ServerCertificate | None = None,
         settings: Mapping[str, str] | None = None,
+        beside: RabbitNode | None = None,
     ) -> None:
-        """Choose ports and write the configuration; ``settings`` are further lines of rabbitmq.conf."""
+        """Choose ports and write the configuration; ``settings`` are further lines of rabbitmq.conf.
+
+        ``beside`` is a node that runs already: this one shares its name daemon and cookie, and can ``join`` it.
+        """
         self.directory = directory
         self.port, self.tls_port, self.http_port, self._dist_port, self._epmd_port = free_ports(5)
+        self._shared = beside
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._name = f"attune{self.port}@localhost"
+        self.name = f"attune{self.port}@localhost"
         directory.mkdir(parents=True, exist_ok=True)
         lines = {
             "listeners.tcp.1": f"127.0.0.1:{self.port}",
@@ -68,7 +73,10 @@ class RabbitNode:
         (directory / "enabled_plugins").write_text("[rabbitmq_management].\n")
         (directory / "rabbitmq-env.conf").write_text("")
         cookie = directory / ".erlang.cookie"
-        if not cookie.exists():
+        if beside is not None:
+            self._epmd_port = beside._epmd_port
+            shutil.copy(beside.directory / ".erlang.cookie", cookie)
+        elif not cookie.exists():
             cookie.write_text(secrets.token_hex(16))
             cookie.chmod(0o400)
 
@@ -87,10 +95,8 @@ class RabbitNode:
         # util-linux's setpriv makes the kernel end both when the test run dies, even by SIGKILL.
         bound = ["setpriv", "--pdeathsig", "TERM"]
         with (self.directory / "console.log").open("ab") as console:
-            for command in (
-                [*bound, "epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"],
-                [*bound, str(SCRIPTS / "rabbitmq-server")],
-            ):
+            epmd = [*bound, "epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"]
+            for command in (*([] if self._shared else [epmd]), [*bound, str(SCRIPTS / "rabbitmq-server")]):
                 self._processes.append(
                     subprocess.Popen(
                         command,
@@ -148,6 +154,13 @@ class RabbitNode:
         self.ctl("start_app")
         self.wait_until_ready()
 
+    def join(self, other: RabbitNode) -> None:
+        """Make a cluster with the node that this one was started ``beside``."""
+        self.ctl("stop_app")
+        self.ctl("join_cluster", other.name)
+        self.ctl("start_app")
+        self.wait_until_ready()
+
     def ctl(self, *arguments: str) -> str:
         """Run ``rabbitmqctl`` and return what it prints. About a second each: prefer the other methods."""
         done = subprocess.run(
@@ -180,7 +193,7 @@ class RabbitNode:
             "LANG": "C.UTF-8",
             "HOME": here,
             "RUNNING_UNDER_SYSTEMD": "true",  # makes the script replace itself by the virtual machine
-            "RABBITMQ_NODENAME": self._name,
+            "RABBITMQ_NODENAME": self.name,
             "RABBITMQ_MNESIA_BASE": here + "/data",
             "RABBITMQ_LOG_BASE": here + "/log",
             "RABBITMQ_LOGS": here + "/log/node.log",

@@ -1,0 +1,110 @@
+"""PostgreSQL is away, silent, slow, read-only, or in conflict."""
+
+from __future__ import annotations
+
+import time
+
+from tests.faults.site import Site
+
+
+def database_restarted(site: Site) -> None:
+    """A crash of the server while jobs flow."""
+    site.start_agent()
+    ids = site.submit(100)
+    site.wait_running(ids, 5)
+    site.servers.postgres.restart("immediate")
+    site.healed()
+
+
+def database_away(site: Site) -> None:
+    """Nothing listens for some seconds."""
+    site.start_agent()
+    ids = site.submit(100)
+    site.wait_running(ids, 5)
+    site.database.refuse()
+    time.sleep(3)
+    site.database.accept()
+    site.healed()
+
+
+def database_silent(site: Site) -> None:
+    """Connections stay, nothing comes back for some seconds."""
+    site.start_agent()
+    ids = site.submit(100)
+    site.wait_running(ids, 5)
+    site.database.pause()
+    time.sleep(4)
+    site.database.accept()
+    site.healed()
+
+
+def database_read_only(site: Site) -> None:
+    """Fail-over to a standby and back: sessions live on and may write nothing."""
+    site.start_agent()
+    ids = site.submit(100)
+    site.wait_running(ids, 5)
+    site.servers.postgres.configure("default_transaction_read_only = on")
+    site.database.cut()
+    time.sleep(3)
+    site.servers.postgres.configure("RESET default_transaction_read_only")
+    site.healed()
+
+
+def database_slow(site: Site) -> None:
+    """Each piece takes a twentieth of a second, and few bytes pass."""
+    site.start_agent()
+    site.database.slow_down(delay=0.05, rate=200_000)
+    site.submit(60)
+    time.sleep(3)
+    site.database.accept()
+    site.healed()
+
+
+def answers_lost(site: Site) -> None:
+    """The connection breaks in the middle of a statement: before the server acts, and before it answers."""
+    site.start_agent()
+    for marker in (b"\0claim\0", b"\0finish\0", b"\0exchange\0", b"COMMIT"):
+        for fault in ("lose request", "lose answer"):
+            site.database.inject(marker, fault)  # type: ignore[arg-type]
+            site.submit(12)
+    site.healed()
+
+
+def serialization_failures(site: Site) -> None:
+    """Every third write of an execution fails with a conflict."""
+    site.start_agent()
+    site.rows("CREATE SEQUENCE unlucky")
+    site.rows(
+        "CREATE FUNCTION fail_now_and_then() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF nextval('attune.unlucky') % 3 = 0 THEN RAISE EXCEPTION 'unlucky' USING ERRCODE = '40001'; END IF;"
+        " RETURN NEW; END $$"
+    )
+    site.rows(
+        "CREATE TRIGGER unlucky BEFORE UPDATE ON execution FOR EACH STATEMENT EXECUTE FUNCTION fail_now_and_then()"
+    )
+    site.submit(100)
+    time.sleep(3)
+    site.rows("DROP TRIGGER unlucky ON execution")
+    site.healed()
+
+
+def rows_locked(site: Site) -> None:
+    """Somebody holds locks on the rows for some seconds."""
+    site.start_agent()
+    ids = site.submit(60)
+    site.wait_running(ids, 2)
+    site.rows("BEGIN; SELECT count(*) FROM (SELECT 1 FROM execution FOR UPDATE) AS held; SELECT pg_sleep(3); COMMIT")
+    site.healed()
+
+
+def both_away(site: Site) -> None:
+    """Broker and database at once."""
+    site.start_agent()
+    ids = site.submit(100)
+    site.wait_running(ids, 5)
+    site.broker.refuse()
+    site.database.refuse()
+    time.sleep(3)
+    site.database.accept()
+    site.broker.accept()
+    site.healed()

@@ -57,6 +57,9 @@ class ServerSettings:
     trusted_proxies: tuple[str, ...] = setting((), "addresses whose X-Forwarded-For is believed")
     threads: int = setting(8, "requests that are worked on at the same time; each may need a connection", above=0)
     max_body_bytes: int = setting(2 * 1024 * 1024, "largest JSON body of a request", above=0)
+    statement_timeout: float = setting(
+        30.0, "seconds after which the database gives up a statement of a request (503); 0 = never", least=0
+    )
     shutdown_timeout: float = setting(10.0, "seconds from SIGTERM to exit", least=0)
 
 

@@ -37,6 +37,7 @@ SELECT set_config('search_path', %s, false), set_config('TimeZone', 'UTC', false
        set_config('tcp_keepalives_idle', '20', false), set_config('tcp_keepalives_interval', '5', false),
        set_config('tcp_keepalives_count', '4', false), set_config('tcp_user_timeout', '40s', false)
 """
+_STATEMENT_TIMEOUT = "SELECT set_config('statement_timeout', %s, false)"
 # Sessions that are kept for long and hold locks; the setting is known since PostgreSQL 14.
 _KEPT_SESSION = """
 SELECT set_config('statement_timeout', %s, false),
@@ -48,14 +49,17 @@ SELECT set_config('statement_timeout', %s, false),
 class Database:
     """The database that the settings name; every connection works in their schema."""
 
-    def __init__(self, settings: DatabaseSettings, *, application_name: str) -> None:
+    def __init__(self, settings: DatabaseSettings, *, application_name: str, statement_timeout: float = 0) -> None:
         """Prepare; nothing is connected yet. ``application_name`` shows up in ``pg_stat_activity``.
+
+        ``statement_timeout`` is in seconds, 0 means none: the server ends a statement of the pool that takes longer.
 
         Raises:
             ConfigurationError: the URL or the schema's name is malformed.
         """
         self.address: Address = address_of(settings, application_name=application_name)
         self._settings = settings
+        self._statement_timeout = statement_timeout
         self._slots = threading.BoundedSemaphore(max(1, settings.max_connections))
         self._lock = threading.Lock()
         self._idle: list[tuple[float, Connection]] = []
@@ -116,6 +120,8 @@ class Database:
         connection = psycopg.connect(**self.address.parameters, autocommit=True)
         try:
             connection.execute(_SESSION, [self.address.search_path])
+            if self._statement_timeout:
+                connection.execute(_STATEMENT_TIMEOUT, [str(int(self._statement_timeout * 1000))])
             connection.autocommit = autocommit
         except BaseException:
             connection.close()

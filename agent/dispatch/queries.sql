@@ -1,6 +1,10 @@
 -- name: take_turn
--- One dispatcher places at a time: the next one sees what this one has given away.
-SELECT pg_advisory_xact_lock(%(space)s, hashtext(current_schema()));
+-- One dispatcher places at a time: the next one sees what this one has given away. Placing need not outlive a crash of
+-- the database: what was placed is requested again then, and a worker that claims first ignores a dispatch of such a row.
+SELECT pg_advisory_xact_lock(%(space)s, hashtext(current_schema())), set_config('synchronous_commit', 'off', true);
+
+-- name: outlive_a_crash
+SELECT set_config('synchronous_commit', 'on', true);
 
 -- name: announce_presence
 -- Held by each dispatcher for as long as its connection lives: others can tell that one runs.

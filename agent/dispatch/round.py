@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 _DEMANDS, _BATCH, _FAILURES = 2000, 200, 500
 """Demands looked at, executions placed, and executions failed in one transaction."""
 
+_FAIL_EVERY = 1.0
+"""Seconds between looks for what fits nobody, at most, while there is enough to place."""
+
 
 @dataclass
 class Counts:
@@ -77,6 +80,8 @@ class _Work:
     room: Room
     counts: Counts = field(default_factory=Counts)
     messages: list[Outgoing] = field(default_factory=list)
+    blindly: bool = False
+    """Whether something was given to a worker that runs what it is told, whatever the row says."""
 
 
 class PlacementRound:
@@ -99,6 +104,8 @@ class PlacementRound:
         self._send = send
         self._clock = clock
         self._waiting = Waiting(settings.dispatcher.wait_for_worker)
+        self._turn = 0
+        self._failed_at = float("-inf")
         self._sql = Statements("agent.dispatch")
 
     def run_once(self) -> Counts:
@@ -110,15 +117,21 @@ class PlacementRound:
         with self._database.connection() as connection:
             self._sql.run(connection, "take_turn", {"space": PLACING})
             fleet = read_fleet(connection)
-            work = _Work(connection, fleet, Room(fleet.workers, reserve))
+            work = _Work(connection, fleet, Room(fleet.workers, reserve, turn=self._turn))
             asked = self._asked(connection)
             self._place(work, asked)
             work.counts.unclaimed = sum(fleet.scheduled.values()) + work.counts.placed
             if any(fleet.scheduled.values()):
                 self._recall(work)
-            self._fail_late(work, asked)
+            now = self._clock()
+            if not work.counts.more or now - self._failed_at >= _FAIL_EVERY:
+                self._failed_at = now
+                self._fail_late(work, asked, now)
+            if work.counts.failed or work.blindly:
+                self._sql.run(connection, "outlive_a_crash")
             if self._outbox.in_database:
                 self._outbox.add(connection, work.messages)
+        self._turn += work.counts.placed
         if not self._outbox.in_database:
             self._send(work.messages)
         return work.counts
@@ -136,6 +149,7 @@ class PlacementRound:
         fitting = {one.key: [w for w in ready if not lacks(one.demand, w)] for one in asked if not one.is_workflow}
         able = [one for one in asked if fitting.get(one.key)]
         left = _BATCH
+        emptied = 0
         chosen: dict[int, int] = {}
         for number, one in enumerate(able):
             workers = fitting[one.key]
@@ -145,9 +159,12 @@ class PlacementRound:
                 continue
             ids = self._take(work.connection, one.key, count)
             taken = work.room.take(one.demand, workers, len(ids))
+            work.blindly = work.blindly or not all(worker.guarded for worker in taken)
             chosen.update(zip(ids, (worker.id for worker in taken), strict=True))
             left -= len(ids)
+            emptied += 0 < len(ids) < count  # none at all: they wait for their time
             work.counts.more = work.counts.more or (len(ids) == count and work.room.left(workers) > 0)
+        work.counts.waiting = len(asked) - emptied
         self._schedule(work, chosen)
 
     def _take(self, connection: Connection, key: Key, count: int) -> list[int]:
@@ -185,10 +202,10 @@ class PlacementRound:
             values = _rows(decided["fail"]) | {"seconds": seconds}
             self._tell(work, self._sql.all(work.connection, Ended, "time_out_scheduled", values))
 
-    def _fail_late(self, work: _Work, asked: list[_Asked]) -> None:
+    def _fail_late(self, work: _Work, asked: list[_Asked], now: float) -> None:
         explained = {one.key: explain(one.demand, work.fleet.workers, one.action_ref) for one in asked}
         unfit = [one.key for one in asked if one.is_workflow or explained[one.key].may_wait]
-        late = set(self._waiting.update(unfit, self._clock()))
+        late = set(self._waiting.update(unfit, now))
         for one in asked:
             if not one.is_workflow and one.key not in late:
                 continue
@@ -206,7 +223,6 @@ class PlacementRound:
             }
             self._tell(work, self._sql.all(work.connection, Ended, "fail_unplaceable", values))
         self._tell(work, self._sql.all(work.connection, Ended, "fail_orphans"))
-        work.counts.waiting = len(asked)
 
     def _tell(self, work: _Work, ended: list[Ended]) -> None:
         """Every end is told, in the transaction that writes it."""

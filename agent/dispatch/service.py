@@ -41,7 +41,7 @@ class Dispatcher:
         self.outbox = Outbox(in_database=broker_in_database(settings))
         self._round = PlacementRound(self._database, settings, self.outbox, lambda sent: _send(publisher, sent))
         self._rounds = Ticker("placing executions", self._place)
-        self._wakeup = Wakeup(self._database, self._rounds.wake)
+        self._wakeup = Wakeup(self._database, self._rounds.wake, self._slot_is_free)
         self._leader = Leader(self._database, self._monitors(), interval=settings.dispatcher.monitor_interval)
         self._leading = Ticker("the monitors", self._leader.run_once)
         sender = OutboxSender(self._database, publisher)
@@ -49,6 +49,7 @@ class Dispatcher:
         self._dead_letters = broker.consumer(
             Subscription(topology.DEAD_LETTER_QUEUE, "dispatcher-dead-letters", 100, self._dead_letter)
         )
+        self._something_waits = True
         self.last = Counts()
         self.totals = Counts()
 
@@ -63,8 +64,9 @@ class Dispatcher:
         return self._wakeup.hears.is_set()
 
     def wake(self) -> None:
-        """Look at what waits, soon."""
-        self._rounds.wake()
+        """Look at what waits, soon. Needed only where the database's notifications do not come."""
+        if not self.hears:
+            self._rounds.wake()
 
     def start(self) -> None:
         """Start every thread; nothing is waited for."""
@@ -103,8 +105,15 @@ class Dispatcher:
     def _delete_queues(self, queues: Sequence[str], unbind: Sequence[Queue]) -> None:
         self._broker.delete(queues, unbind=unbind)
 
+    def _slot_is_free(self) -> None:
+        """Most executions end while nothing waits for their slot: a round would find nothing to do."""
+        if self._something_waits:
+            self._rounds.wake()
+
     def _place(self) -> float:
+        self._something_waits = True  # whatever ends from now on may be too late for this round
         counts = self.last = self._round.run_once()
+        self._something_waits = counts.waiting > 0 or counts.more
         self.totals.placed += counts.placed
         self.totals.recalled += counts.recalled
         self.totals.failed += counts.failed

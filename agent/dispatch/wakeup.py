@@ -24,17 +24,17 @@ from agent.errors import DatabaseError
 log = logging.getLogger(__name__)
 
 _SELF_CALL, _DEAF_AFTER, _PAUSE = 10.0, 15.0, 1.0
-#: A slot is free again, or something waits: the only changes that a round can use.
-_WAKING = frozenset(("requested", "completed", "failed", "cancelled", "timeout", "abandoned"))
+_ENDED = frozenset(("completed", "failed", "cancelled", "timeout", "abandoned"))
 
 
 class Wakeup:
-    """The body of the listening thread; ``wake`` is called in it. It also shows that a dispatcher runs."""
+    """The body of the listening thread, in which its callbacks run. It also shows that a dispatcher runs."""
 
-    def __init__(self, database: Database, wake: Callable[[], None]) -> None:
-        """Prepare; ``run`` connects."""
+    def __init__(self, database: Database, wake: Callable[[], None], slot_is_free: Callable[[], None]) -> None:
+        """Prepare; ``run`` connects. ``wake``: there may be something to place. ``slot_is_free``: something ended."""
         self._database = database
         self._wake = wake
+        self._slot_is_free = slot_is_free
         self._stop = threading.Event()
         self._own = f"server_wakeup_{os.getpid()}"
         self.hears = threading.Event()
@@ -72,14 +72,10 @@ class Wakeup:
         self._wake()
         heard = called = time.monotonic()
         while not self._stop.is_set():
-            wanted = False
-            for notice in connection.notifies(timeout=1.0, stop_after=100):
+            for notice in connection.notifies(timeout=1.0, stop_after=1):
                 heard = time.monotonic()
-                wanted = wanted or (notice.channel != self._own and _is_waking(notice.payload))
-                if wanted:
-                    break
-            if wanted:
-                self._wake()
+                if notice.channel != self._own:
+                    self._told(notice.payload)
             now = time.monotonic()
             if now - heard > _DEAF_AFTER:
                 raise DatabaseError("the listening connection receives no notifications any more")
@@ -87,12 +83,14 @@ class Wakeup:
                 connection.execute("SELECT pg_notify(%s, '')", [self._own])
                 called = now
 
-
-def _is_waking(payload: str) -> bool:
-    """Whether a notification is a reason for a round; one that can't be read is."""
-    try:
-        document = json.loads(payload)
-    except ValueError:
-        return True
-    status = document.get("status") if isinstance(document, dict) else None
-    return status is None or status in _WAKING
+    def _told(self, payload: str) -> None:
+        """Ring for whatever a round can use; what can't be read may be that."""
+        try:
+            document = json.loads(payload)
+        except ValueError:
+            document = None
+        status = document.get("status") if isinstance(document, dict) else None
+        if status in _ENDED:
+            self._slot_is_free()
+        elif status is None or status == "requested":
+            self._wake()

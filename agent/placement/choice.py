@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import heapq
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agent.placement.affinity import preference
@@ -51,11 +52,14 @@ class Room:
     network. Such work goes out only when no worker that fits has a free slot.
     """
 
-    def __init__(self, fleet: Sequence[Candidate], reserve: Callable[[Candidate], int]) -> None:
-        """Begin with what the workers have free; ``reserve`` says how many may wait beside each."""
+    def __init__(self, fleet: Sequence[Candidate], reserve: Callable[[Candidate], int], *, turn: int = 0) -> None:
+        """Begin with what the workers have free; ``reserve`` says how many may wait beside each.
+
+        ``turn`` counts what was placed before, so that equals take turns from one batch to the next.
+        """
         self._free = {one.id: one.free for one in fleet}
         self._reserve = {one.id: reserve(one) for one in fleet}
-        self._turn = 0
+        self._turn = turn
 
     def free(self, candidate: Candidate) -> int:
         """How many slots the worker has left."""
@@ -67,20 +71,25 @@ class Room:
 
     def take(self, demand: Demand, fitting: Sequence[Candidate], count: int) -> list[Candidate]:
         """Give room to ``count`` executions of one demand, at most; return their workers."""
-        weights = {one.id: preference(demand.affinity, one.labels) for one in fitting}
+        order: list[tuple[bool, int, int, int, Candidate]] = []
+        first = self._turn % len(fitting) if fitting else 0
+        for one in (*fitting[first:], *fitting[:first]):
+            if self._free[one.id] + self._reserve[one.id] > 0:
+                order.append((*self._rank(one, preference(demand.affinity, one.labels)), len(order), one))
+        heapq.heapify(order)
         chosen: list[Candidate] = []
-        while len(chosen) < count and (one := self._best(fitting, weights)) is not None:
+        while order and len(chosen) < count:
+            _, weight, _, _, one = order[0]
             self._free[one.id] -= 1
             chosen.append(one)
+            if self._free[one.id] + self._reserve[one.id] > 0:
+                heapq.heapreplace(order, (*self._rank(one, -weight), len(fitting) + len(chosen), one))
+            else:
+                heapq.heappop(order)
+        self._turn += len(chosen)
         return chosen
 
-    def _best(self, fitting: Sequence[Candidate], weights: Mapping[int, int]) -> Candidate | None:
-        ready = [one for one in fitting if self._free[one.id] > 0]
-        ready = ready or [one for one in fitting if self._free[one.id] + self._reserve[one.id] > 0]
-        if not ready:
-            return None
-        ranks = [(weights[one.id], self._free[one.id]) for one in ready]
-        highest = max(ranks)
-        best = [one for one, rank in zip(ready, ranks, strict=True) if rank == highest]
-        self._turn += 1
-        return best[self._turn % len(best)]
+    def _rank(self, one: Candidate, weight: int) -> tuple[bool, int, int]:
+        """The smallest is first: who has a free slot, then the most preferred, then who has most free slots."""
+        free = self._free[one.id]
+        return free <= 0, -weight, -free

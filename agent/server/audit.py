@@ -6,6 +6,7 @@ import contextlib
 import ipaddress
 import logging
 import queue
+import threading
 import time
 from typing import Any
 
@@ -26,6 +27,8 @@ VALUES (%s::audit_category_enum, %s, %s::audit_outcome_enum, %s, %s, %s, %s::ine
         %s::jsonb)
 """
 _KEPT, _BATCH, _PAUSE = 10_000, 200, 0.5
+_GATHER = 0.25
+"""Seconds that the first of a batch waits for others: a commit for each would slow what it is about."""
 
 
 class Audit:
@@ -35,7 +38,7 @@ class Audit:
         """Prepare; ``run`` writes."""
         self._database = database
         self._waiting: queue.Queue[tuple[Any, ...]] = queue.Queue(_KEPT)
-        self._stopping = False
+        self._stop = threading.Event()
 
     def note(self, route: Route, request: Request, caller: Caller, response: Response, seconds: float) -> None:
         """Remember a request; a look at something that was allowed is none."""
@@ -67,18 +70,19 @@ class Audit:
 
     def run(self) -> None:
         """Write until ``stop``, and then what is left."""
-        while not self._stopping or not self._waiting.empty():
+        while not self._stop.is_set() or not self._waiting.empty():
             try:
                 batch = [self._waiting.get(timeout=_PAUSE)]
             except queue.Empty:
                 continue
+            self._stop.wait(_GATHER)
             while len(batch) < _BATCH and not self._waiting.empty():
                 batch.append(self._waiting.get_nowait())
             self._write(batch)
 
     def stop(self) -> None:
         """End ``run`` soon."""
-        self._stopping = True
+        self._stop.set()
 
     def _write(self, batch: list[tuple[Any, ...]]) -> None:
         try:

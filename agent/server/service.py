@@ -49,7 +49,11 @@ def run_server(
         AgentError: the server can't start; its ``exit_code`` says why.
     """
     settings = _settings(loaded.settings, host, port)
-    database = Database(settings.database, application_name="attune-server api")
+    database = Database(
+        settings.database,
+        application_name="attune-server api",
+        statement_timeout=settings.server.statement_timeout,
+    )
     try:
         parts = _prepare(database, only, named=bool(only))
         log.info("connected to PostgreSQL at %s", database.address.label)
@@ -201,6 +205,9 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
         raise UsageError(
             f"can't listen on {host}:{port}: {reason}", hint="choose another with --host and --port"
         ) from error
+    # Inherited by each connection. asyncio does it only where the protocol was named; without it a small answer after
+    # the first one waits for the client's delayed acknowledgement, 40 ms.
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with made:
         yield made
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import environments, onefile, pika_shortcuts, spawn_cost
+from tests.bench import control_side, environments, full_tables, onefile, pika_shortcuts, placing, spawn_cost
 from tests.bench.large_results import large_results
 from tests.bench.latency import bare_spawns, latencies, percentiles
 from tests.bench.machine import StolenTime, description
@@ -127,6 +127,46 @@ def measure_shortcuts(stack: Stack) -> Rows:
     ]
 
 
+def measure_server(stack: Stack) -> Rows:
+    """What the server adds to the agent, and what it takes when nobody asks for anything."""
+    alone, served = [], []
+    for _ in range(3):
+        alone.append(control_side.agent_alone(stack) * 1000)
+        served.append(statistics.median(control_side.served_latencies(stack)) * 1000)
+    added = statistics.median(s - a for s, a in zip(served, alone, strict=True))
+    rates, idle = control_side.rates(stack), control_side.idle(stack)
+    return [
+        ("the agent's own latency p50", f"{statistics.median(alone):.1f} ms", "", ""),
+        ("request to completed row p50", f"{statistics.median(served):.1f} ms", "", f"at most 10 ms more: {added:.1f}"),
+        ("dispatched directly", f"{rates.direct:.0f}/s", "", ""),
+        ("accepted by the server", f"{rates.accepted:.0f}/s", "", ""),
+        ("request to completed", f"{rates.completed:.0f}/s", f"{rates.completed / rates.direct:.2f}", "at least 0.5"),
+        ("server, processor when idle", f"{idle.core * 100:.2f} % of a core", "", "under 0.5 %"),
+        ("server, resident when idle", f"{idle.mib:.1f} MiB", "", "under 120 MB"),
+        ("server, start to listening", f"{idle.start:.2f} s", "", f"under 1.5 s; processor: {idle.spent:.2f} s"),
+    ]
+
+
+def measure_dispatcher(stack: Stack) -> Rows:
+    """Placing on 20 workers against the bare statement, and what full tables change."""
+    found = placing.placing(stack)
+    few, many = full_tables.costs(stack)
+    ratio = many.placing / few.placing
+    rows = [
+        ("bare guarded UPDATE, 200 a transaction", f"{found.bare:.0f}/s", "", ""),
+        (
+            "dispatcher, 20 workers",
+            f"{found.dispatcher:.0f}/s",
+            f"{found.ratio:.2f}",
+            "at least 0.8 of the bare UPDATE",
+        ),
+        ("placing one beside 1,100,000 rows", f"{many.placing * 1000:.2f} ms", f"{ratio:.2f}", "0.8 to 1.2 of 1,000"),
+    ]
+    for path, less, more in zip(full_tables.LISTS, few.lists, many.lists, strict=True):
+        rows.append((f"GET {path}", f"{more * 1000:.1f} ms", f"{more / less:.2f}", "0.8 to 1.2 of 1,000 rows"))
+    return rows
+
+
 def measure_masking(_: Stack) -> Rows:
     """What secrets cost for each megabyte that an action writes."""
     found = masking_speed()
@@ -151,6 +191,8 @@ PARTS: dict[str, Callable[[Stack], Rows]] = {
     "traffic": measure_traffic,
     "memory": measure_memory,
     "results": measure_results,
+    "server": measure_server,
+    "dispatcher": measure_dispatcher,
     "masking": measure_masking,
     "onefile": measure_onefile,
     "environments": measure_environments,

@@ -25,6 +25,7 @@ def latencies(stack: Stack, count: int = 200, action: str = "bench.noop") -> lis
     """Return the seconds from each dispatch, once it is published, to receiving its completion; one at a time."""
     agent, worker_id = start_agent(stack)
     work = Workload(stack, worker_id)
+    work.purge()
     seconds = []
     completions = work.channel.consume(topology.COMPLETED.name, auto_ack=True, inactivity_timeout=30)
     for number, execution_id in enumerate(work.schedule(action, count + 20)):

@@ -25,6 +25,7 @@ def throughput(stack: Stack, executions: int = 2000, action: str = "bench.noop")
     """Return (executions per second, CPU seconds of the agent per execution) for a queue that is full at the start."""
     agent, worker_id = start_agent(stack)
     work = Workload(stack, worker_id)
+    work.purge()
     warm = work.schedule(action, 50)
     for execution_id in warm:
         work.dispatch(execution_id, action)

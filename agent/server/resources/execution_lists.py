@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from msgspec import Meta
 from psycopg import sql
@@ -11,11 +11,12 @@ from psycopg.rows import dict_row
 
 from agent.db.pool import Connection
 from agent.db.queries import load_queries
-from agent.server.call import Answer, Call, data, one, page, rows
+from agent.server.call import Answer, Call, data, one, page
 from agent.server.problems import Problem
 from agent.server.resources.execution_rows import short
 from agent.server.route import Route
 from agent.server.shapes import Id, Paging, PerPage, Text, matching
+from agent.server.status_counts import counts_by_status
 
 _PACKAGE = "agent.server"
 Status = Literal[
@@ -30,6 +31,8 @@ Status = Literal[
     "timeout",
     "abandoned",
 ]
+
+STATUSES: tuple[str, ...] = get_args(Status)
 
 
 class ExecutionsQuery(PerPage, kw_only=True):
@@ -67,22 +70,26 @@ def list_all(call: Call) -> Answer:
 
 def by_status(call: Call) -> Answer:
     """List executions of one status."""
-    names = Status.__args__  # type: ignore[attr-defined]
-    if call.path["status"] not in names:
-        raise Problem.bad(f"there is no status {call.path['status'][:40]}; there are {', '.join(names)}")
+    status = call.path["status"]
+    if status not in STATUSES:
+        raise Problem.bad(f"there is no status {status[:40]}; there are {', '.join(STATUSES)}")
     query: Paging = call.query
     with call.connection() as connection:
-        filters = [sql.SQL("e.status = %(status)s::execution_status_enum"), *_own(call)]
-        values = {"status": call.path["status"], "own": call.caller.execution_id}
+        own = _own(call)
+        filters = [sql.SQL("e.status = %(status)s::execution_status_enum"), *own]
+        values = {"status": status, "own": call.caller.execution_id}
         found = _listed(connection, "list_executions", filters, values | query.window())
-        total = _listed(connection, "count_executions", filters, values)[0]["total"]
+        if own:
+            total = _listed(connection, "count_executions", filters, values)[0]["total"]
+        else:
+            total = counts_by_status(connection, [status])[status]
     return page([short(row) for row in found[: query.size]], number=query.page, size=query.page_size, total=total)
 
 
 def stats(call: Call) -> Answer:
     """Count executions by what became of them."""
     with call.connection() as connection:
-        counts = {row["status"]: row["number"] for row in rows(connection, _PACKAGE, "execution_stats")}
+        counts = counts_by_status(connection, STATUSES)
     pending = sum(counts.get(status, 0) for status in ("requested", "scheduling", "scheduled"))
     return data(
         {

@@ -102,6 +102,28 @@ def test_executions_are_listed_newest_first_in_pages_and_from_any_place_on(site:
     assert site.admin.get("/api/v1/executions?page=100000").status_code == 400
 
 
+def test_counts_are_exact_while_they_are_small_and_estimated_beyond(site: Site) -> None:
+    action = site.deployment.one("SELECT id FROM action WHERE ref = 'core.echo'")["id"]
+    before = site.admin.ok("GET", "/api/v1/executions/stats")
+    site.deployment.insert("execution", {"action": action, "action_ref": "core.echo", "status": "timeout"})
+    after = site.admin.ok("GET", "/api/v1/executions/stats")
+    assert (after["timeout"], after["total"]) == (before["timeout"] + 1, before["total"] + 1)
+    with site.deployment.connect() as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute(
+            "INSERT INTO execution (action, action_ref, status)"
+            " SELECT %s, 'core.counted', 'completed' FROM generate_series(1, 15000)", [action],
+        )  # fmt: skip
+    assert site.admin.ok("GET", "/api/v1/executions/stats")["completed"] >= 10_001
+    site.deployment.database.execute("ANALYZE execution")
+    many = site.admin.ok("GET", "/api/v1/executions/stats")
+    assert 14_000 <= many["completed"] <= 16_000
+    listed = site.admin.get("/api/v1/executions/status/completed?page_size=1").json()["pagination"]
+    assert 14_000 <= listed["total_items"] <= 16_000
+    assert site.admin.get("/api/v1/executions/status/timeout").json()["pagination"]["total_items"] == after["timeout"]
+    site.deployment.database.execute("DELETE FROM execution WHERE action_ref = 'core.counted'")
+
+
 @pytest.mark.parametrize(
     ("query", "count"),
     [("action_ref=core.e*o", True), ("action_ref=core.nothing", False), ("action_ref=core_echo", False),

@@ -197,6 +197,26 @@ def test_a_batch_fills_free_slots_first_and_then_the_reserves() -> None:
     assert room.left(fleet) == 0
 
 
+def test_equals_take_turns_within_a_batch_and_from_one_to_the_next() -> None:
+    fleet = [busy("a", 0), busy("b", 0), busy("c", 0)]
+    one_by_one = [Room(fleet, lambda one: 0, turn=turn).take(Demand(), fleet, 1)[0].name for turn in range(6)]
+    assert one_by_one == ["a", "b", "c", "a", "b", "c"]
+    together = [one.name for one in Room(fleet, lambda one: 0).take(Demand(), fleet, 6)]
+    assert together == ["a", "b", "c", "a", "b", "c"]
+
+
+def test_a_free_slot_counts_more_than_a_preference_and_that_more_than_many_slots() -> None:
+    near = Demand(affinity={"preferred": [{"weight": 5, "preference": {"match_labels": {"zone": "near"}}}]})
+    fleet = [busy("near", 1, zone="near"), busy("far", 0)]
+    assert [one.name for one in Room(fleet, lambda one: 1).take(near, fleet, 5)] == [
+        "near",
+        "far",
+        "far",
+        "near",
+        "far",
+    ]
+
+
 def test_workers_that_share_nothing_do_not_share_their_room() -> None:
     fleet = [busy("a", 0), busy("b", 0)]
     room = Room(fleet, lambda one: 0)

@@ -1,0 +1,25 @@
+"""How many executions have each status, at a price that does not grow with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from psycopg import sql
+
+from agent.db.pool import Connection
+from agent.db.queries import load_queries
+from agent.server.call import rows
+
+EXACT = 10_000
+"""Up to so many are counted; a larger number is the planner's estimate."""
+
+
+def counts_by_status(connection: Connection, statuses: Sequence[str]) -> dict[str, int]:
+    """Return the number of each of ``statuses``. Raises psycopg.Error."""
+    statement = sql.SQL(load_queries("agent.server")["count_some"].rstrip().rstrip(";"))
+    parts = [statement.format(status=sql.Literal(status), most=sql.Literal(EXACT + 1)) for status in statuses]
+    found = {str(status): int(number) for status, number in connection.execute(sql.SQL(" UNION ALL ").join(parts))}
+    if any(number > EXACT for number in found.values()):
+        estimated = {row["status"]: row["number"] for row in rows(connection, "agent.server", "estimated_counts")}
+        found |= {status: max(number, estimated.get(status, 0)) for status, number in found.items() if number > EXACT}
+    return found

@@ -1,0 +1,313 @@
+"""``attune`` beside a running server: keys, accounts, workers, actions, packs, retries, completion."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.command import argv, environment
+from tests.services.deployment import Deployment, running_deployment
+from tests.services.server import ServerProcess, start_server
+
+pytestmark = [pytest.mark.postgres, pytest.mark.filterwarnings("ignore::ResourceWarning")]
+
+
+class Place:
+    """A deployment with a server and one agent, and the operator's command on it."""
+
+    def __init__(self, deployment: Deployment, server: ServerProcess) -> None:
+        self.deployment = deployment
+        self.server = server
+
+    def attune(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        return subprocess.run(
+            argv("attune", *words), env=environment(self.deployment.environment), input=stdin, capture_output=True,
+            text=True, timeout=90, check=False,
+        )  # fmt: skip
+
+    def ok(self, *words: str, stdin: str = "") -> str:
+        """Run a command that must succeed; return what it printed."""
+        done = self.attune(*words, stdin=stdin)
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stdout
+
+    def ask(self, *words: str) -> Any:
+        """Run a command with --json; return the document."""
+        return json.loads(self.ok(*words, "--json"))
+
+    def refused(self, *words: str, stdin: str = "", code: int = 1) -> str:
+        """Run a command that must be refused; return its sentence."""
+        done = self.attune(*words, stdin=stdin)
+        assert done.returncode == code, (done.stdout, done.stderr)
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+
+@pytest.fixture(scope="module")
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    with running_deployment(request, "database") as deployment:
+        server = start_server(deployment.environment, deployment.directory / "server.log")
+        try:
+            deployment.start_agent("w1")
+            yield Place(deployment, server)
+        finally:
+            server.stop()
+
+
+def until(condition: Callable[[], object], *, timeout: float = 60.0) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def on_a_terminal(place: Place, *words: str, answers: tuple[str, ...] = ()) -> str:
+    """Run a command on a pseudo terminal, typing ``answers`` at its prompts; return what appeared there."""
+    ours, theirs = pty.openpty()
+    child = subprocess.Popen(
+        argv("attune", *words),
+        env={**environment(place.deployment.environment), "TERM": "xterm", "COLUMNS": "100"},
+        stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+    )  # fmt: skip
+    os.close(theirs)
+    seen, left = b"", list(answers)
+    with open(ours, "r+b", buffering=0) as terminal:
+        while True:
+            try:
+                chunk = terminal.read(4096)
+            except OSError:  # the other side has gone
+                break
+            if not chunk:
+                break
+            seen += chunk
+            if left and seen.rstrip().endswith(b":"):
+                terminal.write(left.pop(0).encode() + b"\n")
+                seen += b"\n"
+    assert child.wait(60) == 0, seen.decode()
+    return seen.decode()
+
+
+# --- keys ---
+
+
+def test_a_key_is_set_from_standard_input_a_file_or_a_prompt_and_never_seen(place: Place, tmp_path: Path) -> None:
+    assert place.ok("key", "set", "cli.one", stdin="canary-stdin\n") == "stored cli.one, encrypted\n"
+    held = tmp_path / "secret"
+    held.write_text("canary-file\n")
+    assert place.ok("key", "set", "cli.one", "--file", str(held)) == "changed cli.one, encrypted\n"
+    seen = on_a_terminal(place, "key", "set", "cli.two", answers=("canary-typed",))
+    assert "stored cli.two" in seen
+    assert "canary-typed" not in seen
+    everything = place.ok("key", "list") + place.ok("key", "show", "cli.one") + str(place.ask("key", "list"))
+    everything += place.server.log() + str(place.deployment.all("SELECT * FROM key"))
+    assert "canary" not in everything
+    assert place.ask("key", "show", "cli.one", "--reveal")["value"] == "canary-file"
+    assert place.ask("key", "show", "cli.two", "--reveal")["value"] == "canary-typed"
+    assert "unexpected extra argument" in place.refused("key", "set", "cli.three", "value", code=2).lower()
+    assert "nothing was given" in place.refused("key", "set", "cli.three", code=2)
+    assert place.ok("key", "delete", "cli.one") == "deleted cli.one\n"
+    assert "no key cli.one" in place.refused("key", "show", "cli.one")
+    assert "cli.two" in place.ok("key", "list")
+
+
+def test_a_stored_key_gives_an_action_a_parameter_that_it_requires(place: Place) -> None:
+    schema = {"token": {"type": "string", "required": True, "secret": True}}
+    place.deployment.add_action("keyed.show", '#!/bin/sh\nread -r line; echo "${#line}"\n', param_schema=schema)
+    assert "token is required" in place.refused("run", "keyed.show", code=2)
+    place.ok("key", "set", "keyed.token", "--action", "keyed.show", "--name", "token", stdin="from-the-store")
+    assert place.attune("run", "keyed.show").returncode == 0
+
+
+# --- workers ---
+
+
+def test_a_worker_is_taken_out_of_use_drained_put_back_and_removed(place: Place) -> None:
+    assert place.ok("worker", "cordon", "w1", "--reason", "repair") == "w1 is cordoned; 0 executions go on\n"
+    assert "cordoned (repair)" in place.ok("worker", "list")
+    waiting = place.ok("run", "core.echo", "-p", "message=later", "--no-wait").strip()
+    explained = place.ok("execution", "explain", waiting)
+    assert "No active, uncordoned workers available" in explained
+    assert "w1" in explained
+    assert place.ok("worker", "uncordon", "w1") == "w1 gets work again\n"
+    until(lambda: place.deployment.execution(int(waiting)).status == "completed")
+
+    slow = place.ok("run", "core.sleep", "-p", "seconds=100", "--no-wait").strip()
+    place.deployment.wait(int(slow), "running")
+    done = place.attune("worker", "drain", "w1", "--timeout", "0.1")
+    assert (done.returncode, done.stdout) == (1, "1 executions are still on w1\n")
+    assert "can't be removed: 1 executions are its" in place.refused("worker", "remove", "w1")
+    place.ok("execution", "cancel", slow)
+    assert place.ok("worker", "drain", "w1") == "nothing is left on w1\n"
+    assert "can't be removed: it is active" in place.refused("worker", "remove", "w1")
+    place.ok("worker", "uncordon", "w1")
+    assert "no worker nobody" in place.refused("worker", "drain", "nobody")
+
+
+def test_what_belonged_to_a_removed_worker_goes_with_it(place: Place) -> None:
+    with place.deployment.another_agent("leaves") as agent:
+        worker = agent.worker_id
+    queues = "SELECT name FROM mq_queue WHERE name LIKE %s"
+    assert len(place.deployment.all(queues, [f"worker.{worker}.%"])) == 3
+    assert place.ok("worker", "remove", "leaves") == "leaves is removed\n"
+    assert place.deployment.all(queues, [f"worker.{worker}.%"]) == []
+    assert "no worker leaves" in place.refused("worker", "show", "leaves")
+
+
+# --- actions and packs ---
+
+
+def test_actions_are_listed_and_shown(place: Place) -> None:
+    assert place.ok("action", "list").splitlines()[0].split() == ["REF", "RUNTIME", "VERSION", "DESCRIPTION"]
+    assert {one["ref"] for one in place.ask("action", "list", "--pack", "core")} >= {"core.echo", "core.sleep"}
+    assert place.ask("action", "list", "--pack", "no_such") == []
+    shown = place.ok("action", "show", "core.echo")
+    assert "Parameters" in shown
+    assert "message" in shown
+    assert place.ask("action", "show", "core.echo")["ref"] == "core.echo"
+    assert "no action core.ecko" in place.refused("action", "show", "core.ecko")
+
+
+def test_a_pack_is_shown_and_removed_with_its_files(place: Place, tmp_path: Path) -> None:
+    source = tmp_path / "gone"
+    (source / "actions").mkdir(parents=True)
+    (source / "pack.yaml").write_text("ref: gone\nlabel: Gone\nversion: 1.0.0\n")
+    (source / "actions/hi.yaml").write_text("ref: gone.hi\nrunner_type: shell\nentry_point: echo hi\n")
+    place.ok("pack", "register", str(source))
+    assert "gone.hi" in place.ok("pack", "show", "gone")
+    assert place.ask("pack", "show", "gone")["version"] == "1.0.0"
+    assert place.ok("run", "gone.hi") == "hi\n"
+    assert place.attune("pack", "remove", "gone").returncode != 0  # nobody answered the question
+    assert place.ok("pack", "remove", "gone", "--yes") == "removed gone\n"
+    assert not (place.deployment.packs / "gone").exists()
+    assert "no pack gone" in place.refused("pack", "show", "gone")
+    assert [one["action_ref"] for one in place.ask("execution", "list", "--action", "gone.hi")] == ["gone.hi"]
+
+
+# --- executions ---
+
+
+def test_an_execution_is_tried_again_and_explained(place: Place) -> None:
+    first = place.ask("run", "core.echo", "-p", "message=again and again")["id"]
+    again = place.ok("execution", "retry", str(first)).strip()
+    assert place.deployment.wait(int(again)).result["stdout"] == "again and again\n"
+    assert place.ask("execution", "retry", again)["original_execution"] == first
+    assert "ended: completed" in place.ok("execution", "explain", again)
+    assert "no execution 99999" in place.refused("execution", "retry", "99999")
+    assert "no execution 99999" in place.refused("execution", "explain", "99999")
+
+
+def test_parameters_come_from_a_file_and_from_standard_input(place: Place, tmp_path: Path) -> None:
+    document = tmp_path / "parameters.json"
+    document.write_text('{"message": "from a file"}')
+    assert place.ok("run", "core.echo", "--params", f"@{document}") == "from a file\n"
+    assert place.ok("run", "core.echo", "--params", "-", stdin='{"message": "from stdin"}') == "from stdin\n"
+    assert "No such file" in place.refused("run", "core.echo", "--params", "@/nowhere", code=2)
+    assert "must be a JSON object" in place.refused("run", "core.echo", "--params", "-", stdin="[1]", code=2)
+
+
+def test_a_list_stays_short_and_goes_on_where_it_ended(place: Place) -> None:
+    place.attune("run", "core.fail", "-p", f"message={'long ' * 100}")
+    for number in range(3):
+        place.ok("run", "core.echo", "-p", f"message={number}")
+    assert max(map(len, place.ok("execution", "list").splitlines())) < 250
+    newest = [one["id"] for one in place.ask("execution", "list", "--limit", "4")]
+    first = [one["id"] for one in place.ask("execution", "list", "--limit", "2")]
+    rest = [one["id"] for one in place.ask("execution", "list", "--limit", "2", "--before", str(first[-1]))]
+    assert first + rest == newest
+
+
+def test_a_status_that_does_not_exist_is_an_invalid_choice(place: Place) -> None:
+    refused = place.refused("execution", "list", "--status", "bogus", code=2)
+    assert "'bogus' is not one of" in refused
+    assert "completed" in refused
+
+
+def test_an_action_that_writes_escape_sequences_drives_no_terminal(place: Place) -> None:
+    script = r"""#!/bin/sh
+printf '\033[31mred\033[0m \033]0;title\007\033[2J\033[10;10H\033]52;c;aGk=\007\033[?1049hplain\n'
+"""
+    place.deployment.add_action("escapes.write", script)
+    made = re.compile(r"\x1b\[2J|\x1b\[10;10H|\x1b\]|\x1b\[\?1049h")
+    ran = on_a_terminal(place, "run", "escapes.write")
+    assert "\x1b[31mred\x1b[0m" in ran
+    assert not made.search(ran)
+    newest = place.ask("execution", "list", "--action", "escapes.write")[0]["id"]
+    logs = on_a_terminal(place, "execution", "logs", str(newest))
+    assert "\x1b[31mred\x1b[0m" in logs
+    assert not made.search(logs)
+    assert "\x1b[2J" in place.ok("execution", "logs", str(newest)), "a pipe gets what was written"
+
+
+# --- accounts ---
+
+
+def test_accounts_are_made_listed_frozen_and_get_other_passwords(place: Place) -> None:
+    made = place.ok("identity", "create", "grace", "--set", "core.viewer", stdin="a good password\n")
+    assert made.startswith("made grace (id ")
+    assert made.endswith(" with core.viewer\n")
+    assert "already exists" in place.refused("identity", "create", "grace", stdin="a good password\n")
+    assert "has 8 to 128 characters" in place.refused("identity", "create", "short", stdin="short\n", code=2)
+    assert "no permission set no.such" in place.refused("identity", "create", "x1", "--set", "no.such", "--no-password")
+    typed = on_a_terminal(place, "identity", "create", "typed", answers=("typed password", "typed password"))
+    assert "made typed" in typed
+    assert "typed password" not in typed
+    listed = {one["login"]: one for one in place.ask("identity", "list")}
+    assert listed["grace"]["sets"] == ["core.viewer"]
+    assert "x1" not in listed
+    assert place.ok("identity", "freeze", "grace") == "grace is frozen\n"
+    assert "frozen" in place.ok("identity", "list")
+    assert place.ok("identity", "freeze", "grace", "--undo") == "grace is active again\n"
+    place.ok("identity", "set-password", "grace", stdin="another password\n")
+    assert "no identity nobody" in place.refused("identity", "freeze", "nobody")
+
+
+# --- completion ---
+
+
+def complete(place: Place, line: str, word: str) -> list[str]:
+    words = line.split()
+    settings = {"_ATTUNE_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words))}
+    if word:
+        settings["COMP_CWORD"] = str(len(words) - 1)
+    program = "import sys; sys.argv[0] = 'attune'; from agent.cli.operator import main; main()"
+    done = subprocess.run(
+        [argv("attune")[0], "-c", program], env=environment(place.deployment.environment) | settings,
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    return [entry.partition(",")[2] for entry in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("line", "word", "expected"),
+    [
+        ("attune work", "work", "worker"),
+        ("attune run core.ec", "core.ec", "core.echo"),
+        ("attune worker drain w", "w", "w1"),
+        ("attune pack show c", "c", "core"),
+        ("attune identity freeze t", "t", "typed"),
+        ("attune key show cli.t", "cli.t", "cli.two"),
+        ("attune execution list --status can", "can", "canceling"),
+    ],
+)
+def test_commands_references_and_choices_are_completed(place: Place, line: str, word: str, expected: str) -> None:
+    if expected == "typed" and not place.deployment.all("SELECT 1 FROM identity WHERE login = 'typed'"):
+        place.ok("identity", "create", "typed", "--no-password")
+    if expected == "cli.two" and not place.deployment.all("SELECT 1 FROM key WHERE ref = 'cli.two'"):
+        place.ok("key", "set", "cli.two", stdin="x")
+    assert expected in complete(place, line, word)
+
+
+def test_ids_of_executions_are_completed(place: Place) -> None:
+    made = str(place.ask("run", "core.echo")["id"])
+    assert made in complete(place, f"attune execution show {made[:1]}", made[:1])

@@ -13,6 +13,7 @@ from agent.configuration import Loaded, load_settings
 from agent.control.submission import Send
 from agent.db.pool import Database
 from agent.logs import add_secret, configure_logging
+from agent.mq.broker import Broker
 
 
 class Deployment:
@@ -47,6 +48,12 @@ class Deployment:
             yield database
         finally:
             database.close()
+
+    def broker(self) -> Broker:
+        """Return the broker of the settings, not connected yet. Raises ConfigurationError."""
+        from agent.mq.connect import open_broker
+
+        return open_broker(self.loaded.settings, name="attune")
 
     @contextlib.contextmanager
     def sender(self) -> Iterator[Send]:

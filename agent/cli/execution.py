@@ -147,10 +147,10 @@ def cancel(deployment: Deployment, execution_id: int, as_json: bool) -> None:
 def retry(deployment: Deployment, execution_id: int, as_json: bool) -> None:
     """Run the same again as a new execution; a running `attune server` places it."""
     with deployment.database() as database:
-        made = retry_execution(database, execution_id)
+        made, original = retry_execution(database, execution_id)
         waits = not dispatcher_runs(database)
     if as_json:
-        print_json({"id": made, "original_execution": execution_id})
+        print_json({"id": made, "original_execution": original})
     else:
         click.echo(made)
     if waits:

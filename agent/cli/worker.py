@@ -126,11 +126,12 @@ def drain(deployment: Deployment, name: str, reason: str | None, timeout: float 
 @click.argument("name", shell_complete=complete("worker"))
 @click.pass_obj
 def remove(deployment: Deployment, name: str) -> None:
-    """Delete the row of a worker that is gone for good."""
+    """Delete the row and the queues of a worker that is gone for good."""
     with deployment.database() as database:
         found = workers(database, name)[0]
+        broker = deployment.broker()
         with database.connection() as connection:
-            control.remove(connection, found.id)
+            control.remove(connection, found.id, lambda queues, unbind: broker.delete(queues, unbind=unbind))
     click.echo(f"{name} is removed")
 
 

@@ -141,8 +141,8 @@ def cancel(database: Database, send: Send, execution_id: int) -> str:
     return status
 
 
-def retry_execution(database: Database, execution_id: int) -> int:
-    """Write a new execution like one that has ended; return its id.
+def retry_execution(database: Database, execution_id: int) -> tuple[int, int]:
+    """Write a new execution like one that has ended; return its id, and that of the first of them all.
 
     Raises:
         AgentError: there is none with this id, it has not ended, or its action was deleted.
@@ -154,7 +154,7 @@ def retry_execution(database: Database, execution_id: int) -> int:
     if row is None:
         why = "its action was deleted" if before.ended else f"it is {before.status}"
         raise AgentError(f"execution {execution_id} can't be run again: {why}")
-    return int(row[0])
+    return int(row[0]), int(row[1])
 
 
 def _looks(

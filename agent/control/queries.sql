@@ -166,7 +166,7 @@ WITH again AS (
       FROM execution e
      WHERE e.id = %(id)s AND e.action IS NOT NULL
        AND e.status IN ('completed', 'failed', 'cancelled', 'timeout', 'abandoned')
-    RETURNING id
+    RETURNING id, original_execution
 ), secrets AS (
     INSERT INTO execution_secret_value
            (entity_type, entity_id, json_path, source_kind, source_ref, encrypted_value, encryption_key_hash)
@@ -174,7 +174,7 @@ WITH again AS (
       FROM execution_secret_value s, again
      WHERE s.entity_type = 'execution_config' AND s.entity_id = %(id)s
 )
-SELECT id FROM again;
+SELECT id, original_execution FROM again;
 
 -- name: execution_demand
 SELECT e.status::text AS status, e.action_ref, e.worker, a.runtime_version_constraint, a.required_worker_runtimes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from psycopg.rows import class_row
@@ -9,6 +10,11 @@ from psycopg.rows import class_row
 from agent.db.pool import Connection
 from agent.db.queries import load_queries
 from agent.errors import Conflict, NotFound
+from agent.mq import topology
+from agent.mq.broker import Queue
+
+DeleteQueues = Callable[[Sequence[str], Sequence[Queue]], None]
+"""Deletes queues by name, and the bindings of others, at the broker; raises BrokerError."""
 
 
 @dataclass(frozen=True)
@@ -54,17 +60,19 @@ def worker_state(connection: Connection, worker_id: int) -> WorkerState:
     return found
 
 
-def remove(connection: Connection, worker_id: int) -> None:
-    """Delete the row of a worker that is gone.
+def remove(connection: Connection, worker_id: int, delete_queues: DeleteQueues) -> None:
+    """Delete the row of a worker that is gone, and its queues; neither goes without the other.
 
     Raises:
         NotFound: there is none.
         Conflict: it lives, or has something in hand.
+        BrokerError: its queues can't be deleted.
     """
     found = worker_state(connection, worker_id)
     if connection.execute(_sql("remove_worker"), {"id": worker_id}).fetchone() is None:
         state = f"it is {found.status}" if found.drained else f"{found.running + found.scheduled} executions are its"
         raise Conflict(f"worker {found.name} can't be removed: {state}", hint="stop it first; drain it before that")
+    delete_queues(topology.owned_queues(worker_id), [topology.dead_letter_binding(worker_id)])
 
 
 def _changed(connection: Connection, name: str, worker_id: int, **values: object) -> None:

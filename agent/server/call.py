@@ -14,6 +14,7 @@ from agent.control.outbox import Outbox
 from agent.db.pool import Connection, Database
 from agent.db.queries import load_queries
 from agent.dispatch.service import Dispatcher
+from agent.mq.broker import Broker
 from agent.server.caller import Caller
 from agent.server.problems import Problem
 from agent.settings import Settings
@@ -27,6 +28,7 @@ class Services:
     database: Database
     secret: str
     outbox: Outbox
+    broker: Broker
     logins: Logins
     dispatcher: Dispatcher | None = None
     draining: bool = False

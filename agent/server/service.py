@@ -123,6 +123,7 @@ def _serve(settings: Settings, database: Database, parts: tuple[str, ...], say: 
         database,
         secret,
         Outbox(in_database=broker_in_database(settings)),
+        broker,
         Logins(
             database,
             secret,

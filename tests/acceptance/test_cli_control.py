@@ -202,7 +202,7 @@ def test_an_execution_is_tried_again_and_explained(place: Place) -> None:
     again = place.ok("execution", "retry", str(first)).strip()
     assert place.deployment.wait(int(again)).result["stdout"] == "again and again\n"
     assert place.ask("execution", "retry", again)["original_execution"] == first
-    assert "ended: completed" in place.ok("execution", "explain", again)
+    assert f"execution {again} is completed on worker w1" in place.ok("execution", "explain", again)
     assert "no execution 99999" in place.refused("execution", "retry", "99999")
     assert "no execution 99999" in place.refused("execution", "explain", "99999")
 

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from agent.control.outbox import Outbox
+from agent.control.workers import DeleteQueues
 from agent.db.named_statements import Statements
 from agent.db.pool import Connection
 from agent.dispatch.alerts import Alert, raise_alert
 from agent.dispatch.monitors.executions import abandon
 from agent.errors import BrokerError
 from agent.mq import topology
-from agent.mq.broker import Queue
 from agent.presence.worker_locks import WorkerLocks
 
 log = logging.getLogger(__name__)
-
-DeleteQueues = Callable[[Sequence[str], Sequence[Queue]], None]
 
 
 class _Silent(NamedTuple):

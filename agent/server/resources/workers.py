@@ -97,9 +97,10 @@ def drain(call: Call) -> Answer:
 
 
 def remove(call: Call) -> Answer:
-    """Delete a worker that is gone."""
+    """Delete a worker that is gone, and its queues."""
+    broker = call.services.broker
     with call.connection() as connection:
-        control.remove(connection, call.path["id"])
+        control.remove(connection, call.path["id"], lambda queues, unbind: broker.delete(queues, unbind=unbind))
     return deleted(f"worker {call.path['id']} is removed")
 
 

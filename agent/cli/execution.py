@@ -147,12 +147,12 @@ def cancel(deployment: Deployment, execution_id: int, as_json: bool) -> None:
 def retry(deployment: Deployment, execution_id: int, as_json: bool) -> None:
     """Run the same again as a new execution; a running `attune server` places it."""
     with deployment.database() as database:
-        made, original = retry_execution(database, execution_id)
+        made = retry_execution(database, execution_id)
         waits = not dispatcher_runs(database)
     if as_json:
-        print_json({"id": made, "original_execution": original})
+        print_json(made._asdict())
     else:
-        click.echo(made)
+        click.echo(made.id)
     if waits:
         print("attune: no dispatcher runs: it waits until one does (attune server)", file=sys.stderr)
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg.rows import dict_row
 
@@ -17,6 +17,7 @@ from agent.control.cancelling import ENDED, cancel_row
 from agent.control.parameter_values import ParameterSchema
 from agent.control.submission import Send
 from agent.db.error_translation import translated
+from agent.db.named_statements import Statements
 from agent.db.pool import Connection, Database
 from agent.db.queries import load_queries
 from agent.errors import AgentError, BrokerError, DatabaseUnavailable
@@ -141,8 +142,15 @@ def cancel(database: Database, send: Send, execution_id: int) -> str:
     return status
 
 
-def retry_execution(database: Database, execution_id: int) -> tuple[int, int]:
-    """Write a new execution like one that has ended; return its id, and that of the first of them all.
+class Retried(NamedTuple):
+    """An attempt that somebody asked for, and the first one of all."""
+
+    id: int
+    original_execution: int
+
+
+def retry_execution(database: Database, execution_id: int) -> Retried:
+    """Write a new execution like one that has ended.
 
     Raises:
         AgentError: there is none with this id, it has not ended, or its action was deleted.
@@ -150,11 +158,11 @@ def retry_execution(database: Database, execution_id: int) -> tuple[int, int]:
     values = {"id": execution_id, "executor": None, "reason": "asked for by hand"}
     with database.connection() as connection:
         before = _find(connection, execution_id)
-        row = connection.execute(_queries()["copy_execution"], values).fetchone()
-    if row is None:
+        made = Statements("agent.control").one(connection, Retried, "copy_execution", values)
+    if made is None:
         why = "its action was deleted" if before.ended else f"it is {before.status}"
         raise AgentError(f"execution {execution_id} can't be run again: {why}")
-    return int(row[0]), int(row[1])
+    return made
 
 
 def _looks(

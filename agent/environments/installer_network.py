@@ -30,6 +30,8 @@ def network_variables(network: NetworkSettings) -> dict[str, str]:
         value = getattr(network, name)
         if value:
             found |= dict.fromkeys(variables, value)
+    if network.python_index and network.python_index.startswith("http://"):  # pip would pass over it
+        found["PIP_TRUSTED_HOST"] = network.python_index.split("/")[2].rpartition("@")[2]
     if network.cpan_mirror:
         found["PERL_CPANM_OPT"] = f"--mirror {shlex.quote(network.cpan_mirror)} --mirror-only"
     if network.ca_file is not None:

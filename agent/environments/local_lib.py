@@ -12,9 +12,11 @@ from pathlib import Path
 
 from agent.environments.backend import BuildSite
 from agent.environments.declared import Declared, read_text
+from agent.process.child_env import container_environment
 
 _REQUIRES = re.compile(r"""^\s*requires\s*\(?\s*["']([A-Za-z_][\w:]*)["']""", re.MULTILINE)
 _BUNDLE = "vendor/cache"
+_WGETRC = "wgetrc"
 _NO_CPANM = re.compile(r"can't start cpanm|cpanm: (?:command )?not found")
 #: Look for each module in the environment and in perl's own library, nowhere else, without loading it.
 _LOOK = """
@@ -52,8 +54,21 @@ class LocalLib(Declared):
             "PERL_LOCAL_LIB_ROOT": str(site.env_dir),
             "PERL_MM_USE_DEFAULT": "1",
             **({"PERL_CPANM_OPT": _mirrors(site)} if _has_bundle(site.source) else {}),
+            **({"WGETRC": f"{site.env_dir}/{_WGETRC}"} if site.installers.network.ca_file is not None else {}),
             **super().variables(site),
         }
+
+    def stage(self, site: BuildSite) -> None:
+        """Let wget, which cpanm may download with and which reads no variable, know of the operator's authorities.
+
+        What the image says to wget stays.
+        """
+        super().stage(site)
+        if site.installers.network.ca_file is not None:
+            container = container_environment()
+            own = container.get("WGETRC") or f"{container.get('HOME') or '/'}/.wgetrc"
+            said = f"{read_text(Path(own)).rstrip()}\nca_certificate = {site.installers.network.ca_file}\n"
+            (site.env_dir / _WGETRC).write_text(said, encoding="utf-8")
 
     def remedy(self, site: BuildSite, output: str) -> str | None:
         """Explain a machine that has perl alone."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -175,6 +178,40 @@ LANGUAGES = {
         Language("php", "", "php", packs.php_pack, "greet.php"),
     )
 }
+
+
+#: The setting that names an index, and a pack that wants of it what it can't have.
+UNREACHABLE: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "python": ("python_index", {"requirements.txt": "nosuch-thing==1.0\n"}),
+    "node": ("npm_registry", {"package.json": '{"dependencies": {"nosuch-thing": "1.0.0"}}'}),
+    "ruby": ("gem_mirror", {"Gemfile": 'source "https://gems.invalid"\ngem "nosuch-thing"\n'}),
+    "go": (
+        "go_proxy",
+        {
+            "go.mod": "module a.invalid/b\n\ngo 1.18\n\nrequire example.invalid/nosuch-thing v1.0.0\n",
+            "go.sum": "example.invalid/nosuch-thing v1.0.0/go.mod h1:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n",
+        },
+    ),
+    "java": (
+        "maven_mirror",
+        {
+            "pom.xml": "<project><modelVersion>4.0.0</modelVersion><groupId>a</groupId><artifactId>b</artifactId>"
+            "<version>1</version><dependencies><dependency><groupId>a</groupId><artifactId>nosuch-thing</artifactId>"
+            "<version>1</version></dependency></dependencies></project>"
+        },
+    ),
+    "perl": ("cpan_mirror", {"cpanfile": "requires 'Nosuch::Thing';\n"}),
+    "r": (
+        "cran_mirror",
+        {"renv.lock": json.dumps({"R": {"Version": "4.2.2"}, "Packages": {"nosuch": {"Version": "1.0"}}})},
+    ),
+}
+
+
+def uv_program() -> str:
+    """Return where uv is: beside the Python of these tests, else on PATH."""
+    beside = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return shutil.which("uv", path=beside) or needs("uv")
 
 
 class Bench:

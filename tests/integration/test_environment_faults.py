@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -14,7 +13,7 @@ import pytest
 from agent.errors import EnvironmentFailed
 from tests.integration import language_packs as packs
 from tests.integration.environment_site import Site, needs
-from tests.integration.language_bench import LANGUAGES, Bench
+from tests.integration.language_bench import LANGUAGES, UNREACHABLE, Bench
 from tests.services.availability import unavailable
 
 
@@ -72,34 +71,6 @@ def nowhere() -> Iterator[str]:
     with socket.socket() as kept:
         kept.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{kept.getsockname()[1]}"
-
-
-#: The setting that names an index, and a pack that wants of it what it can't have.
-UNREACHABLE: Mapping[str, tuple[str, Mapping[str, str]]] = {
-    "python": ("python_index", {"requirements.txt": "nosuch-thing==1.0\n"}),
-    "node": ("npm_registry", {"package.json": '{"dependencies": {"nosuch-thing": "1.0.0"}}'}),
-    "ruby": ("gem_mirror", {"Gemfile": 'source "https://gems.invalid"\ngem "nosuch-thing"\n'}),
-    "go": (
-        "go_proxy",
-        {
-            "go.mod": "module a.invalid/b\n\ngo 1.18\n\nrequire example.invalid/nosuch-thing v1.0.0\n",
-            "go.sum": "example.invalid/nosuch-thing v1.0.0/go.mod h1:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n",
-        },
-    ),
-    "java": (
-        "maven_mirror",
-        {
-            "pom.xml": "<project><modelVersion>4.0.0</modelVersion><groupId>a</groupId><artifactId>b</artifactId>"
-            "<version>1</version><dependencies><dependency><groupId>a</groupId><artifactId>nosuch-thing</artifactId>"
-            "<version>1</version></dependency></dependencies></project>"
-        },
-    ),
-    "perl": ("cpan_mirror", {"cpanfile": "requires 'Nosuch::Thing';\n"}),
-    "r": (
-        "cran_mirror",
-        {"renv.lock": json.dumps({"R": {"Version": "4.2.2"}, "Packages": {"nosuch": {"Version": "1.0"}}})},
-    ),
-}
 
 
 @pytest.mark.parametrize("bench", [language(name) for name in UNREACHABLE], indirect=True)

@@ -25,7 +25,7 @@ from tests.integration.environment_site import (
     quick_config,
     run_in,
 )
-from tests.integration.language_bench import LANGUAGES, Bench
+from tests.integration.language_bench import LANGUAGES, Bench, uv_program
 from tests.integration.language_packs import python_pack, read_only, state, write
 from tests.services.availability import unavailable
 
@@ -72,10 +72,6 @@ def setuptools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if done.returncode != 0:
         unavailable("setuptools", f"a package index has to be reachable: {done.stderr[-200:]}")
     return folder
-
-
-def uv_program() -> str:
-    return shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}") or needs("uv")
 
 
 def test_a_local_package_that_is_built_leaves_nothing_in_the_pack_and_is_built_once(site: Site) -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from agent.environments.inventory import inventory
+from agent.environments.marker import LAST_USED
 from agent.errors import EnvironmentFailed
 from agent.process.cancellation import CancellationToken
 from agent.process.request import Ending
@@ -192,3 +196,20 @@ def test_a_pack_that_is_deleted_while_it_is_built_leaves_nothing_in_use(site: Si
         with pytest.raises(EnvironmentFailed):
             building.result(timeout=30)
     assert site.manager.ensure(request).env_dir is not None
+
+
+def test_a_size_budget_makes_room_by_what_nobody_has_used_for_longest(site: Site) -> None:
+    for name, days in (("oldest", 3), ("older", 2), ("newer", 1)):
+        shutil.copytree(site.packs / "env_plain", site.packs / name)
+        request = site.request(name, quick_config("true"))
+        built = site.manager.ensure(request).env_dir
+        assert built is not None
+        used = time.time() - days * 86400
+        os.utime(built / LAST_USED, (used, used))
+    one = sum(item.size for item in inventory(site.envs)) // 3
+    new = site.new_manager(max_bytes=3 * one + one // 2).ensure(site.request("env_plain", quick_config("true")))
+    assert {item.pack for item in inventory(site.envs)} == {"older", "newer", "env_plain"}
+    again = site.new_manager(max_bytes=1).ensure(site.request("oldest", quick_config("true")))
+    assert again.env_dir is not None and again.env_dir.exists(), "built again when it is needed"
+    assert {item.pack for item in inventory(site.envs)} == {"oldest", "env_plain"}, "what is in use stays"
+    assert new.env_dir is not None and new.env_dir.exists()

@@ -10,6 +10,10 @@ from typing import Any
 
 from agent.reading.json_text import DEEPEST, Budget, read_json
 
+_DIGITS = "0123456789"
+#: How a JSON document ends, by how it begins (RFC 8259).
+_ENDS = {"{": "}", "[": "]", '"': '"', "t": "e", "f": "e", "n": "l", **dict.fromkeys("-" + _DIGITS, _DIGITS)}
+
 
 def parse_output(text: str, fmt: str) -> tuple[bool, Any]:
     """Return whether ``text`` holds a value in ``fmt``, and the value (which may be None: JSON has null).
@@ -47,13 +51,19 @@ def _json_lines(text: str) -> tuple[bool, Any]:
     while begin < len(text):
         end = text.find("\n", begin) % (len(text) + 1)  # none: the end
         line = _bare(text[begin:end])
-        found, value = _json(line, budget) if line else (False, None)
+        found, value = _json(line, budget) if line and _may_be_json(line) else (False, None)
         if found:
             values.append(value)
         if budget.exhausted:
             return False, None
         begin = end + 1
     return bool(values), values or None
+
+
+def _may_be_json(line: str) -> bool:
+    """Whether its ends are those of a JSON document: to refuse a line of log in full costs many times as much."""
+    end = _ENDS.get(line[0])
+    return end is not None and line[-1] in end
 
 
 def _yaml(text: str) -> tuple[bool, Any]:

@@ -39,9 +39,9 @@ class PreparedStatement:
         if found != [*columns]:
             raise TypeError(f"the statement {name} returns {', '.join(found)}, not {', '.join(columns)}")
 
-    def run(self, values: Sequence[str]) -> list[tuple[Any, ...]]:
-        """Run it with ``values`` in PostgreSQL's text form; return the rows. Raises psycopg.Error."""
-        encoded = [value.encode() for value in values]
+    def run(self, values: Sequence[str | bytes]) -> list[tuple[Any, ...]]:
+        """Run it with ``values`` in PostgreSQL's text form (UTF-8); return the rows. Raises psycopg.Error."""
+        encoded = [value.encode() if isinstance(value, str) else value for value in values]
         result = self._connection.pgconn.exec_prepared(self._name, encoded, result_format=pq.Format.BINARY)
         self._check(result, pq.ExecStatus.TUPLES_OK)
         self._transformer.set_pgresult(result)

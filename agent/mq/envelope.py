@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from hashlib import sha1
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from agent.errors import MessageError
+from agent.json_pieces import json_pieces
 from agent.mq.broker import Outgoing
 from agent.reading.json_text import read_json
 
@@ -167,9 +168,17 @@ def to_json(value: object) -> str:
         raise MessageError(f"can't be written as JSON: {error}") from error
 
 
+def to_json_pieces(value: object) -> Iterator[bytes]:
+    """The same in UTF-8, for what may hold large texts. Raises MessageError."""
+    try:
+        yield from json_pieces(value, _encode_json, sort_keys=True, errors="replace")
+    except (ValueError, TypeError, RecursionError) as error:
+        raise MessageError(f"can't be written as JSON: {error}") from error
+
+
 def wrap(
     message_type: str,
-    payload: str,
+    payload: str | Iterable[str | bytes],
     *,
     exchange: str,
     routing_key: str,
@@ -179,15 +188,23 @@ def wrap(
 ) -> Outgoing:
     """Put a payload, which is already JSON text, into an envelope that is ready to publish.
 
-    Without ``message_id`` the message gets a random one; ``source`` is the sending service, if it says so.
+    What may be large comes in pieces, so that there are no more copies of it than needed. Without ``message_id`` the
+    message gets a random one; ``source`` is the sending service, if it says so.
     """
     identity = message_id or str(uuid4())
     named = f',"source_service":{_quote(source)}' if source is not None else ""
-    body = (
+    head = (
         f'{{"message_id":"{identity}","correlation_id":"{identity}","message_type":"{message_type}","version":"1.0",'
-        f'"timestamp":"{format_timestamp(timestamp)}","headers":{{"retry_count":0{named}}},"payload":{payload}}}'
+        f'"timestamp":"{format_timestamp(timestamp)}","headers":{{"retry_count":0{named}}},"payload":'
     )
-    # A lone surrogate has no UTF-8 form: the reader gets a question mark rather than no message at all.
-    return Outgoing(
-        exchange, routing_key, body.encode("utf-8", "replace"), identity, identity, int(timestamp.timestamp())
-    )
+    if isinstance(payload, str):
+        body = to_bytes(f"{head}{payload}}}")
+    else:
+        pieces = (piece if isinstance(piece, bytes) else to_bytes(piece) for piece in (head, *payload, "}"))
+        body = b"".join(pieces)
+    return Outgoing(exchange, routing_key, body, identity, identity, int(timestamp.timestamp()))
+
+
+def to_bytes(text: str) -> bytes:
+    """UTF-8. A lone surrogate has no such form: the reader gets a question mark rather than no message at all."""
+    return text.encode("utf-8", "replace")

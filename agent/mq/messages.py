@@ -18,6 +18,7 @@ from agent.mq.envelope import (
     quote,
     stable_id,
     to_json,
+    to_json_pieces,
     wrap,
 )
 
@@ -160,9 +161,12 @@ def execution_completed(
     """
     return wrap(
         "ExecutionCompleted",
-        f'{{"execution_id":{execution_id:d},"action_id":{action_id:d},"action_ref":{quote(action_ref)},'
-        f'"status":"{status.capitalize()}","result":{to_json(result)},'
-        f'"completed_at":"{format_timestamp(completed_at)}"}}',
+        (
+            f'{{"execution_id":{execution_id:d},"action_id":{action_id:d},"action_ref":{quote(action_ref)},'
+            f'"status":"{status.capitalize()}","result":',
+            *to_json_pieces(result),
+            f',"completed_at":"{format_timestamp(completed_at)}"}}',
+        ),
         exchange=topology.EXECUTIONS,
         routing_key=topology.EXECUTION_COMPLETED,
         timestamp=completed_at,

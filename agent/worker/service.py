@@ -15,6 +15,7 @@ from agent.mq import topology
 from agent.presence.health_socket import HealthSocket
 from agent.process.core_dumps import write_none
 from agent.process.leftovers import kill_leftovers
+from agent.process.memory import map_large_pieces
 from agent.process.oom_score import OOM_SCORE
 from agent.process.open_files import OPEN_FILES
 from agent.process.prctl import become_subreaper, hide_memory
@@ -60,6 +61,7 @@ def run_worker(loaded: Loaded, *, mode: StartupMode) -> int:
     """
     OOM_SCORE.open()
     write_none()
+    map_large_pieces()
     hide_memory()
     become_subreaper()
     with StopSignals() as signals:

@@ -20,8 +20,10 @@ def parse_output(text: str, fmt: str) -> tuple[bool, Any]:
 
     JSON: the whole text, else its last line. YAML: one document. JSON lines: the list of the lines that are JSON.
     """
+    if fmt == "text":
+        return False, None
     text = _bare(text)
-    if not text or fmt == "text":
+    if not text:
         return False, None
     if fmt == "json":
         found, value = _json(text)

@@ -63,6 +63,8 @@ class RecordingStatements:
         self._finish = prepare("finish", f"WITH {finished} {finish}", *FinishedRow._fields)
         self._both = prepare("claim and finish", both, *ClaimedRow._fields, *FinishedRow._fields)
         self._worker = str(worker_id)
+        #: Bytes of the largest document that was sent on this connection: libpq keeps room for it until it is closed.
+        self.largest = 0
 
     def run(
         self,
@@ -80,11 +82,13 @@ class RecordingStatements:
         """
         if not ids and not reports:
             return Recorded([], [], [])
-        results, texts = _stored(reports, paths)
+        results, document = _stored(reports, paths)
+        self.largest = max(self.largest, len(document))
+        values: tuple[str | bytes, ...]
         values = (
             as_array(report.execution_id for report in reports),
             as_array(report.status for report in reports),
-            "[" + ",".join(texts) + "]",
+            document,
             "true" if with_files else "false",
             as_array(ids),
             as_array(again),
@@ -98,7 +102,9 @@ class RecordingStatements:
             [AllocatedFile(**file) for row in finished for file in row.allocated or ()],
         )
 
-    def _rows(self, values: Sequence[str], *, claim: bool, finish: bool) -> tuple[list[ClaimedRow], list[FinishedRow]]:
+    def _rows(
+        self, values: Sequence[str | bytes], *, claim: bool, finish: bool
+    ) -> tuple[list[ClaimedRow], list[FinishedRow]]:
         if not finish:
             return [ClaimedRow(*row) for row in self._claim.run(values)], []
         if not claim:
@@ -110,10 +116,10 @@ class RecordingStatements:
         )
 
 
-def _stored(reports: Sequence[Report], paths: Mapping[int, str]) -> tuple[dict[int, Mapping[str, Any]], list[str]]:
-    """Return the results as they will be stored, by execution, and their JSON in the order of ``reports``."""
+def _stored(reports: Sequence[Report], paths: Mapping[int, str]) -> tuple[dict[int, Mapping[str, Any]], bytes]:
+    """Return the results as they will be stored, by execution, and a JSON list of them in the order of ``reports``."""
     results: dict[int, Mapping[str, Any]] = {}
-    texts = []
+    pieces = [b"["]
     for report in reports:
         result = dict(report.result)
         if report.execution_id in paths:
@@ -129,8 +135,9 @@ def _stored(reports: Sequence[Report], paths: Mapping[int, str]) -> tuple[dict[i
             results[report.execution_id], text = to_jsonb(
                 {**_UNWRITABLE, "error": f"its result can't be stored: {error}"}
             )
-        texts.append(text)
-    return results, texts
+        pieces += [text, b","]
+    pieces[-1] = b"]" if reports else b"[]"
+    return results, b"".join(pieces)
 
 
 def _key(row: Mapping[str, Any]) -> StoredKey:

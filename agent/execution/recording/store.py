@@ -33,6 +33,8 @@ from agent.presence.worker_locks import Session, WorkerLocks
 
 #: Seconds that a session gets to end after it was told to, and between two looks.
 _SESSION_END_SECONDS, _SESSION_PAUSE = 5.0, 0.02
+#: Larger results than this are rare enough for a new connection after each of them.
+_LARGE_BYTES = 2 * 1024 * 1024
 
 
 class _Id(NamedTuple):
@@ -97,6 +99,7 @@ class ExecutionStore:
                     ids, again = (), ()
                     reports = [report for report in reports if report.execution_id not in written]
                     if not reports:
+                        self._shrink()
                         return claims, finished
                 # Files, their sizes and the end of their execution belong together: who sees one sees all.
                 with connection.transaction():
@@ -105,10 +108,17 @@ class ExecutionStore:
                     done = self._statements.run(ids, reports, again=again, paths=paths, with_files=True)
                     self._log_artifacts.measure(connection, done.allocated)
                 self._log_artifacts.committed()
+                self._shrink()
                 return [*claims, *done.claims], [*finished, *done.finished]
             except psycopg.Error as error:
                 self._drop_useless(error)
                 raise
+
+    def _shrink(self) -> None:
+        """Close a connection that a large result has made large: libpq keeps the room, a new one takes milliseconds."""
+        if self._statements.largest > _LARGE_BYTES:
+            self.close()
+            self._connection = None
 
     def _store_secrets(self, connection: Connection, reports: Sequence[Report]) -> None:
         for report in reports:

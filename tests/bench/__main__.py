@@ -15,6 +15,7 @@ from tests.bench.latency import bare_spawns, latencies, percentiles
 from tests.bench.machine import StolenTime, description
 from tests.bench.masking import masking_speed
 from tests.bench.memory import footprint
+from tests.bench.recovery import rates_by_depth, recovery
 from tests.bench.stack import Stack, running_stack
 from tests.bench.throughput import bare_rate, throughput
 from tests.bench.traffic import traffic
@@ -185,6 +186,25 @@ def measure_results(stack: Stack) -> Rows:
     ]
 
 
+def measure_recovery(stack: Stack) -> Rows:
+    """What an outage costs once it is over, and what a cancellation takes."""
+    found = recovery(stack)
+    return [
+        ("consuming again after the broker is back", f"{found.consuming:.2f} s", "", "at most 5 s"),
+        ("result written after the database is back", f"{found.written:.2f} s", "", "at most 5 s"),
+        ("cancelled group dead, beyond the grace", f"{found.dead:.2f} s", "", "at most 0.5 s"),
+    ]
+
+
+def measure_depth(stack: Stack) -> Rows:
+    """Whether a long queue costs more for each execution."""
+    short, long = rates_by_depth(stack)
+    return [
+        ("no-op executions, 2,000 in the queue", f"{short:.0f}/s", "", ""),
+        ("no-op executions, 50,000 in the queue", f"{long:.0f}/s", f"{long / short:.2f} of the short queue", "1"),
+    ]
+
+
 PARTS: dict[str, Callable[[Stack], Rows]] = {
     "throughput": measure_throughput,
     "latency": measure_latency,
@@ -197,6 +217,8 @@ PARTS: dict[str, Callable[[Stack], Rows]] = {
     "onefile": measure_onefile,
     "environments": measure_environments,
     "shortcuts": measure_shortcuts,
+    "recovery": measure_recovery,
+    "depth": measure_depth,
 }
 
 

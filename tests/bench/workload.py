@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import pika
 
@@ -35,31 +37,59 @@ class Workload:
         ).fetchall()
         return [int(str(row[0])) for row in rows]
 
+    def run(self, action: str, count: int = 1) -> list[int]:
+        """Schedule and dispatch."""
+        ids = self.schedule(action, count)
+        for execution_id in ids:
+            self.dispatch(execution_id, action)
+        return ids
+
     def dispatch(self, execution_id: int, action: str) -> None:
         """Publish one dispatch."""
         now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        payload = {
+            "execution_id": execution_id,
+            "worker_id": self._worker_id,
+            "action_ref": action,
+            "config": {},
+            "scheduled_attempt_updated_at": now,
+        }
+        self._publish(topology.dispatch_key(self._worker_id), "ExecutionRequested", payload, now)
+
+    def cancel(self, execution_id: int) -> None:
+        """Cancel a running execution as the API does."""
+        self._database.execute("UPDATE execution SET status = 'canceling' WHERE id = %s", [execution_id])
+        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        payload = {"execution_id": execution_id, "worker_id": self._worker_id}
+        self._publish(topology.cancel_key(self._worker_id), "ExecutionCancelRequested", payload, now)
+
+    def _publish(self, key: str, kind: str, payload: Mapping[str, Any], now: str) -> None:
         message_id = str(uuid.uuid4())
         envelope = {
             "message_id": message_id,
             "correlation_id": message_id,
-            "message_type": "ExecutionRequested",
+            "message_type": kind,
             "version": "1.0",
             "timestamp": now,
             "headers": {"retry_count": 0, "source_service": "executor"},
-            "payload": {
-                "execution_id": execution_id,
-                "worker_id": self._worker_id,
-                "action_ref": action,
-                "config": {},
-                "scheduled_attempt_updated_at": now,
-            },
+            "payload": payload,
         }
         self.channel.basic_publish(
             topology.EXECUTIONS,
-            topology.dispatch_key(self._worker_id),
+            key,
             json.dumps(envelope).encode(),
             pika.BasicProperties(delivery_mode=2, content_type="application/json", message_id=message_id),
         )
+
+    def status(self, execution_id: int) -> str:
+        """Return an execution's status."""
+        row = self._database.execute("SELECT status::text FROM execution WHERE id = %s", [execution_id]).fetchone()
+        return "" if row is None else str(row[0])
+
+    def discard_queue(self) -> None:
+        """Forget all dispatches and executions that wait for the worker."""
+        self.channel.queue_purge(topology.executions_queue(self._worker_id).name)
+        self._database.execute("DELETE FROM execution WHERE status = 'scheduled'")
 
     def completions(self) -> int:
         """How many completions wait for the executor."""

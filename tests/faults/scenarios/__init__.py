@@ -48,6 +48,7 @@ SCENARIOS: dict[str, Scenario] = {
         (database.answers_lost, 5),
         (database.serialization_failures, 5),
         (database.rows_locked, 5),
+        (database.commits_hanging, 5),
         (database.both_away, 5),
         (leaving.drained_in_time, 5),
         (leaving.drained_too_late, 5),

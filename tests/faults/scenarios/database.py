@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import time
 
+import psycopg
+
 from tests.faults.site import Site
+from tests.services.proxy import until
+
+#: The advisory lock that commits wait for.
+_GATE = 4711
 
 
 def database_restarted(site: Site) -> None:
@@ -94,6 +100,30 @@ def rows_locked(site: Site) -> None:
     ids = site.submit(60)
     site.wait_running(ids, 2)
     site.rows("BEGIN; SELECT count(*) FROM (SELECT 1 FROM execution FOR UPDATE) AS held; SELECT pg_sleep(3); COMMIT")
+    site.healed()
+
+
+def commits_hanging(site: Site) -> None:
+    """Commits wait in the server, their connections are lost meanwhile, and then the commits come through."""
+    site.start_agent()
+    site.rows(
+        "CREATE FUNCTION hang() RETURNS trigger LANGUAGE plpgsql AS"
+        f" $$ BEGIN PERFORM pg_advisory_xact_lock_shared({_GATE}); RETURN NULL; END $$"
+    )
+    site.rows(
+        "CREATE CONSTRAINT TRIGGER hang AFTER UPDATE ON execution DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION hang()"
+    )
+    ids = site.submit(60)
+    site.wait_running(ids, 2)
+    waiting = f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = {_GATE} AND NOT granted"
+    for _ in range(3):
+        with psycopg.connect(site.database_url, autocommit=True) as holder:
+            holder.execute(f"SELECT pg_advisory_lock({_GATE})")
+            until(lambda: site.one(waiting), "a commit that hangs")
+            site.database.sever()
+            time.sleep(0.5)
+        site.submit(10)
     site.healed()
 
 

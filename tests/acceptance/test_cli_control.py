@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import select
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -72,8 +73,8 @@ def until(condition: Callable[[], object], *, timeout: float = 60.0) -> None:
         time.sleep(0.05)
 
 
-def on_a_terminal(place: Place, *words: str, answers: tuple[str, ...] = ()) -> str:
-    """Run a command on a pseudo terminal, typing ``answers`` at its prompts; return what appeared there."""
+def on_a_terminal(place: Place, *words: str, answers: tuple[tuple[str, str], ...] = ()) -> str:
+    """Run a command on a pseudo terminal; type each answer when its prompt is there; return what appeared."""
     ours, theirs = pty.openpty()
     child = subprocess.Popen(
         argv("attune", *words),
@@ -81,9 +82,12 @@ def on_a_terminal(place: Place, *words: str, answers: tuple[str, ...] = ()) -> s
         stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
     )  # fmt: skip
     os.close(theirs)
-    seen, left = b"", list(answers)
+    seen, answered, left = b"", 0, list(answers)
     with open(ours, "r+b", buffering=0) as terminal:
         while True:
+            if not select.select([terminal], [], [], 60)[0]:
+                child.kill()
+                break
             try:
                 chunk = terminal.read(4096)
             except OSError:  # the other side has gone
@@ -91,9 +95,9 @@ def on_a_terminal(place: Place, *words: str, answers: tuple[str, ...] = ()) -> s
             if not chunk:
                 break
             seen += chunk
-            if left and seen.rstrip().endswith(b":"):
-                terminal.write(left.pop(0).encode() + b"\n")
-                seen += b"\n"
+            if left and left[0][0].encode() in seen[answered:]:
+                answered = len(seen)
+                terminal.write(left.pop(0)[1].encode() + b"\n")
     assert child.wait(60) == 0, seen.decode()
     return seen.decode()
 
@@ -106,7 +110,7 @@ def test_a_key_is_set_from_standard_input_a_file_or_a_prompt_and_never_seen(plac
     held = tmp_path / "secret"
     held.write_text("canary-file\n")
     assert place.ok("key", "set", "cli.one", "--file", str(held)) == "changed cli.one, encrypted\n"
-    seen = on_a_terminal(place, "key", "set", "cli.two", answers=("canary-typed",))
+    seen = on_a_terminal(place, "key", "set", "cli.two", answers=(("Value: ", "canary-typed"),))
     assert "stored cli.two" in seen
     assert "canary-typed" not in seen
     everything = place.ok("key", "list") + place.ok("key", "show", "cli.one") + str(place.ask("key", "list"))
@@ -259,7 +263,13 @@ def test_accounts_are_made_listed_frozen_and_get_other_passwords(place: Place) -
     assert "already exists" in place.refused("identity", "create", "grace", stdin="a good password\n")
     assert "has 8 to 128 characters" in place.refused("identity", "create", "short", stdin="short\n", code=2)
     assert "no permission set no.such" in place.refused("identity", "create", "x1", "--set", "no.such", "--no-password")
-    typed = on_a_terminal(place, "identity", "create", "typed", answers=("typed password", "typed password"))
+    typed = on_a_terminal(
+        place,
+        "identity",
+        "create",
+        "typed",
+        answers=(("Password: ", "typed password"), ("confirmation: ", "typed password")),
+    )
     assert "made typed" in typed
     assert "typed password" not in typed
     listed = {one["login"]: one for one in place.ask("identity", "list")}

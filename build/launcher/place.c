@@ -55,6 +55,7 @@ bool make_directories(const char *path, mode_t mode) {
     char partial[PATH_MAX];
     struct stat status;
     if (stat(path, &status) == 0) return S_ISDIR(status.st_mode) || (errno = ENOTDIR, false);
+    if (strlen(path) >= sizeof partial) return errno = ENAMETOOLONG, false;
     strcpy(partial, path);
     for (char *slash = strchr(partial + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
         *slash = '\0';

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import EnvironmentFailed
+from agent.settings import NetworkSettings
 from tests.integration import language_packs as packs
 from tests.integration.environment_site import Site, needs
 from tests.integration.language_bench import LANGUAGES, UNREACHABLE, Bench
@@ -181,6 +182,24 @@ def test_a_manifest_that_hangs_is_ended_at_the_time_limit(bench: Bench) -> None:
     packs.write(bench.site.packs / "one", HANGING[bench.language.name])
     manager = bench.site.new_manager(install_timeout=1.5)
     with pytest.raises(EnvironmentFailed, match=r"did not end within 1\.5 s") as caught:
+        manager.ensure(bench.request("one"))
+    assert caught.value.step == "install dependencies"
+    assert nothing_is_left(bench)
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """An address that takes every connection and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as kept:
+        yield f"http://127.0.0.1:{kept.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("bench", [language(name) for name in UNREACHABLE], indirect=True)
+def test_an_index_that_never_answers_is_given_up_at_the_time_limit(bench: Bench, silent: str) -> None:
+    setting, files = UNREACHABLE[bench.language.name]
+    packs.write(bench.site.packs / "one", files)
+    manager = bench.site.new_manager(install_timeout=5, network=NetworkSettings(**{setting: silent}))
+    with pytest.raises(EnvironmentFailed, match=r"did not end within 5 s") as caught:
         manager.ensure(bench.request("one"))
     assert caught.value.step == "install dependencies"
     assert nothing_is_left(bench)

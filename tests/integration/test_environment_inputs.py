@@ -79,7 +79,11 @@ def test_import_finds_what_the_manifest_names_and_the_action_keeps_its_own_place
 
 
 @pytest.mark.language("node")
-def test_workspaces_are_linked_and_scripts_of_the_installation_find_their_files(site: Site) -> None:
+def test_workspaces_are_linked_and_scripts_of_the_installation_find_their_files(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:1")  # no registry is asked for a workspace's name
+    monkeypatch.setenv("npm_config_fetch_retries", "0")
     pack = write(
         site.packs / "one",
         {

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from agent.errors import EnvironmentFailed
+from agent.runtimes.model import ExecutionConfig
 from tests.integration import language_packs as packs
 from tests.integration.environment_site import Site
 from tests.integration.language_bench import LANGUAGES, Bench
@@ -31,3 +34,25 @@ def test_two_packs_with_conflicting_versions_run_side_by_side_in_a_hostile_image
     assert bench.run("two", made["two"]) == "hello from 2.0"
     assert [line.split(" ")[0] for line in bench.lines[:2]] == ["building", "built"]
     assert sorted(bench.elsewhere.rglob("*")) == [bench.elsewhere / "x"]
+
+
+#: Has nothing to install where all that it needs lies in the pack.
+NOTHING_TO_INSTALL = ("go",)
+
+
+@pytest.mark.parametrize(
+    "language",
+    [pytest.param(name, marks=pytest.mark.language(name)) for name in LANGUAGES if name not in NOTHING_TO_INSTALL],
+)
+def test_an_installer_that_ends_with_0_and_did_nothing_does_not_pass(language: str, tmp_path: Path) -> None:
+    bench = Bench(LANGUAGES[language], Site(tmp_path))
+    pack = bench.pack("one", "1.0")
+    if language == "ruby":  # a gem that lies in the pack needs no installation
+        packs.write(pack, {"Gemfile": 'source "https://gems.invalid"\ngem "greeting"\n'})
+    config = bench.config()
+    command = config["dependencies"]["install_command"]
+    config["dependencies"]["install_command"] = [*command, "--dry-run"] if language == "python" else ["true"]
+    with pytest.raises(EnvironmentFailed) as caught:
+        bench.site.manager.ensure(replace(bench.request("one"), config=ExecutionConfig.from_json(config)))
+    assert caught.value.step == "check what was installed", str(caught.value)
+    assert not list((bench.site.envs / "one").glob(f".{language}.*-*"))

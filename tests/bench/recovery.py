@@ -16,7 +16,7 @@ from tests.bench.workload import Workload
 from tests.services.proxy import Proxy, broker_proxy, database_proxy, until
 
 #: Seconds that a server is away, long enough for pauses between attempts to have grown.
-_OUTAGE = 4.0
+_OUTAGE = 12.0
 _ROUNDS = 5
 _GRACE = 5.0
 _SHORT, _LONG = 2000, 50_000
@@ -24,7 +24,7 @@ _SHORT, _LONG = 2000, 50_000
 
 @dataclass(frozen=True)
 class Recovery:
-    """Medians in seconds; the dead groups' beyond the grace."""
+    """The longest in seconds; the dead groups' beyond the grace."""
 
     consuming: float
     written: float
@@ -40,7 +40,7 @@ def recovery(stack: Stack) -> Recovery:
         consuming = [_seconds_to_consume(broker, work) for _ in range(_ROUNDS)]
         written = [_seconds_to_write(database, work, gate) for _ in range(_ROUNDS)]
         dead = [_seconds_to_die(work, pids) - _GRACE for _ in range(3)]
-    return Recovery(*map(statistics.median, (consuming, written, dead)))
+    return Recovery(*map(max, (consuming, written, dead)))
 
 
 @contextmanager

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from agent.cli.deployment import Deployment
-from agent.cli.tables import ago, print_json, print_table
-from agent.environments.inventory import BuiltEnvironment, inventory, prune
+from agent.cli.tables import ago, print_json, print_table, short
+from agent.environments.inventory import IN_USE, BuiltEnvironment, inventory, prune
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -64,9 +64,10 @@ def rebuild(deployment: Deployment, pack: str) -> int:
 def prune_environments(deployment: Deployment, unused_for: float | None, max_bytes: int | None, as_json: bool) -> None:
     """Remove what was replaced, compiled or begun and isn't used, then the longest unused until the rest is small."""
     settings = deployment.loaded.settings
+    keep = settings.environments.keep_unused if unused_for is None else unused_for
     removed = prune(
         settings.runtime_envs_dir,
-        keep_unused=settings.environments.keep_unused if unused_for is None else unused_for,
+        keep_unused=keep,
         max_bytes=settings.environments.max_bytes if max_bytes is None else max_bytes,
     )
     if as_json:
@@ -75,6 +76,10 @@ def prune_environments(deployment: Deployment, unused_for: float | None, max_byt
     for item in removed:
         click.echo(f"removed {item.path} ({_megabytes(item.size)})")
     click.echo(f"{len(removed)} removed, {_megabytes(sum(item.size for item in removed))} freed")
+    replaced = [item for item in inventory(settings.runtime_envs_dir) if _state(item) == "replaced"]
+    if replaced:
+        size, idle = _megabytes(sum(item.size for item in replaced)), short(max(keep, IN_USE))
+        click.echo(f"{len(replaced)} replaced, {size}, may be in use and go when nobody has used them for {idle}")
 
 
 def _build(deployment: Deployment, pack: str | None, *, again: bool) -> int:

@@ -154,7 +154,8 @@ def _place(connection: Connection, action: SubmittableAction, *, turn: int) -> C
     if not candidates:
         raise AgentError("no worker is registered", hint="start one, e.g. with: attune-agent")
     lines = "; ".join(f"{name} {reason}" for name, reason in placement.refusals)
-    raise AgentError(f"no worker can run {action.ref}: {lines}", hint="see: attune worker list")
+    see = f"attune runtime explain {action.ref}" if action.demand.version_constraint else "attune worker list"
+    raise AgentError(f"no worker can run {action.ref}: {lines}", hint=f"see: {see}")
 
 
 def _schedule(connection: Connection, execution_id: int, worker_id: int) -> datetime:

@@ -117,6 +117,7 @@ class CompiledActions:
         _sweep(output.parent, time.time())
         temporary = output.with_name(f"{output.name}.{secrets.token_hex(3)}.tmp")
         temporary.mkdir()
+        request.progress(f"compiling {os.path.basename(action_file)}")
         started = time.monotonic()
         try:
             values = self._values(request, prepared, action_file, temporary)

@@ -86,7 +86,10 @@ def _problem(check: Check, outcome: CommandOutcome, output: str) -> str:
 
 def _mismatch(check: Check, pattern: str, output: str) -> str:
     try:
-        return "" if search(pattern, output) else "its output doesn't match the pattern"
+        if search(pattern, output):
+            return ""
+        said = next((line.strip()[:80] for line in output.splitlines() if line.strip()), "nothing")
+        return f"it says {said}, which doesn't match {pattern:.100}"
     except PatternError as error:
         log.warning("verification by %s: pattern %.100r %s", check, pattern, error)
         return f"its pattern {error}"

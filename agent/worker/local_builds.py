@@ -64,7 +64,9 @@ def build_here(loaded: Loaded, pack: str | None, *, again: bool, say: Callable[[
             try:
                 built = manager.rebuild(request) if again else manager.build_if_needed(request)
             except EnvironmentFailed as error:
-                outcomes.append(BuildOutcome(str(request), str(error), failed=True))
+                said = str(error).removeprefix(f"{request}: ")
+                hint = f"\nhint: {error.hint}" if error.hint and error.hint not in said else ""
+                outcomes.append(BuildOutcome(str(request), f"{said}{hint}", failed=True))
             else:
                 outcomes.append(BuildOutcome(str(request), "built" if built else "was there already"))
         return outcomes

@@ -124,7 +124,9 @@ def test_rebuilding_replaces_and_pruning_removes_what_was_replaced_when_nobody_u
     states = {item["path"]: item["state"] for item in empty.listed()}
     (new,) = set(states) - {old}
     assert (states[old], states[new]) == ("replaced", "current")
-    assert empty.attune("env", "prune", "--unused-for", "0").stdout == "0 removed, 0.0 MB freed\n", "it may be in use"
+    assert empty.attune("env", "prune", "--unused-for", "0").stdout == (
+        "0 removed, 0.0 MB freed\n1 replaced, 0.1 MB, may be in use and go when nobody has used them for 2 h 0 min\n"
+    )
     age(old)
     done = empty.attune("env", "prune", "--unused-for", "0")
     assert done.stdout == f"removed {old} (0.1 MB)\n1 removed, 0.1 MB freed\n"
@@ -164,13 +166,14 @@ def test_the_list_says_what_each_is_how_large_and_when_it_was_used(empty: Site) 
 def test_a_build_that_fails_ends_with_1_and_says_what_the_installer_said(empty: Site) -> None:
     manifest = empty.packs / "shelf/install"
     before = manifest.read_text()
-    manifest.write_text("echo no package nosuch >&2; exit 3\n")
+    manifest.write_text("echo make: command not found >&2; echo no package nosuch >&2; exit 3\n")
     try:
         done = empty.attune("env", "build", "shelf")
     finally:
         manifest.write_text(before)
     assert done.returncode == 1
-    assert "shelf/tree: shelf/tree: install dependencies failed" in done.stderr and "no package nosuch" in done.stderr
+    assert done.stderr.startswith("shelf/tree: install dependencies failed: ") and "no package nosuch" in done.stderr
+    assert done.stderr.count("apt-get install build-essential") == 1, "the remedy"
     assert empty.listed() == []
 
 
@@ -231,6 +234,15 @@ def test_one_worker_can_be_asked_for_and_an_unmet_constraint_is_1(site: Site) ->
     done = site.attune("runtime", "explain", "fresh.new", "--worker", "nosuch")
     assert done.returncode == 1 and "there is no worker nosuch" in done.stderr
     assert site.attune("runtime", "explain", "fresh.nosuch").returncode == 1
+
+
+@pytest.mark.usefixtures("workers")
+def test_a_run_that_no_worker_can_take_points_to_the_explanation(site: Site) -> None:
+    site.sql("DELETE FROM worker WHERE name <> 'old'")
+    done = site.attune("run", "fresh.new")
+    assert done.returncode == 1
+    assert "no worker can run fresh.new: old has python 3.11.2; >=3.12 is required" in done.stderr
+    assert "hint: see: attune runtime explain fresh.new" in done.stderr
 
 
 @pytest.mark.usefixtures("workers")

@@ -181,4 +181,4 @@ def test_a_compilation_is_told_to_who_waits(workshop: Workshop) -> None:
     prepared = PreparedEnvironment(None, None, "/bin/sh", {})
     for _ in range(2):
         workshop.actions.command(request, prepared, workshop.action)
-    assert [line.split(" in ")[0] for line in told] == ["compiled a.src"]
+    assert [line.split(" in ")[0] for line in told] == ["compiling a.src", "compiled a.src"]

@@ -92,7 +92,7 @@ def test_a_command_must_exit_as_stated_and_print_what_the_pattern_finds(bin_dir:
     assert check_runtime(bin_dir, commands({"binary": "tool", "exit_code": 7, "pattern": r"Tool 3\."})).available
     assert not check_runtime(bin_dir, commands({"binary": "tool", "pattern": r"Tool 3\."})).available
     wrong = check_runtime(bin_dir, commands({"binary": "tool", "exit_code": 7, "pattern": "^3"}))
-    assert not wrong.available and "doesn't match" in wrong.reason
+    assert not wrong.available and "it says Tool 3.1, which doesn't match ^3" in wrong.reason
 
 
 def test_a_signal_counts_as_minus_one(bin_dir: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,15 @@ from typing import IO
 from agent.errors import PackError
 
 _CHUNK = 1 << 20
+_LONGEST_EXTENSION = 1 << 16
+"""Bytes of a header that only says more about the next one, such as a long name: tarfile reads it whole into memory."""
+_EXTENSIONS = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
 MANIFEST = "pack.yaml"
 
 
@@ -35,11 +45,37 @@ def unpacked(archive: IO[bytes], limits: Limits, *, parent: Path | None = None) 
     with TemporaryDirectory(prefix="attune-pack-", dir=parent) as directory:
         root = Path(directory)
         try:
-            with tarfile.open(fileobj=archive, mode="r|*") as opened:
+            # gzip only: what decompresses others sets its memory by what the archive says.
+            with tarfile.open(fileobj=archive, mode="r|gz", tarinfo=_bounded(limits)) as opened:
                 _extract(opened, root, limits)
-        except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError) as error:
+        except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, RecursionError) as error:
             raise PackError(f"the archive can't be read: {error}") from None
         yield _root(root)
+
+
+def _bounded(limits: Limits) -> type[tarfile.TarInfo]:
+    """Return a reader of headers that takes no more memory than the limits allow, whatever a header says."""
+    headers = itertools.count(1)
+
+    class Bounded(tarfile.TarInfo):
+        @classmethod
+        def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Bounded:
+            made = super().frombuf(buf, encoding, errors)
+            if next(headers) > 3 * limits.entries + 100:
+                raise PackError(f"the archive has more than {limits.entries} entries")
+            if made.type in _EXTENSIONS and not 0 <= made.size <= _LONGEST_EXTENSION:
+                raise PackError(f"the archive has a header of {made.size} bytes")
+            if made.type == tarfile.GNUTYPE_SPARSE:
+                raise PackError("the archive holds a sparse file")
+            return made
+
+        def _sparse(self, *_: object) -> None:
+            raise PackError("the archive holds a sparse file")
+
+        # The maps of sparse files are read whole, too, by methods of these names.
+        _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10 = _sparse
+
+    return Bounded
 
 
 def _extract(opened: tarfile.TarFile, root: Path, limits: Limits) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
 from pathlib import Path
@@ -74,6 +75,46 @@ def test_a_bomb_is_stopped_at_its_limit() -> None:
     assert len(bomb.getvalue()) < 10_000
     with pytest.raises(PackError, match="more than 5000 bytes"), unpacked(bomb, LIMITS):
         pass
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK],
+)
+def test_a_header_that_would_fill_the_memory_is_refused_before_it_is_read(kind: bytes) -> None:
+    """Three gigabytes of zeros are fourteen megabytes of gzip, and tarfile reads such a header whole."""
+    info = tarfile.TarInfo("header")
+    info.type, info.size = kind, 3 << 30
+    packed = io.BytesIO(gzip.compress(info.tobuf(tarfile.GNU_FORMAT) + bytes(10_000)))
+    with pytest.raises(PackError, match="a header of 3221225472 bytes"), unpacked(packed, LIMITS):
+        pass
+
+
+def test_endless_headers_and_sparse_files_are_refused() -> None:
+    info = tarfile.TarInfo("name")
+    info.type, info.size = tarfile.GNUTYPE_LONGNAME, 512
+    chain = io.BytesIO(gzip.compress((info.tobuf(tarfile.GNU_FORMAT) + b"n" * 512) * 3_000))
+    with pytest.raises(PackError, match="more than 20 entries"), unpacked(chain, LIMITS):
+        pass
+    chain.seek(0)
+    with pytest.raises(PackError, match="can't be read"), unpacked(chain, Limits(10_000, 10_000, 5_000)):
+        pass
+    old = tarfile.TarInfo("hole")
+    old.type = tarfile.GNUTYPE_SPARSE
+    with pytest.raises(PackError, match="sparse"), unpacked(archive((old, b"")), LIMITS):
+        pass
+    for version in ({"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}, {"GNU.sparse.map": "0,1"},
+                    {"GNU.sparse.size": "9"}):  # fmt: skip
+        new = tarfile.TarInfo("hole")
+        new.pax_headers = {**version, "GNU.sparse.name": "hole"}
+        with pytest.raises(PackError, match="sparse"), unpacked(archive((new, b"9999999\n" * 100)), LIMITS):
+            pass
+
+
+def test_other_compressions_are_refused(tmp_path: Path) -> None:
+    for mode in ("w:xz", "w:bz2", "w"):
+        with pytest.raises(PackError, match="can't be read"), unpacked(archive(file("pack.yaml"), mode=mode), LIMITS):
+            pass
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive at all", b"\x1f\x8b broken"])

@@ -194,7 +194,7 @@ class LimitSettings:
     """Section ``worker.limits``: what one job may use."""
 
     processes: int | None = setting(
-        None, "processes of a job; not kept here, `doctor` warns: limit the container (`--pids-limit`)", above=0
+        None, "processes and threads of a job; kept where it can have a control group, else `doctor` warns", above=0
     )
     memory: int | None = setting(
         None, "resident bytes of a job's processes together; looked at ten times a second", above=0

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from agent.doctor.finding import Finding, fine, unknown, warn
+from agent.process.control_group import why_no_groups
 from agent.settings import LimitSettings
 
 _MEGABYTE = 1024 * 1024
@@ -29,9 +30,9 @@ def check_container(environ: Mapping[str, str], root: Path = Path("/")) -> Itera
 
 def check_limits(limits: LimitSettings) -> Iterator[Finding]:
     """Say which of the limits of jobs can't be kept."""
-    if limits.processes is not None:
-        remedy = "limit the container: --pids-limit, podPidsLimit"
-        yield warn("limits", "worker.limits.processes can't be kept without a control group for each job", remedy)
+    if limits.processes is not None and (why := why_no_groups()) is not None:
+        remedy = "limit the container (--pids-limit, podPidsLimit), or delegate its control group to the agent"
+        yield warn("limits", f"worker.limits.processes can't be kept, no job can have a control group: {why}", remedy)
 
 
 def _home(environ: Mapping[str, str]) -> Finding:

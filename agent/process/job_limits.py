@@ -1,7 +1,8 @@
 """What one job may use: limits that the kernel keeps (getrlimit(2)), and memory, which is looked at again and again.
 
 RLIMIT_AS would keep memory without looking, but counts addresses: Node.js, Go and Java reserve far more than they use.
-RLIMIT_NPROC counts all processes of a user, in every container of the machine.
+RLIMIT_NPROC counts all processes of a user, in every container of the machine: those of a job are counted by its
+control group.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import resource
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from agent.process.control_group import JOB_GROUPS
 from agent.process.job_mark import JobMark
 from agent.process.oom_score import oom_score_of
 from agent.process.process_table import Process, processes
@@ -21,24 +23,27 @@ _CPU_GRACE = 5
 
 @dataclass(frozen=True, slots=True)
 class JobLimits:
-    """``memory`` in bytes, of all processes of the job together; the others for each process. None: no limit.
+    """``memory`` in bytes and ``processes``, threads included, of the whole job; the others for each process.
 
-    ``cpu_seconds`` is processor time.
+    None: no limit. ``cpu_seconds`` is processor time. ``processes`` is kept where a job can have a control group.
     """
 
     memory: int | None = None
     open_files: int | None = None
     cpu_seconds: int | None = None
+    processes: int | None = None
 
     def apply(self, leader: int, mark: JobMark | None) -> None:
         """Limit a job that was just started, with all that it may have started since; what it starts later inherits."""
         wanted = [(resource.RLIMIT_NOFILE, self.open_files, 0), (resource.RLIMIT_CPU, self.cpu_seconds, _CPU_GRACE)]
         limits = [(kind, limit, more) for kind, limit, more in wanted if limit is not None]
-        if not limits:
+        grouped = self.processes is not None and JOB_GROUPS.limit(leader, self.processes)
+        if not limits and not grouped:
             return
         limited: set[int] = set()
         found = {leader}
         while found:
+            JOB_GROUPS.join(leader, found - {leader})
             for pid in found:
                 for kind, limit, more in limits:
                     _lower(pid, kind, limit, more)

@@ -17,6 +17,7 @@ from agent.backoff import Backoff
 from agent.process import syscalls
 from agent.process.cancellation import CancellationToken
 from agent.process.children import CHILDREN
+from agent.process.control_group import JOB_GROUPS
 from agent.process.group import is_alone
 from agent.process.job_limits import memory_of
 from agent.process.orphans import kill_orphans
@@ -329,6 +330,7 @@ class _Run:
         self._sinks = {}
         if self._request.mark is not None:
             kill_orphans(self._request.mark)
+        JOB_GROUPS.end(self.pid)
 
     def outcome(self) -> ProcessOutcome:
         """Say how it ended; a cause that we brought about outranks the signal by which it showed."""
@@ -338,4 +340,7 @@ class _Run:
         number = -self._status if self._status < 0 else None
         ending = self._ending or (Ending.EXIT if number is None else Ending.SIGNAL)
         reason = self._reason if ending is Ending.OUT_OF_MEMORY else ""
+        if ending in (Ending.EXIT, Ending.SIGNAL) and code != 0 and JOB_GROUPS.was_full(self.pid):
+            most = self._request.limits.processes
+            reason = f"Execution was refused another process: worker.limits.processes allows {most}"
         return ProcessOutcome(ending, code, number, seconds, reason)

@@ -237,5 +237,7 @@ def _runner_settings(base: WorkerContext) -> RunnerSettings:
         log_policy=worker.execution_log_retention_policy,
         log_limit=worker.execution_log_retention_limit,
         encryption_key=base.loaded.settings.security.encryption_key,
-        job_limits=JobLimits(worker.limits.memory, worker.limits.open_files, worker.limits.cpu_seconds),
+        job_limits=JobLimits(
+            worker.limits.memory, worker.limits.open_files, worker.limits.cpu_seconds, worker.limits.processes
+        ),
     )

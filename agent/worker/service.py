@@ -13,9 +13,11 @@ from agent.counters import COUNTERS
 from agent.errors import AgentError, DatabaseError, Interrupted, MachineTooSmall
 from agent.mq import topology
 from agent.presence.health_socket import HealthSocket
+from agent.process.control_group import JOB_GROUPS
 from agent.process.core_dumps import write_none
 from agent.process.leftovers import kill_leftovers
 from agent.process.memory import map_large_pieces
+from agent.process.oom_events import oom_kills
 from agent.process.oom_score import OOM_SCORE
 from agent.process.open_files import OPEN_FILES
 from agent.process.prctl import become_subreaper, hide_memory
@@ -62,6 +64,10 @@ def run_worker(loaded: Loaded, *, mode: StartupMode) -> int:
     OOM_SCORE.open()
     write_none()
     map_large_pieces()
+    if loaded.settings.worker.limits.processes is not None:
+        oom_kills()  # counted in the group that we are in now, and in all below it
+        if (why := JOB_GROUPS.open()) is not None:
+            log.warning("worker.limits.processes can't be kept: %s", why)
     hide_memory()
     become_subreaper()
     with StopSignals() as signals:

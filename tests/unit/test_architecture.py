@@ -249,6 +249,7 @@ def test_a_file_name_stands_in_one_folder_or_means_the_same_everywhere() -> None
 READING_METHODS = {
     "read_text": (
         *("cli/", "configuration/", "db/queries.py", "doctor/", "environments/lock.py", "presence/limits.py"),
+        "process/control_group.py",
         "server/permissions_table.py",
     ),
     "read_bytes": ("cli/", "configuration/", "db/migrations.py", "doctor/"),

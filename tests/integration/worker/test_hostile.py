@@ -14,6 +14,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from agent.mq import topology
+from agent.process.control_group import why_no_groups
 from tests.integration.worker.test_execution_secrets import encrypt
 from tests.services.deployment import ENCRYPTION_KEY, JWT_SECRET, Deployment, Execution, dispatch_payload, envelope
 from tests.services.ports import free_ports
@@ -238,6 +239,20 @@ def test_a_job_beyond_its_limits_ends_with_cause_and_sentence_and_the_worker_wor
     assert (of_burner.status, of_burner.result["cause"], of_burner.result["signal"]) == ("failed", "signal", "SIGXCPU")
     assert "processor time" in of_burner.result["error"]
     assert of_reader.result["stdout"] == "64\n1\n0\n"
+
+
+def test_a_job_beyond_its_processes_is_refused_more_and_says_so(deployment: Deployment) -> None:
+    if (why := why_no_groups()) is not None:
+        pytest.skip(f"no control groups can be made here: {why}")
+    bomb = "import os, time\ntime.sleep(0.2)\nfor _ in range(500):\n    if os.fork() == 0: time.sleep(600)\n"
+    ref = register(deployment, f"exec python3 -c {shlex.quote(bomb)}\n")
+    with deployment.another_agent("counting", ATTUNE__WORKER__LIMITS__PROCESSES="50") as agent:
+        ended = deployment.run(ref, worker=agent.worker_id)
+        fine = deployment.run(register(deployment, "echo fine\n"), worker=agent.worker_id)
+        assert "can't be kept" not in agent.log()
+    assert (ended.status, ended.result["cause"]) == ("failed", "exit")
+    assert "worker.limits.processes allows 50" in ended.result["error"]
+    assert fine.status == "completed"
 
 
 # --- what is seen of it ---

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.doctor import container
 from agent.doctor.container import check_container, check_limits
 from agent.doctor.finding import Finding, Severity
 from agent.settings import LimitSettings
@@ -52,6 +53,9 @@ def test_without_proc_and_sys_it_says_that_it_does_not_know(tmp_path: Path, chec
     assert examine(tmp_path, {})[check].verdict is Severity.UNKNOWN
 
 
-def test_a_limit_that_nobody_keeps_is_told() -> None:
+def test_a_limit_that_nobody_keeps_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(container, "why_no_groups", lambda: "/sys/fs/cgroup: Read-only file system")
     assert list(check_limits(LimitSettings(memory=1 << 30, open_files=64, cpu_seconds=60))) == []
     assert [found.verdict for found in check_limits(LimitSettings(processes=10))] == [Severity.WARN]
+    monkeypatch.setattr(container, "why_no_groups", lambda: None)
+    assert list(check_limits(LimitSettings(processes=10))) == []

@@ -1,0 +1,174 @@
+"""A control group for each job (cgroups(7)), where this process may make some: the kernel counts the job's processes.
+
+In version 2 a group that has groups below it holds no process itself, so the agent moves into one of its own first;
+that is possible where nobody else is in its group. In version 1 the groups of jobs simply lie below the agent's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+_MOUNT = Path("/sys/fs/cgroup")
+_OWN = Path("/proc/self/cgroup")
+_PREFIX = "attune-"
+
+
+class JobGroups:
+    """One per process. Until ``open`` was called, and where it failed, no job has a group."""
+
+    def __init__(self) -> None:
+        """Open nothing yet."""
+        self._base: Path | None = None
+        self._lock = threading.Lock()
+        self._groups: dict[int, Path] = {}
+        self._count = 0
+
+    def open(self, controller: str = "pids") -> str | None:
+        """Get ready to make groups; return why that is impossible, None when it is not."""
+        if self._base is not None:
+            return None
+        try:
+            base, unified = _own_group(controller)
+            self._sweep(base)
+            if unified:
+                _step_aside(base, controller)
+            _try(base)
+        except OSError as error:
+            return _reason(error, controller)
+        self._base = base
+        return None
+
+    def limit(self, leader: int, most: int) -> bool:
+        """Make a group for the job of ``leader`` in which at most ``most`` processes and threads are at a time."""
+        if self._base is None:
+            return False
+        with self._lock:
+            self._count += 1
+            group = self._base / f"{_PREFIX}job-{os.getpid()}-{self._count}"
+        try:
+            group.mkdir()
+            (group / "pids.max").write_text(str(most))
+            _write(group / "cgroup.procs", leader)
+        except OSError:
+            with contextlib.suppress(OSError):
+                group.rmdir()
+            return False
+        self._groups[leader] = group
+        return True
+
+    def join(self, leader: int, pids: Iterable[int]) -> None:
+        """Bring what the job has started before its group was there."""
+        group = self._groups.get(leader)
+        if group is None:
+            return
+        for pid in pids:
+            with contextlib.suppress(OSError):  # it has ended
+                _write(group / "cgroup.procs", pid)
+
+    def was_full(self, leader: int) -> bool:
+        """Whether the job was refused a process because of its limit."""
+        group = self._groups.get(leader)
+        try:
+            return group is not None and _count(group / "pids.events") > 0
+        except OSError:
+            return False
+
+    def end(self, leader: int) -> None:
+        """Kill what is left in the group of a job (version 2 can), and remove it; what is busy goes later."""
+        group = self._groups.pop(leader, None)
+        if group is None:
+            return
+        with contextlib.suppress(OSError):
+            if (group / "cgroup.kill").exists():
+                (group / "cgroup.kill").write_text("1")
+        try:
+            group.rmdir()
+        except OSError:
+            self._sweep(group.parent)
+
+    @staticmethod
+    def _sweep(base: Path) -> None:
+        """Remove groups that nothing runs in any more, also of an agent that was killed."""
+        for left in base.glob(f"{_PREFIX}job-*"):
+            with contextlib.suppress(OSError):
+                left.rmdir()
+
+
+def why_no_groups(controller: str = "pids") -> str | None:
+    """Return why this process can make no groups, None when it can; nothing is changed."""
+    try:
+        _try(_own_group(controller)[0])
+    except OSError as error:
+        return _reason(error, controller)
+    return None
+
+
+def _try(base: Path) -> None:
+    probe = base / f"{_PREFIX}probe-{os.getpid()}"
+    probe.mkdir()
+    probe.rmdir()
+
+
+def _reason(error: OSError, controller: str) -> str:
+    return f"{error.filename or controller}: {error.strerror or error}"
+
+
+def _own_group(controller: str) -> tuple[Path, bool]:
+    """Return the directory of this process's group that counts ``controller``, and whether it is of version 2."""
+    for line in _OWN.read_text(encoding="ascii", errors="replace").splitlines():
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        inside = path.lstrip("/") if ".." not in path else ""
+        if controller in controllers.split(","):
+            places = [_MOUNT / controller / inside, _MOUNT / controller]
+        elif controllers == "":
+            places = [_MOUNT / inside, _MOUNT, _MOUNT / "unified" / inside]
+        else:
+            continue
+        for place in places:
+            unified = controllers == ""
+            with contextlib.suppress(OSError):
+                # A container sees its own group as the root of the mount, whatever path the kernel tells.
+                if os.getpid() in _members(place) and (
+                    not unified or controller in _words(place / "cgroup.controllers")
+                ):
+                    return place, unified
+    raise FileNotFoundError(2, "this process is in no control group that counts them", controller)
+
+
+def _step_aside(base: Path, controller: str) -> None:
+    """Move into a group below ``base`` and let ``base`` share out ``controller``; as before where that fails."""
+    own = base / f"{_PREFIX}agent-{os.getpid()}"
+    own.mkdir()
+    try:
+        _write(own / "cgroup.procs", os.getpid())
+        (base / "cgroup.subtree_control").write_text(f"+{controller}")
+    except OSError:
+        with contextlib.suppress(OSError):
+            _write(base / "cgroup.procs", os.getpid())
+            own.rmdir()
+        raise
+
+
+def _members(group: Path) -> set[int]:
+    return {int(word) for word in _words(group / "cgroup.procs")}
+
+
+def _words(path: Path) -> list[str]:
+    return path.read_text(encoding="ascii", errors="replace").split()
+
+
+def _count(path: Path) -> int:
+    words = _words(path)
+    return int(words[1]) if len(words) > 1 and words[1].isdecimal() else 0
+
+
+def _write(path: Path, pid: int) -> None:
+    path.write_text(f"{pid}\n")
+
+
+#: Groups belong to the process, not to an object.
+JOB_GROUPS = JobGroups()

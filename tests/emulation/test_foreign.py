@@ -36,9 +36,9 @@ def installed(foreign_root: Path, foreign_agent: Path) -> Path:
     return foreign_root
 
 
-def inside(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def inside(root: Path, *words: str, user: str = "0:0") -> subprocess.CompletedProcess[str]:
     """Run a program of the other architecture in its root."""
-    command = ["chroot", str(root), *words]
+    command = ["chroot", f"--userspec={user}", str(root), *words]
     path = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
     return subprocess.run(command, env=path, capture_output=True, text=True, check=False)
 
@@ -60,8 +60,9 @@ def test_it_needs_nothing_but_itself(foreign_agent: Path, tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
 
 
-def test_it_finds_what_the_root_has(installed: Path) -> None:
-    done = inside(installed, AGENT, "--detect-only", "--json")
+@pytest.mark.parametrize("user", ["0:0", "65532:65532"])
+def test_it_finds_what_the_root_has(installed: Path, user: str) -> None:
+    done = inside(installed, AGENT, "--detect-only", "--json", user=user)
     assert done.returncode == 0, done.stderr
     assert '"python"' in done.stdout
     assert '"shell"' in done.stdout

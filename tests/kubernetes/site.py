@@ -25,11 +25,12 @@ IMAGES = {
 
 
 def add_actions(deployment: Deployment) -> None:
-    """Register the actions of these tests: one a language, and two of a known length."""
+    """Register the actions of these tests: one a language, one with much output, and two of a known length."""
     deployment.add_action("pods.python", "import sys; print('python', sys.version_info[0])\n", runtime="core.python")
     deployment.add_action("pods.node", "console.log('node', process.version)\n", runtime="core.nodejs")
     deployment.add_action("pods.ruby", "puts 'ruby ' + RUBY_VERSION\n", runtime="core.ruby", entrypoint="hello.rb")
     deployment.add_action("pods.shell", "#!/bin/sh\necho shell\n")
+    deployment.add_action("pods.loud", "#!/bin/sh\nhead -c 1000000 /dev/zero | tr '\\0' x\n")
     deployment.add_action("pods.brief", "#!/bin/sh\nsleep 0.3\n")
     deployment.add_action("pods.long", "#!/bin/sh\nsleep 40\n")
 

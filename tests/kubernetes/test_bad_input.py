@@ -204,24 +204,35 @@ def test_a_misspelt_key_is_an_error_with_its_name(wrong: Wrong) -> None:
     assert "replica" in done.stderr
 
 
+#: Volumes for artifacts that take nothing, or next to nothing.
+USELESS = {
+    "readonly": ({"emptyDir": {}}, {"readOnly": True}, "Read-only file system"),
+    "full": ({"emptyDir": {"medium": "Memory", "sizeLimit": "64Ki"}}, {}, "No space left on device"),
+}
+
+
 def test_artifacts_that_cannot_be_written_cost_the_logs_only(sites: list[Site]) -> None:
     site = sites[1]
-    pool = {
-        "name": "readonly",
-        "image": f"{SHELL}:{TAG}",
-        "volumes": [{"name": "nothing", "emptyDir": {}}],
-        "volumeMounts": [{"name": "nothing", "mountPath": "/readonly", "readOnly": True}],
-        "env": {"ATTUNE__ARTIFACTS_DIR": "/readonly"},
-    }
-    values = Helm.values(site.installer, "readonly", [], workers=[pool])  # type: ignore[arg-type]
-    site.cluster.helm("install", "-n", site.namespace, "readonly", str(CHART), "-f", str(values))
+    pools = [
+        {
+            "name": name,
+            "image": f"{SHELL}:{TAG}",
+            "volumes": [{"name": "useless"} | volume],
+            "volumeMounts": [{"name": "useless", "mountPath": f"/{name}"} | mount],
+            "env": {"ATTUNE__ARTIFACTS_DIR": f"/{name}"},
+        }
+        for name, (volume, mount, _) in USELESS.items()
+    ]
+    values = Helm.values(site.installer, "useless", [], workers=pools)  # type: ignore[arg-type]
+    site.cluster.helm("install", "-n", site.namespace, "useless", str(CHART), "-f", str(values))
     try:
-        (pod,) = site.wait_ready("readonly", 1)
-        site.executor.pool = "readonly"
-        (row,) = site.wait_ended(site.request("pods.shell"))
-        assert row.status == "completed", row.result
-        said = site.kubectl("logs", pod["metadata"]["name"], "-c", "worker")
-        assert "/readonly" in said
+        for name, (_, _, reason) in USELESS.items():
+            (pod,) = site.wait_ready(name, 1)
+            site.executor.pool = name
+            (row,) = site.wait_ended(site.request("pods.loud"))
+            assert row.status == "completed", row.result
+            said = site.kubectl("logs", pod["metadata"]["name"], "-c", "worker")
+            assert f"can't write to artifacts_dir /{name}, so logs are not kept: {reason}" in said
     finally:
         site.executor.pool = None
-        site.cluster.helm("uninstall", "-n", site.namespace, "readonly")
+        site.cluster.helm("uninstall", "-n", site.namespace, "useless")

@@ -34,10 +34,14 @@ class Control:
     """Releases of the chart with a server, in one namespace, each on a schema of its own."""
 
     def __init__(self, cluster: Cluster, database_url: str, place: Path) -> None:
-        """``database_url`` is the database as this machine reaches it; ``place`` is where files of values lie."""
+        """``database_url`` is the database as this machine reaches it; ``place`` is where files of values lie.
+
+        ``said`` is what Helm said after the first release.
+        """
         self.cluster = cluster
         self.namespace = NAMESPACE
         self.database_url = database_url
+        self.said = ""
         self._helm = Helm(place)
 
     def values(self, schema: str, workers: int, servers: int) -> Path:
@@ -58,11 +62,11 @@ class Control:
             },
         )
 
-    def install(self, release: str, schema: str, *, workers: int, servers: int) -> None:
-        """Install a release, and wait until all its pods are ready and its hooks have run."""
+    def install(self, release: str, schema: str, *, workers: int, servers: int) -> str:
+        """Install a release, wait until all its pods are ready and its hooks have run; return what Helm says then."""
         values = str(self.values(schema, workers, servers))
         options = ["--install", "--wait", "--timeout", "280s", "-n", NAMESPACE]
-        self.cluster.helm("upgrade", *options, release, str(CHART), "-f", values)
+        return self.cluster.helm("upgrade", *options, release, str(CHART), "-f", values)
 
     def servers(self, release: str) -> list[str]:
         """Names of the ready pods with a server."""
@@ -125,7 +129,7 @@ def control(
         _make_claim(cluster, place / "packs")
         made = Control(cluster, url, place)
         try:
-            made.install("first", "attune", workers=0, servers=2)
+            made.said = made.install("first", "attune", workers=0, servers=2)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{cluster.what_pods_say(NAMESPACE)}") from None
         yield made
@@ -161,6 +165,7 @@ def test_the_chart_makes_a_deployment_of_an_empty_database(control: Control) -> 
         assert json.loads(control.answer(pod, "/health/detailed"))["database"] == "connected"
     assert control.rows("SELECT ref FROM attune.pack") == [{"ref": "core"}]
     assert control.cluster.get("jobs", NAMESPACE) == []
+    assert "exec -it deploy/first-attune-agent-server -- attune identity create" in control.said
 
 
 def test_a_pool_without_a_worker_is_started_by_the_work_that_waits_for_it(control: Control) -> None:

@@ -57,7 +57,7 @@ missing() {
         for program in $programs; do
             IFS=$old_ifs
             case $program in
-                /*) for path in $program; do [ -x "$path" ] && found=1; done ;;
+                /*) for path in $program; do [ -e "$path" ] && found=1; done ;;
                 *) command -v "$program" >/dev/null 2>&1 && found=1 ;;
             esac
         done

@@ -9,7 +9,8 @@ from agent.configuration import Loaded
 from agent.db.pool import Database
 from agent.environments.manager import EnvironmentManager
 from agent.environments.store import EnvironmentStore
-from agent.errors import EnvironmentFailed
+from agent.errors import EnvironmentFailed, NotFound
+from agent.packs.registered import registered_packs
 from agent.process.child_env import container_environment
 from agent.runtimes.detection import detect_interpreters
 from agent.runtimes.machine import Machine
@@ -32,6 +33,7 @@ def build_here(loaded: Loaded, pack: str | None, *, again: bool, say: Callable[[
     """Build what ``pack`` (None: every pack) needs; ``again`` also what is there already.
 
     Raises:
+        NotFound: there is no such pack.
         DatabaseError: the packs or runtimes can't be read.
     """
     settings = loaded.settings
@@ -39,6 +41,8 @@ def build_here(loaded: Loaded, pack: str | None, *, again: bool, say: Callable[[
     machine = Machine.of(detection, timeout=settings.worker.verify_timeout)
     database = Database(settings.database, application_name="attune env")
     try:
+        if pack is not None and pack not in {known.ref for known in registered_packs(database)}:
+            raise NotFound(f"there is no pack {pack}", hint="see: attune pack list")
         registry = RuntimeRegistry(lambda: load_runtimes(database), machine)
         registry.refresh()
         manager = EnvironmentManager(
@@ -57,6 +61,7 @@ def build_here(loaded: Loaded, pack: str | None, *, again: bool, say: Callable[[
             VersionSelector(machine),
             packs_base_dir=settings.packs_base_dir,
             cancelled=lambda: False,
+            left_out=say,
         )
         requests = [replace(request, progress=say) for request in needs.of(pack)]
         outcomes = []

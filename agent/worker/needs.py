@@ -36,13 +36,15 @@ class EnvironmentNeeds:
         *,
         packs_base_dir: Path,
         cancelled: Callable[[], bool],
+        left_out: Callable[[str], None] = log.info,
     ) -> None:
-        """``cancelled`` is asked while environments are built."""
+        """``cancelled`` is asked while environments are built; ``left_out`` is told what can't run here, and why."""
         self._database = database
         self._registry = registry
         self._versions = versions
         self._packs_base_dir = packs_base_dir
         self._cancelled = cancelled
+        self._left_out = left_out
 
     def of(self, pack_ref: str | None = None) -> list[EnvironmentRequest]:
         """Return what one pack needs, or all packs, each environment once; what can't run here is left out.
@@ -67,7 +69,7 @@ class EnvironmentNeeds:
         try:
             selected = self._versions.select(usable, constraint)
         except AgentError as error:
-            log.info("no environment of %s for %s: %s", ref, usable.runtime.ref, error)
+            self._left_out(f"no environment of {ref} for {usable.runtime.ref}: {error}")
             return None
         return EnvironmentRequest(
             pack_ref=ref,

@@ -41,6 +41,14 @@ execution_config:
         "ref: fresh.new\nlabel: New\nrunner_type: python\nentry_point: new.py\nruntime_version: '>=3.12'\n"
     ),
     "fresh/actions/new.py": "\n",
+    "plain/pack.yaml": 'ref: plain\nlabel: Plain\nversion: "1.0.0"\n',
+    "plain/actions/say.yaml": "ref: plain.say\nlabel: Say\nrunner_type: shell\nentry_point: say.sh\n",
+    "plain/actions/say.sh": "true\n",
+    "never/pack.yaml": 'ref: never\nlabel: Never\nversion: "1.0.0"\n',
+    "never/actions/run.yaml": (
+        "ref: never.run\nlabel: Run\nrunner_type: python\nentry_point: run.py\nruntime_version: '>=4'\n"
+    ),
+    "never/actions/run.py": "\n",
     "shelf/install": 'head -c 100000 /dev/zero > "$TREE/large"\n',
 }
 
@@ -84,7 +92,9 @@ def site(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             "ATTUNE__PACKS_BASE_DIR": str(directory / "packs"),
             "ATTUNE__RUNTIME_ENVS_DIR": str(directory / "envs"),
         }
-        prepare(settings, shipped("packs") / "core", directory / "shelf", directory / "fresh")
+        prepare(
+            settings, shipped("packs") / "core", *(directory / name for name in ("shelf", "fresh", "plain", "never"))
+        )
         yield Site(settings, url, directory / "packs", directory / "envs")
 
 
@@ -178,8 +188,17 @@ def test_a_build_that_fails_ends_with_1_and_says_what_the_installer_said(empty: 
 
 
 def test_a_pack_that_needs_nothing_here_is_said(site: Site) -> None:
-    done = site.attune("env", "build", "nosuch")
-    assert "nothing to build" in done.stdout + done.stderr
+    done = site.attune("env", "build", "plain")
+    assert (done.returncode, done.stdout) == (0, "nothing to build: no action needs an environment on this machine\n")
+    for command in ("build", "rebuild"):
+        done = site.attune("env", command, "nosuch")
+        assert done.returncode == 1 and "there is no pack nosuch" in done.stderr
+
+
+def test_what_can_not_run_on_this_machine_is_said_while_the_rest_is_built(site: Site) -> None:
+    done = site.attune("env", "build", "never")
+    assert done.returncode == 0
+    assert "no environment of never for core.python: no version of Python on this machine meets '>=4'" in done.stdout
 
 
 @pytest.fixture

@@ -31,6 +31,32 @@ _IDLE = b"Z\x00\x00\x00\x05I"
 Fault = Literal["lose request", "lose answer", "send twice"]
 
 
+class _Pair:
+    """A connection and its continuation to the server. The last of the two threads that serve it closes both.
+
+    Nobody else does: a thread that waits for a socket must not find its number given to another connection.
+    """
+
+    def __init__(self, client: socket.socket, server: socket.socket) -> None:
+        self.client = client
+        self.server = server
+        self.severed = False
+        self._lock = threading.Lock()
+        self._served_by = 2
+
+    def end(self) -> None:
+        """End it for both sides; for the client only where the server is to believe in it."""
+        _end(self.client, *(() if self.severed else (self.server,)))
+
+    def release(self) -> None:
+        """Note that one of its threads is done."""
+        with self._lock:
+            self._served_by -= 1
+            if self._served_by == 0:
+                self.client.close()
+                self.server.close()
+
+
 class Proxy:
     """Forwards connections to a server until it is told otherwise. All methods may be called from any thread."""
 
@@ -40,9 +66,9 @@ class Proxy:
         self._listener = socket.create_server((address, 0), backlog=64)
         self.port = int(self._listener.getsockname()[1])
         self._lock = threading.Condition()
-        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._pairs: list[_Pair] = []
         self._held: list[socket.socket] = []
-        self._severed: list[socket.socket] = []
+        self._severed: list[_Pair] = []
         self._limit: int | None = None
         self._refusing = self._resetting = False
         self._faults: list[tuple[bytes, bytes, Fault]] = []
@@ -67,21 +93,23 @@ class Proxy:
         with self._lock:
             pairs, self._pairs = self._pairs, []
         for pair in pairs:
-            _shut(*pair)
+            pair.end()
 
     def sever(self) -> None:
         """Break every connection for the client only: the server goes on believing in it."""
         with self._lock:
             pairs, self._pairs = self._pairs, []
-            self._severed += [server for _, server in pairs]
-        for client, _ in pairs:
-            _shut(client)
+            self._severed += pairs
+            for pair in pairs:
+                pair.severed = True
+        for pair in pairs:
+            pair.end()
 
     def expire(self) -> None:
         """Let the server learn which connections were severed, as it does from unanswered keepalives."""
         with self._lock:
             severed, self._severed = self._severed, []
-        _shut(*severed)
+        _end(*(pair.server for pair in severed))
 
     def refuse(self) -> None:
         """Break every connection and every new one, as a server does that is down."""
@@ -153,7 +181,8 @@ class Proxy:
         self._listener.close()
         self._flowing.set()
         self.cut()
-        _shut(*self._held, *self._severed)
+        self.expire()
+        _shut(*self._held)
         assert not self._threads.join(PATIENCE)
 
     def _accept(self) -> None:
@@ -187,20 +216,37 @@ class Proxy:
             _shut(client)
             return
         with self._lock:
-            self._pairs.append((client, server))
-        self._threads.start("proxy-requests", lambda: self._requests(client, server))
-        self._threads.start("proxy-answers", lambda: self._answers(client, server))
+            if self._closing or self._refusing or self._resetting:  # since it was accepted
+                _shut(client, server)
+                return
+            server.settimeout(None)  # it was for connecting
+            pair = _Pair(client, server)
+            self._pairs.append(pair)
+        self._threads.start("proxy-requests", lambda: self._serve(pair, self._requests))
+        self._threads.start("proxy-answers", lambda: self._serve(pair, self._answers))
 
-    def _requests(self, client: socket.socket, server: socket.socket) -> None:
+    def _serve(self, pair: _Pair, direction: Callable[[_Pair], bool]) -> None:
+        try:
+            if direction(pair):
+                with self._lock:
+                    if pair in self._pairs:
+                        self._pairs.remove(pair)
+                pair.end()
+        finally:
+            pair.release()
+
+    def _requests(self, pair: _Pair) -> bool:
+        """Forward what the client sends; False where the answers decide when the connection ends."""
+        client, server = pair.client, pair.server
         passed: set[bytes] = set()
         with contextlib.suppress(OSError):
             while data := client.recv(self._piece):
                 fault = self._due(data, passed)
                 if fault == "lose answer":
-                    _shut(client)  # first, so that nothing of the answer gets through
+                    _end(client)  # first, so that nothing of the answer gets through
                     server.sendall(data)
                     self._happened()
-                    return
+                    return False
                 if fault == "lose request":
                     self._happened()
                     break
@@ -208,11 +254,11 @@ class Proxy:
                     data += _frame(data, self._happened())
                 if self._travels(data):
                     server.sendall(data)
-        self._end(client, server)
+        return True
 
-    def _answers(self, client: socket.socket, server: socket.socket) -> None:
+    def _answers(self, pair: _Pair) -> bool:
         """Forward answers; where the client has gone, read on until the server has finished its work."""
-        gone = False
+        client, server, gone = pair.client, pair.server, False
         with contextlib.suppress(OSError):
             while data := server.recv(self._piece):
                 if not gone and self._travels(data):
@@ -220,9 +266,9 @@ class Proxy:
                         client.sendall(data)
                     except OSError:
                         gone = True
-                if gone and _IDLE in data:
+                if gone and _IDLE in data and not pair.severed:
                     break
-        self._end(client, server)
+        return True
 
     @property
     def _piece(self) -> int:
@@ -252,19 +298,18 @@ class Proxy:
             self._lock.notify_all()
             return marker
 
-    def _end(self, client: socket.socket, server: socket.socket) -> None:
-        with self._lock:
-            if (client, server) in self._pairs:
-                self._pairs.remove((client, server))
-            if server in self._severed:
-                return
-        _shut(client, server)
-
 
 def _frame(data: bytes, marker: bytes) -> bytes:
     """Return the frame of AMQP whose payload begins with ``marker``: type, channel, size, payload, end."""
     start = data.index(marker) - 7
     return data[start : start + 8 + int.from_bytes(data[start + 3 : start + 7], "big")]
+
+
+def _end(*sockets: socket.socket) -> None:
+    """End streams in both directions; whoever waits for them wakes up."""
+    for one in sockets:
+        with contextlib.suppress(OSError):
+            one.shutdown(socket.SHUT_RDWR)
 
 
 def _shut(*sockets: socket.socket) -> None:

@@ -62,7 +62,7 @@ SCENARIOS: dict[str, Scenario] = {
         (agents.partitioned, 10),
         (machine.disk_full, 5),
         (machine.clock_set, 5),
-        (everything.at_random, 15),
+        (everything.at_random, 20),
     )
 }
 SHORT_FORM = (

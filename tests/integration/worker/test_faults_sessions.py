@@ -120,7 +120,9 @@ def test_sessions_that_came_back_read_only_are_replaced_as_soon_as_there_are_oth
 ) -> None:
     agent = fresh_deployment.start_agent()
     sql(fresh_deployment, "ALTER DATABASE it SET default_transaction_read_only = on")
+    before = network.accepted
     network.cut()
+    until(lambda: network.accepted > before + 6, "heartbeats that drop their session")
     execution_id = fresh_deployment.start(jobs.QUICK)
     agent.wait_for_log("no executions are claimed")
     agent.wait_for_log("can't send a heartbeat")

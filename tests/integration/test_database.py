@@ -7,6 +7,8 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
@@ -14,6 +16,10 @@ import pytest
 from agent.db.pool import Database
 from agent.errors import DatabaseError, DatabaseUnavailable
 from agent.settings import DatabaseSettings
+from tests.faults.servers import PostgresNode, missing
+from tests.services.availability import unavailable
+from tests.services.postgres import database_name
+from tests.services.proxy import database_proxy
 from tests.services.waiting import not_for_ever, until
 
 pytestmark = pytest.mark.postgres
@@ -218,3 +224,30 @@ def test_a_dedicated_connection_is_outside_the_pool(settings: DatabaseSettings) 
     with database.connect(autocommit=True) as dedicated, database.connection() as pooled:
         assert dedicated.info.backend_pid != pooled.info.backend_pid
     database.close()
+
+
+def test_of_several_servers_the_one_is_taken_that_may_be_written_to(empty_database_url: str) -> None:
+    if missing():
+        unavailable("a second PostgreSQL", f"install the Debian packages {' and '.join(missing())}")
+    with TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)  # it runs as another user
+        _take_the_primary(PostgresNode(Path(directory) / "standby"), empty_database_url)
+
+
+def _take_the_primary(standby: PostgresNode, url: str) -> None:
+    standby.start()
+    try:
+        name = database_name(url)
+        with psycopg.connect(standby.url, autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')
+        standby.configure("default_transaction_read_only = on")
+        with database_proxy(url) as (primary, _):
+            hosts = f"127.0.0.1:{standby.port},127.0.0.1:{primary.port}"
+            for attributes, port in (("any", standby.port), ("read-write", primary.port)):
+                both = f"postgresql://postgres@{hosts}/{name}?target_session_attrs={attributes}&sslmode=disable"
+                database = Database(DatabaseSettings(url=both), application_name="attune-test")
+                with database.connection() as connection:
+                    assert connection.info.port == port
+                database.close()
+    finally:
+        standby.stop("immediate")

@@ -130,7 +130,7 @@ def test_sessions_that_came_back_read_only_are_replaced_as_soon_as_there_are_oth
     began = time.monotonic()
     fresh_deployment.wait(execution_id)
     agent.wait_for_log("heartbeat restored")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30  # a machine may be busy; a session that is kept stays for fifty seconds
     jobs.assert_ran_once(execution_id)
 
 

@@ -74,6 +74,7 @@ class DispatcherSettings:
         1.0, "seconds after which unstarted work is taken back when another worker has a free slot", above=0
     )
     monitor_interval: float = setting(5.0, "seconds between looks for silent workers and stuck executions", above=0)
+    beside_executor: bool = setting(False, "place executions even where Attune's executor consumes requests as well")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -17,10 +18,11 @@ from agent.cli.tables import print_json, short
 from agent.cli.terminal_filter import harmless
 from agent.control.executions import ExecutionSummary, cancel, wait
 from agent.control.parameter_values import read_parameters
-from agent.control.requesting import dispatcher_runs
+from agent.control.requesting import dispatcher_runs, executor_consumes
 from agent.control.submission import Send, Submitted, find_action, submit
 from agent.db.pool import Database
 from agent.errors import UsageError
+from agent.mq.messages import execution_requested
 
 
 @click.command()
@@ -54,7 +56,10 @@ def run(
         placed = not dispatcher_runs(database)
         with deployment.sender() if placed else contextlib.nullcontext() as send:
             key = deployment.loaded.settings.security.encryption_key
-            submitted = submit(database, send, action, parameters, encryption_key=key)
+            executor = send if send and executor_consumes(deployment.broker()) else None
+            submitted = submit(database, None if executor else send, action, parameters, encryption_key=key)
+            if executor:
+                executor(execution_requested(submitted.id, action.ref, at=datetime.now(UTC), action_id=action.id))
             if submitted.behind and sys.stderr.isatty():
                 click.secho(
                     f"all workers that fit are full: it waits behind {submitted.behind} on {submitted.worker}", err=True

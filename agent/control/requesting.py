@@ -13,6 +13,8 @@ from agent.control.secret_parameters import encrypt_secrets
 from agent.db.pool import Connection, Database
 from agent.db.queries import load_queries
 from agent.errors import NotFound, UsageError
+from agent.mq import topology
+from agent.mq.broker import Broker
 
 DISPATCHERS = 0x41747450
 """Space of the advisory lock that every dispatcher holds, shared; see ``agent.dispatch``."""
@@ -84,6 +86,11 @@ def dispatcher_runs(database: Database) -> bool:
         sql = load_queries("agent.control")["dispatcher_runs"].encode()
         row = connection.execute(sql, {"space": DISPATCHERS}).fetchone()
         return row is not None and bool(row[0])
+
+
+def executor_consumes(broker: Broker) -> bool:
+    """Whether Attune's executor takes requests from this broker now. Raises BrokerError."""
+    return broker.consumers(topology.REQUESTS.name) > 0
 
 
 def placement_problem(selector: Any, tolerations: Any, affinity: Any) -> str | None:

@@ -138,6 +138,12 @@ class Broker(Protocol):
         Raises BrokerUnavailable, BrokerError.
         """
 
+    def consumers(self, queue: str) -> int:
+        """How many programs consume a queue now; none where there is no such queue, or where nobody can tell.
+
+        Raises BrokerUnavailable, BrokerError.
+        """
+
     def consumer(self, subscription: Subscription) -> Consumer:
         """A consumer, not yet running."""
 

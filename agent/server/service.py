@@ -16,11 +16,13 @@ from agent.access.login import Logins
 from agent.access.secret import signing_secret
 from agent.configuration import Loaded
 from agent.control.outbox import Outbox, broker_in_database
+from agent.control.requesting import executor_consumes
 from agent.db.migrations import apply_migrations, status
 from agent.db.pool import Database
 from agent.dispatch.service import Dispatcher
-from agent.errors import ConfigurationError, UsageError
+from agent.errors import BrokerError, ConfigurationError, UsageError
 from agent.logs import add_secret
+from agent.mq.broker import Broker
 from agent.mq.connect import open_broker
 from agent.paths import shipped
 from agent.server.application import build_application
@@ -104,6 +106,8 @@ def _serve(settings: Settings, database: Database, parts: tuple[str, ...], say: 
     broker = open_broker(settings, name="attune-server")
     if broker_in_database(settings):
         broker.declare(())
+    if "dispatcher" in parts and not settings.dispatcher.beside_executor:
+        _refuse_two_makes(broker)
     secret = signing_secret(database, settings.security.jwt_secret)
     add_secret(secret)
     failed: list[BaseException] = []
@@ -155,6 +159,20 @@ def _serve(settings: Settings, database: Database, parts: tuple[str, ...], say: 
         if left:
             log.warning("threads that did not end: %s", ", ".join(left))
     return 70 if failed else 0
+
+
+def _refuse_two_makes(broker: Broker) -> None:
+    """Attune's executor and this dispatcher would place the same rows, each by its own rules."""
+    try:
+        found = executor_consumes(broker)
+    except BrokerError as error:
+        log.warning("can't tell whether Attune's executor runs: %s", error)
+        return
+    if found:
+        raise ConfigurationError(
+            "Attune's executor places executions here: it consumes attune.execution.requests.queue",
+            hint="stop it, run attune server --only api, or set dispatcher.beside_executor",
+        )
 
 
 def _http(services: Services, audit: Audit, *, api: bool) -> _Server:

@@ -45,6 +45,10 @@ class DatabaseBroker:
                 remove_bindings(connection, queue)
             connection.execute(SQL["delete_queues"], {"names": list(queues)})
 
+    def consumers(self, queue: str) -> int:
+        """Nobody can tell: whoever consumes takes rows. Attune's Rust services know no broker in a database."""
+        return 0
+
     def consumer(self, subscription: Subscription) -> Consumer:
         """A consumer, not yet running."""
         name = f"{self._name} {subscription.tag}"

@@ -19,6 +19,9 @@ from agent.mq.rabbit.publisher import RabbitPublisher
 
 log = logging.getLogger(__name__)
 
+_NOT_FOUND = 404
+"""AMQP 0-9-1, reply codes."""
+
 
 class RabbitBroker:
     """See ``broker.Broker``."""
@@ -51,6 +54,16 @@ class RabbitBroker:
                     channel.queue_unbind(queue.name, exchange, routing_key=key)
             for name in queues:
                 channel.queue_delete(name)
+
+    def consumers(self, queue: str) -> int:
+        """How many programs consume a queue now."""
+        with self._connection() as connection:
+            try:
+                return int(connection.channel().queue_declare(queue, passive=True).method.consumer_count)
+            except ChannelClosedByBroker as error:
+                if error.reply_code == _NOT_FOUND:
+                    return 0
+                raise
 
     def consumer(self, subscription: Subscription) -> Consumer:
         """A consumer, not yet running."""

@@ -28,6 +28,10 @@ class FakeBroker:
         self.deleted += queues
         self.unbound += unbind
 
+    def consumers(self, queue: str) -> int:
+        """Nobody."""
+        return 0
+
     def consumer(self, subscription: Subscription) -> Consumer:
         """There is none: dispatches come from the test."""
         raise NotImplementedError

@@ -63,6 +63,8 @@ def clock_set(site: Site) -> None:
     }
     _set(clock, 0)
     agent = site.start_agent(**fake)
+    if "libfaketime" not in Path(f"/proc/{agent.pid}/maps").read_text():
+        raise Skipped("the one-file agent loads no foreign library, and this machine has but one clock")
     for offset in (_HOUR, -2 * _HOUR, 24 * _HOUR, 0):
         ids = site.submit(20, QUICK)
         _set(clock, offset)

@@ -21,6 +21,7 @@ from agent.execution.model import Assignment, Claim
 from agent.execution.outcome.results import not_storable
 from agent.execution.recording.action_cache import ActionCache
 from agent.execution.recording.announcements import announce_claim, announce_end
+from agent.execution.recording.overdue import OverdueLooks
 from agent.execution.recording.pending_reports import PendingReports
 from agent.execution.recording.refused_dispatches import RefusedDispatches
 from agent.execution.recording.spool import Spool
@@ -39,10 +40,6 @@ _PAUSE = 0.2
 #: what ends sooner is announced with its end, which spares the broker and this machine a third of the work. Where
 #: something else comes to be written meanwhile, they wait until that is done.
 _SLOTS_FIRST = 0.005
-#: Seconds between two looks at what has been scheduled for this worker for long, whose dispatches must be lost.
-_LOOK_FOR_OVERDUE = 10.0
-#: The same where the last look found as many as it asked for: a queue that was lost held more than there are slots.
-_LOOK_FOR_MORE = 0.2
 #: Seconds after which what is not written is kept on disk as well, and between two looks for such.
 _OLD, _LOOK_FOR_OLD = 1.0, 0.25
 
@@ -83,7 +80,6 @@ class Coordinator:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Claim at most as many executions as ``slots`` are free; hand each claimed one to ``assign``."""
-        self._clock = clock
         self._store = store
         self._free = slots
         self._running = running
@@ -104,8 +100,7 @@ class Coordinator:
         self._returned_ready = threading.Event()
         self._failures = 0
         self._starved = False
-        self._look_at = 0.0
-        self._overdue = 0
+        self._overdue = OverdueLooks(clock)
 
     def dispatch(self, execution_id: int, delivery: Delivery) -> None:
         """Take a dispatch in; it is acknowledged once it is claimed, or known not to be ours."""
@@ -191,6 +186,7 @@ class Coordinator:
             dispatch.delivery.reject(requeue=True)
         else:
             self._dispatches.append(dispatch)
+            self._overdue.heard()
 
     def patience(self) -> float | None:
         """Return the seconds that ``run_once`` may wait for something new, None for any time."""
@@ -206,7 +202,7 @@ class Coordinator:
             return 0.0
         if self._dispatches and self._free and not self._draining.is_set():
             return _PAUSE if self._starved or self._broker_is_behind() else 0.0
-        return max(0.0, self._look_at - self._clock()) if self._may_look() else None
+        return self._overdue.patience if self._may_look() else None
 
     def _work(self) -> None:
         try:
@@ -269,20 +265,11 @@ class Coordinator:
 
     def _look_for_overdue(self) -> None:
         """Now and then, take on what has been scheduled here for so long that its dispatch must be lost."""
-        now = self._clock()
-        if now < self._look_at or not self._may_look():
-            return
-        self._look_at = now + _LOOK_FOR_OVERDUE
-        if self._broker_is_behind():
+        if not self._may_look() or not self._overdue.is_due() or self._broker_is_behind():
             return
         wanted = self._free
         found = self._store.overdue(wanted)
-        self._overdue += len(found)
-        if len(found) == wanted:
-            self._look_at = now + _LOOK_FOR_MORE
-        elif self._overdue:
-            log.warning("found %d executions scheduled here whose dispatches have not come", self._overdue)
-            self._overdue = 0
+        self._overdue.found(len(found), wanted)
         self._dispatches.extend(_Dispatch(execution_id, None) for execution_id in found)
 
     def _next_dispatches(self) -> tuple[list[_Dispatch], list[int]]:

@@ -250,9 +250,11 @@ RETURNING id, created;
 -- name: failed_attempts
 -- Attempts about which nothing was decided yet; the mark goes on with what was seen.
 SELECT e.id, e.status::text AS status, e.result ->> 'cause' AS cause, e.retry_count,
-       coalesce(e.max_retries, a.max_retries, 0) AS max_retries, e.updated
+       coalesce(e.max_retries, a.max_retries, 0) AS max_retries, coalesce(s.retry_abandoned, false) AS retry_abandoned,
+       e.updated
   FROM execution e
   LEFT JOIN action a ON a.id = e.action
+  LEFT JOIN server_action s ON s.action = e.action
  WHERE e.status IN ('failed', 'abandoned') AND e.updated > %(since)s
    AND e.retry_count < coalesce(e.max_retries, a.max_retries, 0)
    AND e.workflow_task IS NULL AND e.workflow_def IS NULL AND e.action IS NOT NULL

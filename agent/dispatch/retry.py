@@ -11,6 +11,9 @@ BACKOFF = Backoff(10.0, 600.0, spread=(1.0, 1.1))
 """Seconds from the end of one attempt to the next."""
 
 
-def may_retry(status: str, cause: str | None) -> bool:
-    """Whether an attempt that ended so is tried again. One that was abandoned may have done its work."""
-    return status == "failed" and cause in CAUSES
+def may_retry(status: str, cause: str | None, *, also_abandoned: bool = False) -> bool:
+    """Whether an attempt that ended so is tried again.
+
+    One that was abandoned may have done its work: only the action itself can say that doing it twice is harmless.
+    """
+    return (status == "failed" and cause in CAUSES) or (status == "abandoned" and also_abandoned)

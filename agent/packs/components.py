@@ -38,6 +38,7 @@ def read_action(fields: MappingReader, scope: Scope) -> PackAction | str:
         output_format=fields.choice("output_format", OUTPUT_FORMATS) or "text",
         timeout_seconds=fields.number("timeout_seconds", "timeout", least=1),
         max_retries=fields.number("max_retries", least=0) or 0,
+        retry_abandoned=fields.flag("retry_abandoned"),
         runtime_version_constraint=read_constraint(fields),
         required_worker_runtimes=read_required_runtimes(fields),
         accesses_mcp=fields.flag("accesses_mcp"),

@@ -8,6 +8,7 @@ from typing import Any
 
 from psycopg.rows import dict_row
 
+from agent.db.named_statements import Statements
 from agent.db.pool import Connection, Database
 from agent.db.queries import load_queries
 from agent.errors import PackError
@@ -91,6 +92,7 @@ class _Loader:
             self._upsert("trigger", trigger_row(trigger))
         for action in self.pack.actions:
             self._upsert("action", {**action_row(action), "runtime": chosen[action.ref].id})
+        self._note_retries()
         for sensor in self.pack.sensors:
             self._load_sensor(sensor, chosen[sensor.ref])
         self._load_permission_sets()
@@ -106,6 +108,17 @@ class _Loader:
             runtime_names=runtime_names(self.pack, runtimes),
             notes=tuple(self.notes),
         )
+
+    def _note_retries(self) -> None:
+        """Keep what the shared table has no column for, where the server's own tables are."""
+        refs = [action.ref for action in self.pack.actions if action.retry_abandoned]
+        sql = Statements("agent.packs")
+        if sql.value(self.connection, "has_server_action"):
+            values = {"pack": self.pack_id, "refs": refs}
+            sql.run(self.connection, "keep_retry_abandoned", values)
+            sql.run(self.connection, "drop_retry_abandoned", values)
+        elif refs:
+            self.notes.append(f"retry_abandoned of {', '.join(refs)} needs: attune db migrate --server")
 
     def _load_permission_sets(self) -> None:
         if not self.pack.permission_sets:

@@ -68,6 +68,7 @@ class PackAction:
     output_format: str = "text"
     timeout_seconds: int | None = None
     max_retries: int = 0
+    retry_abandoned: bool = False
     runtime_version_constraint: str | None = None
     required_worker_runtimes: Mapping[str, str] = field(default_factory=dict)
     accesses_mcp: bool = False

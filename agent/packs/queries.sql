@@ -128,6 +128,19 @@ UPDATE trigger SET sensor = NULL, sensor_ref = NULL WHERE sensor = %(sensor)s AN
 SELECT wanted FROM unnest(%(triggers)s::text[]) AS wanted
  WHERE NOT EXISTS (SELECT 1 FROM trigger WHERE trigger.ref = wanted) ORDER BY wanted;
 
+-- name: has_server_action
+SELECT to_regclass('server_action') IS NOT NULL;
+
+-- name: keep_retry_abandoned
+INSERT INTO server_action (action, retry_abandoned)
+SELECT a.id, true FROM action a WHERE a.pack = %(pack)s AND a.ref = ANY(%(refs)s)
+ON CONFLICT (action) DO UPDATE SET retry_abandoned = true;
+
+-- name: drop_retry_abandoned
+DELETE FROM server_action s
+ USING action a
+ WHERE a.id = s.action AND a.pack = %(pack)s AND a.ref <> ALL(%(refs)s);
+
 -- name: vanished_actions
 -- With the reason to keep each, if there is one: deleting would break a rule, take secrets along, or lose the
 -- completion of an execution that is not over yet.

@@ -34,7 +34,8 @@ from agent.threads import ThreadGroup
 log = logging.getLogger(__name__)
 
 PARTS = ("api", "dispatcher")
-_COMPANION = "server_secret"
+_COMPANION = "server_action"
+"""The newest of the server's own tables."""
 
 
 def run_server(

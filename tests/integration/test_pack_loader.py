@@ -179,6 +179,23 @@ def test_a_changed_pack_is_updated_in_place(database: Database, core: Registrati
     assert one(database, "SELECT version FROM pack WHERE ref = 'complete'") == {"version": "2.2.0"}
 
 
+def test_an_action_says_that_it_may_run_again_after_its_worker_was_lost_and_takes_it_back(
+    database: Database, core: Registration, sample: Path
+) -> None:
+    written = sample / "actions/greet.yaml"
+    before = written.read_text()
+    written.write_text(f"{before}retry_abandoned: true\n")
+    load(database, sample)
+    said = "SELECT a.ref FROM server_action s JOIN action a ON a.id = s.action WHERE s.retry_abandoned"
+    assert [row["ref"] for row in rows(database, said)] == ["complete.greet"]
+    written.write_text(before)
+    load(database, sample)
+    assert rows(database, said) == []
+    change(database, "DROP TABLE server_action")
+    written.write_text(f"{before}retry_abandoned: true\n")
+    assert "retry_abandoned of complete.greet needs: attune db migrate --server" in load(database, sample).notes
+
+
 def test_what_an_operator_decided_survives(database: Database, core: Registration, sample: Path) -> None:
     load(database, sample)
     change(database, "UPDATE pack SET config = '{\"region\": \"south\"}' WHERE ref = 'complete'")

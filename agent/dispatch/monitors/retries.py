@@ -22,6 +22,7 @@ class _Failed(NamedTuple):
     cause: str
     retry_count: int
     max_retries: int
+    retry_abandoned: bool
     updated: datetime
 
 
@@ -42,7 +43,7 @@ class Retries:
         since = self._since or now - _LOOK_BACK
         failed = self._sql.all(connection, _Failed, "failed_attempts", {"since": since})
         for one in failed:
-            if may_retry(one.status, one.cause):
+            if may_retry(one.status, one.cause, also_abandoned=one.retry_abandoned):
                 self._retry(connection, one)
             else:
                 self._sql.run(connection, "decide_no_retry", {"id": one.id})

@@ -167,6 +167,22 @@ def test_a_failed_attempt_is_tried_again_as_often_as_its_action_says(
     assert place.all("SELECT attempt FROM server_retry WHERE next IS NULL") == []
 
 
+def test_what_was_abandoned_is_tried_again_only_where_the_action_says_so(
+    place: Deployment, dispatcher: RunningDispatcher
+) -> None:
+    place.database.execute("UPDATE action SET max_retries = 1 WHERE ref IN ('core.echo', 'core.fail')")
+    place.database.execute(
+        "INSERT INTO server_action (action, retry_abandoned) SELECT id, true FROM action WHERE ref = 'core.echo'"
+    )
+    lost = {"succeeded": False, "cause": "worker_lost"}
+    ids = {ref: request_execution(place, ref, status="running", result=lost) for ref in ("core.echo", "core.fail")}
+    place.database.execute("UPDATE execution SET status = 'abandoned'")
+    dispatcher()
+    until(lambda: len(place.all("SELECT 1 FROM server_retry")) == 2)
+    again = place.all("SELECT original_execution, action_ref, retry_count FROM execution WHERE retry_count > 0")
+    assert again == [{"original_execution": ids["core.echo"], "action_ref": "core.echo", "retry_count": 1}]
+
+
 def test_a_full_worker_that_stops_leaves_its_unstarted_work_to_another(
     place: Deployment, dispatcher: RunningDispatcher
 ) -> None:

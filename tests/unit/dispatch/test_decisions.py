@@ -87,6 +87,8 @@ def test_a_worker_that_runs_whatever_it_gets_has_no_reserve() -> None:
 def test_what_may_pass_is_tried_again(cause: str) -> None:
     assert may_retry("failed", cause)
     assert not may_retry("abandoned", cause)
+    assert may_retry("abandoned", "worker_lost", also_abandoned=True)
+    assert not may_retry("cancelled", cause, also_abandoned=True)
 
 
 @pytest.mark.parametrize(

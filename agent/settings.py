@@ -101,7 +101,10 @@ class AgentSettings:
     """Section ``agent``: how agents get their program and their tokens from the server."""
 
     bootstrap_token: str | None = setting(
-        None, "proves that a worker may have a token; without it none is given", secret=True
+        None, "proves that a worker may have a token and the agent's file; without it none is given", secret=True
+    )
+    binary_dir: Path = setting(
+        Path("/opt/attune/agent"), "where the server finds the one-file agents that it hands out: attune-agent-x86_64"
     )
 
 

@@ -34,6 +34,8 @@ docker-compose docker-compose
 slirp4netns slirp4netns
 /usr/sbin/debootstrap debootstrap
 /usr/bin/busybox busybox-static
+curl curl
+wget wget
 ps procps
 TABLE
     case $further in *" kubernetes "*)

@@ -21,7 +21,6 @@ UNUSED_KEYS = frozenset(
         "executor.timeout_check_interval",
         "executor.enable_timeout_monitor",
         "pack_upload.allow_symlinks",
-        "agent.binary_dir",
         "security.oidc",
         "security.ldap",
         "artifacts.max_upload_size",

@@ -23,6 +23,7 @@ from agent.errors import AccessDenied
 from agent.server.audit import Audit
 from agent.server.call import Answer, Call, Services
 from agent.server.caller import Caller
+from agent.server.opened_file import OpenedFile, OpenedFileResponse
 from agent.server.peer import client_address
 from agent.server.problems import Problem, problem_of
 from agent.server.route import Route
@@ -196,6 +197,8 @@ def _text(text: str) -> str:
 
 def _response(route: Route, answer: Answer) -> Response:
     content = answer.content
+    if isinstance(content, OpenedFile):
+        return OpenedFileResponse(content, answer.file_name, answer.headers, answer.media_type)
     body = content if isinstance(content, bytes) else b"" if content is None else _encoder.encode(content)
     response = Response(body, answer.status or route.status, answer.headers, answer.media_type)
     response.headers.setdefault("Cache-Control", "no-store")

@@ -63,12 +63,13 @@ class Call:
 
 @dataclass
 class Answer:
-    """``content`` is encoded as JSON; bytes and None are sent as they are."""
+    """``content`` is encoded as JSON; bytes, None and an opened file, under ``file_name``, are sent as they are."""
 
     content: Any
     status: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
     media_type: str = "application/json"
+    file_name: str = ""
     cookies: list[tuple[str, str, int]] = field(default_factory=list)
 
 

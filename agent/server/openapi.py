@@ -137,12 +137,14 @@ def _responses(route: Route) -> dict[str, Any]:
         statuses |= {413, 415, 422}
     statuses.add(503)
     for status in sorted(statuses - {route.status}):
-        shape = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
-        answers[str(status)] = {"description": _MEANING[status], "content": {**shape, "text/plain": {}}}
+        shape = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}, "text/plain": {}}
+        answers[str(status)] = {"description": _MEANING[status], **({"content": shape} if status >= 400 else {})}
     return answers
 
 
 _MEANING = {
+    206: "The part that was asked for",
+    304: "It has not changed",
     400: "It can't be understood",
     401: "No token, or none that is accepted",
     403: "Not allowed",
@@ -150,8 +152,10 @@ _MEANING = {
     409: "It contradicts what is there",
     413: "Too large",
     415: "Another content type is needed",
+    416: "There is no such part",
     422: "A value is not allowed",
     429: "Too many; see Retry-After",
+    500: "The server can't read it; its log says why",
     501: "Not configured",
     503: "Away for now; see Retry-After",
 }

@@ -1,9 +1,10 @@
-"""THE table: every route of the API with who may use it. Documents, tests and the description are made of it."""
+"""The table of routes: each with who may use it. Documents, tests and the description of the API are made of it."""
 
 from __future__ import annotations
 
 from agent.server.resources import (
     actions,
+    agent_program,
     audit_events,
     auth,
     execution_lists,
@@ -35,4 +36,5 @@ ROUTES: tuple[Route, ...] = (
     *permission_sets.ROUTES,
     *integration_tokens.ROUTES,
     *audit_events.ROUTES,
+    *agent_program.ROUTES,
 )

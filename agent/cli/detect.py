@@ -1,8 +1,13 @@
-"""``attune-agent --detect-only``: say what this machine can run; needs no configuration, database or broker."""
+"""``attune-agent --detect-only``: say what this machine can run; needs no configuration, database or broker.
+
+It reads a file only where one is named with it.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from pathlib import Path
 
 from agent.runtimes.detection import detect_interpreters
 from agent.runtimes.detection_report import detection_json, detection_report
@@ -12,9 +17,15 @@ VARIABLE = "ATTUNE_WORKER_RUNTIMES"
 SEARCH_PATHS = "ATTUNE__RUNTIMES__SEARCH_PATHS"
 
 
-def detect(*, as_json: bool) -> int:
-    """Print the report, or JSON; return 0 whatever was found."""
-    found = detect_interpreters(search_paths=_search_paths(os.environ.get(SEARCH_PATHS, "")))
+def detect(*, as_json: bool, config: str | None = None) -> int:
+    """Print the report, or JSON; return 0 whatever was found.
+
+    Raises:
+        ConfigurationError: the file ``config`` can't be used.
+    """
+    found = detect_interpreters(
+        search_paths=_configured(config) if config else _stated(os.environ.get(SEARCH_PATHS, ""))
+    )
     if as_json:
         import json
 
@@ -24,7 +35,13 @@ def detect(*, as_json: bool) -> int:
     return 0
 
 
-def _search_paths(text: str) -> list[str]:
+def _configured(config: str) -> Sequence[str]:
+    from agent.configuration import load_settings
+
+    return load_settings(os.environ, config=Path(config)).settings.runtimes.search_paths
+
+
+def _stated(text: str) -> list[str]:
     """Read a list as the settings do: JSON, or separated by commas."""
     if text.lstrip().startswith("["):
         import json

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from agent.doctor.container import check_container, check_limits
@@ -39,13 +39,14 @@ def _examine() -> Iterator[Finding]:
     tree = os.environ.get("ATTUNE_LAUNCHER_TREE")
     yield check_program(Path(tree) if tree else None)
     yield _libraries()
-    yield from _interpreters()
     try:
         loaded = load_settings(os.environ)
     except AgentError as error:
+        yield from _interpreters(())
         yield fail("settings", str(error), error.hint or "correct the configuration")
         return
     settings = loaded.settings
+    yield from _interpreters(settings.runtimes.search_paths)
     yield from (warn("settings", warning, "correct the configuration") for warning in loaded.warnings)
     scratch = scratch_candidates(settings.worker.scratch_dir, os.environ, settings.artifacts_dir)
     yield from check_filesystems(settings, scratch)
@@ -79,10 +80,10 @@ def _libraries() -> Finding:
     return fine("libraries", detail) if works else fail("libraries", "encryption gives wrong results", "build it again")
 
 
-def _interpreters() -> Iterator[Finding]:
+def _interpreters(search_paths: Sequence[str]) -> Iterator[Finding]:
     from agent.runtimes.detection import detect_interpreters
 
-    detection = detect_interpreters()
+    detection = detect_interpreters(search_paths=search_paths)
     if not detection.found:
         remedy = "install an interpreter, or use an image that has one"
         yield warn("interpreters", "none was found: only native actions can be run", remedy)

@@ -18,7 +18,7 @@ Turn this container into a worker: find its interpreters, register, take executi
 options:
   -c, --config PATH  configuration file (default: $ATTUNE_CONFIG, else /opt/attune/config/config.yaml if it exists)
   -n, --name NAME    this worker's name (default: $ATTUNE_WORKER_NAME, else worker-<hostname>)
-      --detect-only  print the runtimes found here and exit; needs no configuration
+      --detect-only  print the runtimes found here and exit; reads no file but that of --config
       --json         with --detect-only: print JSON
   -V, --version      print the version and exit
   -h, --help         print this and exit
@@ -73,7 +73,7 @@ def run_agent(words: list[str]) -> int:
     if found.detect_only:
         from agent.cli.detect import detect
 
-        return detect(as_json=found.json)
+        return detect(as_json=found.json, config=found.config)
     from agent.cli.serve import serve_agent
 
     return serve_agent(found.config, found.name)

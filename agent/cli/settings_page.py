@@ -79,7 +79,7 @@ def _kind(kind: Any) -> str:
     if origin is Literal:
         return ", ".join(f"`{choice}`" for choice in get_args(kind))
     if origin is tuple:
-        return "list of maps"
+        return "list of texts" if get_args(kind)[0] is str else "list of maps"
     if origin is not None and issubclass(origin, Mapping):
         return "map"
     return {str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path"}[kind]

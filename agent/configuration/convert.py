@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
+from agent.configuration.environment import PREFIX
 from agent.configuration.node import Node, decoded
 from agent.configuration.settings_table import Field
 from agent.errors import ConfigurationError
@@ -46,11 +47,9 @@ def _convert(node: Node, kind: Any, key: str) -> Any:
     origin = get_origin(kind)
     if origin is Literal:
         return _choice(node, get_args(kind))
-    if origin is tuple and get_args(kind)[0] is str:
-        return tuple(_text(item) for item in _items(node))
     if origin is tuple:
         if get_args(kind)[0] is str:
-            return tuple(_text(item) for item in _items(node))
+            return _texts(node)
         return tuple(_mapping(item, Any, key) for item in _items(node))
     if origin is not None and issubclass(origin, Mapping):
         return _mapping(node, get_args(kind)[1], key)
@@ -121,6 +120,14 @@ def _choice(node: Node, choices: tuple[str, ...]) -> str:
     if text not in choices:
         raise _WrongKind("one of " + ", ".join(choices) if len(choices) > 1 else choices[0])
     return text
+
+
+def _texts(node: Node) -> tuple[str, ...]:
+    """A list of texts; commas in a variable separate its items, as a file has lists of its own."""
+    of_variable = node.origin.upper().startswith(PREFIX)
+    if of_variable and node.text is not None and not node.text.lstrip().startswith(("[", "{")):
+        return tuple(part.strip() for part in node.text.split(",") if part.strip())
+    return tuple(_text(item) for item in _items(node))
 
 
 def _items(node: Node) -> list[Node]:

@@ -62,6 +62,29 @@ def test_detection_needs_no_configuration_and_reads_none(machine: dict[str, str]
     assert run("attune-agent", "--detect-only", settings={**machine, **broken}).returncode == 0
 
 
+def test_detection_and_the_doctor_look_where_the_named_configuration_says(
+    machine: dict[str, str], tmp_path: Path
+) -> None:
+    python = tmp_path / "more/3.9.1/bin/python3"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\necho Python 3.9.1\n", encoding="utf-8")
+    python.chmod(0o755)
+    config = tmp_path / "config.yaml"
+    config.write_text(f"runtimes:\n  search_paths: [{tmp_path}/more]\n", encoding="utf-8")
+    line = f"  ✓ python     {python} (3.9.1)"
+    by_file = run("attune-agent", "--detect-only", "--config", str(config), settings=machine)
+    assert line in by_file.stdout.splitlines()
+    by_variable = {"ATTUNE__RUNTIMES__SEARCH_PATHS": f"{tmp_path}/more"}
+    assert line in run("attune-agent", "--detect-only", settings={**machine, **by_variable}).stdout.splitlines()
+    assert line not in run("attune-agent", "--detect-only", settings=machine).stdout.splitlines()
+    found = json.loads(
+        run("attune-agent", "doctor", "--json", settings={**machine, "ATTUNE_CONFIG": str(config)}).stdout
+    )
+    assert {"check": "interpreter python", "detail": f"{python} 3.9.1"}.items() <= {
+        key: value for item in found["findings"] if item["check"] == "interpreter python" for key, value in item.items()
+    }.items()
+
+
 def test_detection_under_an_override_says_so_and_shows_everything(machine: dict[str, str]) -> None:
     done = run("attune-agent", "--detect-only", settings={**machine, "ATTUNE_WORKER_RUNTIMES": "python"})
     assert done.stdout.startswith("NOTE: ATTUNE_WORKER_RUNTIMES is set")

@@ -101,6 +101,19 @@ def test_consumers_have_the_tags_and_prefetches_of_the_contract(
     ]
 
 
+def test_an_agent_offers_what_lies_in_the_directories_that_an_operator_named(fresh_deployment: Deployment) -> None:
+    place = fresh_deployment.directory / "more/3.99.7/bin"
+    place.mkdir(parents=True)
+    (place / "python3").write_text("#!/bin/sh\necho Python 3.99.7\n")
+    (place / "python3").chmod(0o755)
+    fresh_deployment.start_agent(ATTUNE__RUNTIMES__SEARCH_PATHS=str(place.parents[1]), ATTUNE_WORKER_RUNTIMES="python")
+    told = fresh_deployment.one("SELECT capabilities FROM worker")["capabilities"]
+    entry = {"name": "python", "path": str(place / "python3"), "version": "3.99.7"}
+    assert entry in told["detected_interpreters"] and "3.99.7" in told["runtime_versions"]["python"]
+    [row] = fresh_deployment.all("SELECT meta FROM runtime_version WHERE version = '3.99'")
+    assert row["meta"]["auto_detected"] is True
+
+
 def test_an_agent_tells_what_it_is_and_what_it_found(fresh_deployment: Deployment) -> None:
     fresh_deployment.start_agent(
         "teller",

@@ -175,6 +175,26 @@ def test_a_grace_period_that_is_no_number_of_seconds_is_ignored_with_a_warning(p
     assert "ATTUNE_STOP_GRACE_PERIOD" in loaded.warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("/opt/a", ("/opt/a",)),
+        (" /opt/a, /opt/b c ,", ("/opt/a", "/opt/b c")),
+        ('["/opt/a,b"]', ("/opt/a,b",)),
+        ("", ()),
+    ],
+)
+def test_a_list_in_a_variable_is_json_or_separated_by_commas(text: str, expected: tuple[str, ...]) -> None:
+    assert load_settings({"ATTUNE__RUNTIMES__SEARCH_PATHS": text}).settings.runtimes.search_paths == expected
+
+
+def test_a_list_in_a_file_is_written_as_one(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("runtimes:\n  search_paths: /opt/a,/opt/b\n")
+    with pytest.raises(ConfigurationError, match=r"runtimes\.search_paths must be a list"):
+        load_settings({}, config=file)
+
+
 def test_a_section_may_have_sections(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("runtimes:\n  search_paths: [/opt/pythons]\n  python:\n    installer: pip\n    instaler: uv\n")

@@ -10,12 +10,13 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench import control_side, environments, full_tables, onefile, pika_shortcuts, placing, spawn_cost
+from tests.bench.depth import depth
 from tests.bench.large_results import WANTED, large_results
 from tests.bench.latency import bare_spawns, latencies, percentiles
 from tests.bench.machine import StolenTime, description
 from tests.bench.masking import masking_speed
 from tests.bench.memory import footprint
-from tests.bench.recovery import rates_by_depth, recovery
+from tests.bench.recovery import recovery
 from tests.bench.stack import Stack, running_stack
 from tests.bench.throughput import bare_rate, throughput
 from tests.bench.traffic import traffic
@@ -198,10 +199,11 @@ def measure_recovery(stack: Stack) -> Rows:
 
 def measure_depth(stack: Stack) -> Rows:
     """Whether a long queue costs more for each execution."""
-    short, long = rates_by_depth(stack)
+    found = depth(stack)
     return [
-        ("no-op executions, 2,000 in the queue", f"{short:.0f}/s", "", ""),
-        ("no-op executions, 50,000 in the queue", f"{long:.0f}/s", f"{long / short:.2f} of the short queue", "1"),
+        ("no-op executions, 2,000 in the queue", f"{found.short:.0f}/s", "", ""),
+        ("no-op executions, 50,000 in the queue", f"{found.long:.0f}/s", f"{found.rates:.2f} of the short queue", "1"),
+        ("processor time of the agent for one of these", "", f"{found.processor:.2f} of the short queue", "1"),
     ]
 
 

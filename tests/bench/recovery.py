@@ -1,12 +1,10 @@
-"""How soon an agent works again after an outage, ends what is cancelled, and whether a long queue slows it down."""
+"""How soon an agent works again after an outage, and how soon it ends what is cancelled."""
 
 from __future__ import annotations
 
 import os
-import signal
-import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,6 @@ from tests.services.proxy import Proxy, broker_proxy, database_proxy, until
 _OUTAGE = 12.0
 _ROUNDS = 5
 _GRACE = 5.0
-_SHORT, _LONG = 2000, 50_000
 
 
 @dataclass(frozen=True)
@@ -95,41 +92,3 @@ def _lives(group: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def rates_by_depth(stack: Stack) -> tuple[float, float]:
-    """Return executions per second from a queue of 2,000, and of the first thousands from one of 50,000."""
-    agent, worker_id = start_agent(stack)
-    work = Workload(stack, worker_id)
-
-    def rate(measured: int, after: Callable[[], None] = lambda: None) -> float:
-        os.kill(agent.pid, signal.SIGCONT)
-        done, began = work.completions(), time.perf_counter()
-        work.wait_for_completions(done + measured)
-        seconds = time.perf_counter() - began
-        after()
-        return measured / seconds
-
-    def fill(count: int) -> None:
-        os.kill(agent.pid, signal.SIGSTOP)
-        for execution_id in work.schedule("bench.noop", count):
-            work.dispatch(execution_id, "bench.noop")
-
-    short, long = [], []
-    fill(100)
-    rate(100)
-    for _ in range(2):
-        fill(_SHORT)
-        short.append(rate(_SHORT))
-    fill(_LONG)
-    long = [rate(_SHORT, after=lambda: os.kill(agent.pid, signal.SIGSTOP)) for _ in range(4)]
-    work.discard_queue()
-    os.kill(agent.pid, signal.SIGCONT)
-    until(lambda: not work.statuses().get("running"), "what was running")
-    for _ in range(2):
-        fill(_SHORT)
-        short.append(rate(_SHORT))
-    work.purge()
-    work.close()
-    stop_agent(stack, agent)
-    return statistics.median(short), statistics.median(long)

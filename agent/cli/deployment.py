@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import os
 import sys
@@ -10,10 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agent.configuration import Loaded, load_settings
+from agent.control.outbox import is_broker
 from agent.control.submission import Send
 from agent.db.pool import Database
 from agent.logs import add_secret, configure_logging
 from agent.mq.broker import Broker
+from agent.settings import Settings
 
 
 class Deployment:
@@ -49,16 +52,31 @@ class Deployment:
         finally:
             database.close()
 
+    @functools.cached_property
+    def broker_settings(self) -> Settings:
+        """The settings; where they name no broker and the database is one already, it is meant.
+
+        Raises:
+            DatabaseError: it can't be asked.
+        """
+        settings = self.loaded.settings
+        if settings.message_queue.url:
+            return settings
+        with self.database() as database, database.connection() as connection:
+            if not is_broker(connection):
+                return settings
+        return dataclasses.replace(settings, message_queue=dataclasses.replace(settings.message_queue, url="database"))
+
     def broker(self) -> Broker:
         """Return the broker of the settings, not connected yet. Raises ConfigurationError."""
         from agent.mq.connect import open_broker
 
-        return open_broker(self.loaded.settings, name="attune")
+        return open_broker(self.broker_settings, name="attune")
 
     @contextlib.contextmanager
     def sender(self) -> Iterator[Send]:
         """Lend a function that publishes one message and returns when the broker has it."""
         from agent.control.sending import sender  # only the commands that publish import a broker's library
 
-        with sender(self.loaded.settings, name="attune") as send:
+        with sender(self.broker_settings, name="attune") as send:
             yield send

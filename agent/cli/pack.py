@@ -39,7 +39,8 @@ def register_pack(deployment: Deployment, path: Path, as_json: bool) -> int:
     """Register the pack in the directory PATH, or register it again after a change.
 
     A bare name such as `core` means a pack that ships with this program, when there is no such directory. The files
-    are copied below packs_base_dir unless they lie there already; workers are told when message_queue.url is set.
+    are copied below packs_base_dir unless they lie there already; workers are told when message_queue.url is set, or
+    the database is the broker.
     """
     settings = deployment.loaded.settings
     with deployment.database() as database:
@@ -48,8 +49,9 @@ def register_pack(deployment: Deployment, path: Path, as_json: bool) -> int:
         if parsed.pack is None:
             return _refuse(path, parsed.problems, parsed.warnings, as_json=as_json)
         installed = install(database, parsed.pack, settings.packs_base_dir)
-    trouble = _announce(deployment, installed.registration) if settings.message_queue.url else None
-    told = bool(settings.message_queue.url) and trouble is None
+    told = bool(deployment.broker_settings.message_queue.url)
+    trouble = _announce(deployment, installed.registration) if told else None
+    told = told and trouble is None
     if as_json:
         print_json(_as_document(installed, parsed.warnings, told=told))
     else:
@@ -126,7 +128,7 @@ def remove(deployment: Deployment, ref: str, yes: bool) -> None:
             click.confirm(f"delete {ref} with {len(found['actions'])} actions and its files?", abort=True, err=True)
         pack_id = remove_pack(database, ref, settings.packs_base_dir)
     click.echo(f"removed {ref}")
-    if settings.message_queue.url:
+    if deployment.broker_settings.message_queue.url:
         with deployment.sender() as send:
             send(pack_deleted(pack_id, ref, at=datetime.now(UTC)))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from agent.db.named_statements import Statements
 from agent.db.pool import Connection
 from agent.db.queries import load_queries
 from agent.mq.broker import Outgoing
@@ -19,6 +20,12 @@ def broker_in_database(settings: Settings) -> bool:
     """Whether the database of the settings is the broker as well, so that messages are rows of the same transaction."""
     url = (settings.message_queue.url or "database").strip()
     return url in ("database", settings.database.url)
+
+
+def is_broker(connection: Connection) -> bool:
+    """Whether somebody uses this database as the broker. Raises psycopg.Error."""
+    sql = Statements("agent.control")
+    return bool(sql.value(connection, "has_broker_tables") and sql.value(connection, "is_broker"))
 
 
 class Outbox:

@@ -128,6 +128,13 @@ SELECT exchange, routing_key, body, message_id, correlation_id, sent_at
        WITH ORDINALITY AS u (exchange, routing_key, body, message_id, correlation_id, sent_at, position)
  ORDER BY position;
 
+-- name: has_broker_tables
+SELECT to_regclass('mq_exchange') IS NOT NULL;
+
+-- name: is_broker
+-- Whoever uses the database as the broker declares the exchanges first.
+SELECT EXISTS (SELECT FROM mq_exchange);
+
 -- name: dispatcher_runs
 -- A dispatcher holds this lock, shared, for as long as it runs.
 SELECT EXISTS (

@@ -88,8 +88,7 @@ def _prepare(database: Database, only: tuple[str, ...], *, named: bool) -> tuple
             hint=f"name the parts that those services don't run: attune server --only {','.join(PARTS)}",
         )
     if found.origin != "reference":
-        for done in apply_migrations(database, directory):
-            log.info("applied %s", done.name)
+        apply_migrations(database, directory)
     elif not _has_companions(database):
         raise ConfigurationError(
             "the tables of attune server are missing in this database", hint="run: attune db migrate --server"

@@ -220,6 +220,21 @@ def test_parameters_come_from_a_file_and_from_standard_input(place: Place, tmp_p
     assert "must be a JSON object" in place.refused("run", "core.echo", "--params", "-", stdin="[1]", code=2)
 
 
+def test_where_the_database_is_the_broker_already_nobody_need_say_so(place: Place, tmp_path: Path) -> None:
+    settings = {k: v for k, v in place.deployment.environment.items() if k != "ATTUNE__MESSAGE_QUEUE__URL"}
+
+    def attune(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            argv("attune", *words), env=environment(settings), capture_output=True, text=True, timeout=90, check=False
+        )
+
+    slow = place.ok("run", "core.sleep", "-p", "seconds=100", "--no-wait").strip()
+    place.deployment.wait(int(slow), "running")
+    assert attune("execution", "cancel", slow).returncode == 0
+    assert place.deployment.wait(int(slow)).status == "cancelled"
+    assert "workers were notified" in attune("pack", "register", str(place.deployment.packs / "core")).stdout
+
+
 def test_a_list_stays_short_and_goes_on_where_it_ended(place: Place) -> None:
     place.attune("run", "core.fail", "-p", f"message={'long ' * 100}")
     for number in range(3):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,17 @@ def memory_group(limit: int) -> Iterator[Path]:
     try:
         yield group
     finally:
-        until(lambda: not (group / "cgroup.procs").read_text())
+        until(lambda: _is_empty(group))
         group.rmdir()
+
+
+def _is_empty(group: Path) -> bool:
+    """Kill what a test that failed has left in it."""
+    left = (group / "cgroup.procs").read_text().split()
+    for pid in left:
+        with suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
+    return not left
 
 
 def inside(group: Path) -> tuple[str, ...]:

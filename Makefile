@@ -11,7 +11,7 @@ PARALLEL := -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 export PYTHON WORKERS
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo fuzz test test-kubernetes test-emulation unit quick lint format lock bench faults soak docs run-agent run-agent-release clean
+.PHONY: help install install-dev demo fuzz test test-elsewhere test-kubernetes test-emulation unit quick lint format lock bench faults soak docs run-agent run-agent-release clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,11 +24,19 @@ demo: install ## Run one action in every language of this machine: embedded Post
 	@$(BIN)/attune demo
 
 # A complaint about style must not hide what the tests say: all run, any may fail.
-test: install-dev ## Run all tests and checks; installs what they need where it can
+test: install-dev ## Run all tests and checks; installs what they need where it can; in CI also on a cluster and under emulation
 	@scripts/services.sh
 	@status=0; $(MAKE) --no-print-directory lint || status=1; \
 	$(BIN)/python scripts/unit.py --others || status=1; \
-	$(BIN)/python -m pytest $(PARALLEL) --durations=25 $(ARGS) || status=1; exit $$status
+	$(BIN)/python -m pytest $(PARALLEL) --durations=25 $(ARGS) || status=1; \
+	if [ "$(CI)" = true ] && [ -z "$(ARGS)" ]; then $(MAKE) --no-print-directory test-elsewhere || status=1; fi; exit $$status
+
+# Side by side: the one waits for pods, the other for a compiler.
+test-elsewhere: install-dev
+	@scripts/services.sh kubernetes emulation
+	@mkdir -p var; ATTUNE_TEST_EMULATION=1 $(BIN)/python -m pytest tests/emulation --durations=5 >var/emulation.log 2>&1 & \
+	emulation=$$!; status=0; ATTUNE_TEST_KUBERNETES=1 $(BIN)/python -m pytest tests/kubernetes --durations=15 || status=1; \
+	wait $$emulation || status=1; cat var/emulation.log; exit $$status
 
 test-kubernetes: install-dev ## Run the tests on a cluster: the one of KUBECONFIG, else one of this machine's own (as root)
 	@scripts/services.sh kubernetes

@@ -21,7 +21,7 @@ def drained(*, stuck: bool, settled: bool = True, flushed: bool = True) -> int:
         running.add([7])
     parts: Any = MagicMock()
     parts.running = running
-    parts.consumers = {"executions": MagicMock(), "packs": MagicMock()}
+    parts.consumers = {name: MagicMock() for name in ("executions", "packs", "cancel")}
     parts.coordinator.settled.return_value = settled
     parts.publisher.flush.return_value = flushed
     service = WorkerService(load_settings({}), StartupMode.AGENT, StopSignals())

@@ -172,13 +172,14 @@ def test_a_running_execution_can_be_followed(deployment: Deployment) -> None:
         deployment.wait(execution_id)
         assert follower.read() == "second\n"
     final = deployment.artifacts / versions(deployment, execution_id)["stdout"]["file_path"]
-    assert path.is_symlink()
+    until(path.is_symlink)  # it follows the commit
     assert path.resolve() == final.resolve()
     assert not os.path.isabs(os.readlink(path))
 
 
 def test_files_belong_to_the_group_of_the_shared_volume(deployment: Deployment) -> None:
     done = deployment.run(register(deployment, "echo '{}'\n", output_format="json"))
+    until(live(deployment, done.id).is_symlink)  # it follows the commit
     final = live(deployment, done.id).resolve()
     modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (final, final.parent, final.parent.parent)}
     assert modes == {final: 0o664, final.parent: 0o2775, final.parent.parent: 0o2775}

@@ -75,6 +75,7 @@ def test_a_log_that_was_recorded_but_not_retired_before_the_crash_is_retired(
     live = (
         fresh_deployment.artifacts / f"execution_{fresh_deployment.run('core.echo', {'message': 'hi'}).id}/stdout.log"
     )
+    until(live.is_symlink, "retiring the live log, which follows the commit")
     final = live.resolve()
     fresh_deployment.agent.kill()
     live.unlink()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.environments.compiled import CompiledActions
+from agent.environments.manager import EnvironmentManager
 from agent.environments.model import EnvironmentRequest, PreparedEnvironment
 from agent.runtimes.model import ExecutionConfig
 from agent.settings import NetworkSettings
@@ -253,18 +254,21 @@ class Bench:
             progress=self.lines.append,
         )
 
-    def ensure(self, name: str, **network: str) -> PreparedEnvironment:
-        """Build the environment of a pack; ``network`` is how installers reach indexes, by default the pack's own."""
+    def manager(self, name: str, **network: str) -> EnvironmentManager:
+        """Return a new manager; ``network`` is how installers reach indexes, by default the own ones of a pack."""
         mirror = {
             "maven_mirror": f"file://{self.site.packs}/{name}-repo",
             "cpan_mirror": f"file://{self.site.packs}/{name}/mirror",
         }
         chosen = {self.language.mirror: mirror[self.language.mirror]} if self.language.mirror else {}
-        manager = self.site.new_manager(network=NetworkSettings(**(network or chosen)))
-        return manager.ensure(self.request(name))
+        return self.site.new_manager(network=NetworkSettings(**(network or chosen)))
 
-    def run(self, name: str, prepared: PreparedEnvironment) -> str:
-        """Run the action as an execution would; return its output."""
+    def ensure(self, name: str, **network: str) -> PreparedEnvironment:
+        """Build the environment of a pack."""
+        return self.manager(name, **network).ensure(self.request(name))
+
+    def start(self, name: str, prepared: PreparedEnvironment) -> subprocess.Popen[str]:
+        """Start the action as an execution would."""
         request = self.request(name)
         script = str(self.site.packs / name / "actions" / self.language.action)
         compiled = CompiledActions(self.site.envs, timeout=120, container=dict(os.environ))
@@ -275,8 +279,18 @@ class Bench:
         if self.language.name == "php":
             plain = (prepared.interpreter, "-d", f"include_path={prepared.env_dir}/lib", script)
         command = compiled.command(request, prepared, script) or plain
-        done = subprocess.run(
-            command, env=env, cwd=self.site.packs / name, capture_output=True, text=True, timeout=120, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip().rstrip("!")
+        pipe = subprocess.PIPE
+        folder = self.site.packs / name
+        return subprocess.Popen(command, env=env, cwd=folder, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+
+    def run(self, name: str, prepared: PreparedEnvironment) -> str:
+        """Run the action as an execution would; return its output."""
+        with self.start(name, prepared) as running:
+            return self.end(running)
+
+    @staticmethod
+    def end(running: subprocess.Popen[str], said: str = "") -> str:
+        """Give a started action its input, if there is any; return what it wrote before its end."""
+        output, errors = running.communicate(said, timeout=120)
+        assert running.returncode == 0, errors
+        return output.strip().rstrip("!")

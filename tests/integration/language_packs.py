@@ -155,7 +155,7 @@ def r_pack(pack: Path, version: str) -> Path:
 def java_pack(pack: Path, version: str) -> Path:
     """With a Maven repository in ``repo``: Debian's plugins and a jar of our own."""
     repo = pack.parent / f"{pack.name}-repo"
-    repo.mkdir()
+    repo.mkdir(exist_ok=True)
     for entry in Path("/usr/share/maven-repo").iterdir():
         (repo / entry.name).symlink_to(entry)
     home = repo / "invalid.example" / "greeting" / version
@@ -220,7 +220,7 @@ PHP = {
         "install_command": [
             "sh",
             "-c",
-            'grep -v "^#" "$1" | while read -r name; do cp "$2/libraries/$name"/*.php "$3/lib/" || exit 1; done',
+            'grep "^[^#]" "$1" | while read -r name; do cp "$2/libraries/$name"/*.php "$3/lib/" || exit 1; done',
             "sh",
             "{manifest_path}",
             "{pack_dir}",

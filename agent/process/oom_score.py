@@ -11,6 +11,8 @@ import os
 import threading
 from collections.abc import Iterator
 
+from agent.process.syscalls import write_at_start
+
 #: What jobs get more than the agent, where there is room: far enough for the kernel to prefer them by any size.
 _ABOVE_OURS = 200
 _HIGHEST = 1000
@@ -64,7 +66,7 @@ class OomScore:
     def inherited_as(self, value: int | None) -> Iterator[None]:
         """Let what is started in the block inherit ``value``, or this process's own where it is None.
 
-        One block at a time: the value is the process's, not the thread's.
+        One block at a time, so it should be short: the value is the process's, not the thread's.
         """
         if self._fd < 0:
             yield
@@ -79,7 +81,7 @@ class OomScore:
 
     def _write(self, value: int) -> bool:
         try:
-            os.pwrite(self._fd, b"%d" % value, 0)
+            write_at_start(self._fd, b"%d" % value)
         except OSError:
             return False
         return True

@@ -52,12 +52,8 @@ def spawn(
     start = _start_with_subprocess if _library() is None else _start_with_posix_spawn
     for attempt in range(_BUSY_TRIES):
         try:
-            with (
-                CHILDREN.starting() as mine,
-                OOM_SCORE.inherited_as(score),
-                OPEN_FILES.as_given(max(stdin, stdout, stderr)),
-            ):
-                pid = start(argv, env, cwd, (stdin, stdout, stderr))
+            with CHILDREN.starting() as mine, OPEN_FILES.as_given(max(stdin, stdout, stderr)):
+                pid = start(argv, env, cwd, (stdin, stdout, stderr), score)
                 mine.add(pid)
             OPEN_FILES.give(pid)
             return pid
@@ -69,7 +65,11 @@ def spawn(
 
 
 def _start_with_posix_spawn(
-    argv: Sequence[str], env: Mapping[str, str], cwd: str | None, streams: tuple[int, int, int]
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    cwd: str | None,
+    streams: tuple[int, int, int],
+    score: int | None,
 ) -> int:
     library, prepare = _library(), quick()
     assert library is not None
@@ -84,14 +84,10 @@ def _start_with_posix_spawn(
         # Ours are close-on-exec; what this program was given by its own parent may not be.
         prepare.posix_spawn_file_actions_addclosefrom_np(actions, 3)
         pid = ctypes.c_int()
-        code = library.posix_spawn(
-            ctypes.byref(pid),
-            program,
-            actions,
-            _attributes(),
-            _strings(argv),
-            _strings([f"{name}={value}" for name, value in env.items()]),
-        )
+        words, variables = _strings(argv), _strings([f"{name}={value}" for name, value in env.items()])
+        attributes = _attributes()
+        with OOM_SCORE.inherited_as(score):
+            code = library.posix_spawn(ctypes.byref(pid), program, actions, attributes, words, variables)
     finally:
         prepare.posix_spawn_file_actions_destroy(actions)
     if code:
@@ -101,13 +97,18 @@ def _start_with_posix_spawn(
 
 
 def _start_with_subprocess(
-    argv: Sequence[str], env: Mapping[str, str], cwd: str | None, streams: tuple[int, int, int]
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    cwd: str | None,
+    streams: tuple[int, int, int],
+    score: int | None,
 ) -> int:
     import subprocess  # here, because loading it takes longer than most interpreters need to say their version
 
-    child = subprocess.Popen(
-        argv, env=env, cwd=cwd, stdin=streams[0], stdout=streams[1], stderr=streams[2], process_group=0
-    )
+    with OOM_SCORE.inherited_as(score):
+        child = subprocess.Popen(
+            argv, env=env, cwd=cwd, stdin=streams[0], stdout=streams[1], stderr=streams[2], process_group=0
+        )
     child.returncode = 0  # the caller waits; Popen must neither poll nor warn when it is collected
     return child.pid
 

@@ -25,6 +25,12 @@ def pipe() -> tuple[int, int]:
     return ends[0], ends[1]
 
 
+def write_at_start(fd: int, data: bytes) -> None:
+    """Write to the beginning of a file of the kernel's, which takes it at once (pwrite(2)). Raises OSError."""
+    if quick().pwrite(fd, data, len(data), ctypes.c_long(0)) < 0:
+        _fail()
+
+
 @functools.cache
 def quick() -> ctypes.PyDLL:
     """The C library, for calls that take no time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 from agent.mq import topology
 from tests.children.processes import wait_until_gone
 from tests.faults.site import ENDED, Site
+
+_SETTLE_SECONDS = 15.0
 
 
 @dataclass
@@ -31,6 +34,7 @@ def audit(site: Site) -> Audit:
     """Stop the agents and look at rows, completions, traces, processes, files and queues."""
     found = Audit(executions=len(site.submitted))
     site.wait_ended()
+    _let_settle(site)
     for agent in site.agents:
         if agent.running:
             code = agent.stop(60)
@@ -42,6 +46,17 @@ def audit(site: Site) -> Audit:
     _look_at_logs(site, found)
     _look_for_leftovers(site, found)
     return found
+
+
+def _let_settle(site: Site) -> None:
+    """Give agents that run the time to take what the broker delivers again: it may come after the last end."""
+    artifacts = site.directory / "artifacts"
+    queues = [name for agent in site.agents if agent.running for name in topology.owned_queues(agent.worker_id)]
+    deadline = time.monotonic() + _SETTLE_SECONDS
+    while queues and time.monotonic() < deadline:
+        if not any(map(site.depth, queues)) and not any(artifacts.glob(".attune-spool-*/*")):
+            return
+        time.sleep(0.05)
 
 
 def _look_at_executions(site: Site, found: Audit) -> None:

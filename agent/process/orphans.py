@@ -19,6 +19,8 @@ from agent.process.process_table import processes
 #: Each round kills what the round before uncovered: the children of a killed orphan become ours.
 _MAX_ROUNDS = 64
 
+_PAGE = 4096
+
 
 def kill_orphans(mark: JobMark | None) -> int:
     """Kill every inherited process that carries ``mark``, or each one where that is None; return how many."""
@@ -40,9 +42,14 @@ def inherited() -> Iterator[int]:
     try:
         listing = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            pids = [int(pid) for pid in os.read(listing, 1 << 20).split()]
+            text = b""
+            while piece := os.read(
+                listing, _PAGE
+            ):  # the kernel gives a page at most; a large buffer costs two calls more
+                text += piece
         finally:
             os.close(listing)
+        pids = [int(pid) for pid in text.split()]
     except OSError:  # a kernel without CONFIG_PROC_CHILDREN, or no /proc at all
         pids = [process.pid for process in processes() if process.parent == os.getpid()]
     return (pid for pid in pids if not CHILDREN.mine(pid))

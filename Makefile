@@ -24,14 +24,15 @@ demo: install ## Run one action in every language of this machine: embedded Post
 	@$(BIN)/attune demo
 
 # A complaint about style must not hide what the tests say: all run, any may fail.
-test: install-dev ## Run all tests and checks; installs what they need where it can
+test: install-dev ## Run all tests and checks; installs what they need where it can; in CI also on a cluster and under emulation
 	@scripts/services.sh
 	@status=0; $(MAKE) --no-print-directory lint || status=1; \
 	$(BIN)/python scripts/unit.py --others || status=1; \
-	$(BIN)/python -m pytest $(PARALLEL) --durations=25 $(ARGS) || status=1; exit $$status
+	$(BIN)/python -m pytest $(PARALLEL) --durations=25 $(ARGS) || status=1; \
+	if [ "$(CI)" = true ] && [ -z "$(ARGS)" ]; then $(MAKE) --no-print-directory test-elsewhere || status=1; fi; exit $$status
 
 # Side by side: the one waits for pods, the other for a compiler.
-test-elsewhere: install-dev ## Run test-kubernetes and test-emulation side by side
+test-elsewhere: install-dev
 	@scripts/services.sh kubernetes emulation
 	@mkdir -p var; ATTUNE_TEST_EMULATION=1 $(BIN)/python -m pytest tests/emulation --durations=5 >var/emulation.log 2>&1 & \
 	emulation=$$!; status=0; ATTUNE_TEST_KUBERNETES=1 $(BIN)/python -m pytest tests/kubernetes --durations=15 || status=1; \

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from agent.process.own_group import path_of_group
+
 #: cgroup v1 says "no limit" with a number close to 2**63.
 _UNLIMITED = 1 << 60
 _SLOTS_PER_CPU = 4
@@ -74,20 +76,13 @@ def _groups(root: Path, controller: str, *, unified: bool) -> Iterator[Path]:
     A container sees its own group as the root of the mount, whatever path the kernel tells.
     """
     base = root / "sys/fs/cgroup" if unified else root / "sys/fs/cgroup" / controller
-    told = PurePosixPath(_path_of(root, "" if unified else controller).lstrip("/"))
+    path = path_of_group(_text(root / "proc/self/cgroup"), "" if unified else controller)
+    told = PurePosixPath((path or "").lstrip("/"))
     group = base if ".." in told.parts or not (base / told).is_dir() else base / told
     yield group
     while group != base:
         group = group.parent
         yield group
-
-
-def _path_of(root: Path, controller: str) -> str:
-    for line in _text(root / "proc/self/cgroup").splitlines():
-        _, controllers, path = [*line.split(":", 2), "", ""][:3]
-        if controller in controllers.split(","):
-            return path
-    return ""
 
 
 def _number(text: str) -> int | None:

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
+from agent.process.own_group import path_of_group
+
 _MOUNT = Path("/sys/fs/cgroup")
 _OWN = Path("/proc/self/cgroup")
 _PREFIX = "attune-"
@@ -119,17 +121,14 @@ def _reason(error: OSError, controller: str) -> str:
 
 def _own_group(controller: str) -> tuple[Path, bool]:
     """Return the directory of this process's group that counts ``controller``, and whether it is of version 2."""
-    for line in _OWN.read_text(encoding="ascii", errors="replace").splitlines():
-        _, controllers, path = [*line.split(":", 2), "", ""][:3]
-        inside = path.lstrip("/") if ".." not in path else ""
-        if controller in controllers.split(","):
-            places = [_MOUNT / controller / inside, _MOUNT / controller]
-        elif controllers == "":
-            places = [_MOUNT / inside, _MOUNT, _MOUNT / "unified" / inside]
-        else:
+    told = _OWN.read_text(encoding="ascii", errors="replace")
+    for unified in (False, True):
+        path = path_of_group(told, "" if unified else controller)
+        if path is None:
             continue
-        for place in places:
-            unified = controllers == ""
+        inside = path.lstrip("/") if ".." not in path else ""
+        base = _MOUNT if unified else _MOUNT / controller
+        for place in (base / inside, base, *([_MOUNT / "unified" / inside] if unified else [])):
             with contextlib.suppress(OSError):
                 # A container sees its own group as the root of the mount, whatever path the kernel tells.
                 if os.getpid() in _members(place) and (

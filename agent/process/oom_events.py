@@ -6,6 +6,8 @@ import contextlib
 import os
 from functools import cache
 
+from agent.process.own_group import path_of_group
+
 _UNIFIED = "/sys/fs/cgroup"
 _OWN = "/proc/self/cgroup"
 
@@ -44,8 +46,6 @@ def _counter() -> int | None:
 
 def _own_group(controller: str) -> str:
     with contextlib.suppress(OSError), open(_OWN, encoding="ascii", errors="replace") as file:
-        for line in file:
-            _, controllers, path = [*line.rstrip("\n").split(":", 2), "", ""][:3]
-            if controller in controllers.split(",") and ".." not in path:
-                return path.rstrip("/")
+        path = path_of_group(file.read(), controller) or ""
+        return "" if ".." in path else path.rstrip("/")
     return ""

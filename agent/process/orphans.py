@@ -19,6 +19,7 @@ from agent.process.process_table import processes
 #: Each round kills what the round before uncovered: the children of a killed orphan become ours.
 _MAX_ROUNDS = 64
 
+#: Bytes that the kernel gives at a time; a large buffer would only be mapped and unmapped for each look.
 _PAGE = 4096
 
 
@@ -43,9 +44,7 @@ def inherited() -> Iterator[int]:
         listing = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)
         try:
             text = b""
-            while piece := os.read(
-                listing, _PAGE
-            ):  # the kernel gives a page at most; a large buffer costs two calls more
+            while piece := os.read(listing, _PAGE):
                 text += piece
         finally:
             os.close(listing)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from tests.faults.scenarios.work import jobs_flow
 from tests.faults.site import Site
 
 
@@ -31,9 +32,7 @@ def one_name_twice(site: Site) -> None:
 
 def partitioned(site: Site) -> None:
     """The server goes on believing in connections that the agent has lost."""
-    site.start_agent()
-    ids = site.submit(80)
-    site.wait_running(ids, 5)
+    jobs_flow(site, 80)
     for _ in range(3):
         site.database.sever()
         site.broker.sever()

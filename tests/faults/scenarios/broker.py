@@ -7,6 +7,7 @@ import time
 from functools import partial
 
 from agent.mq import topology
+from tests.faults.scenarios.work import for_a_while, jobs_flow
 from tests.faults.site import LONG, QUICK, Site
 from tests.services.proxy import until
 from tests.services.rabbitmq import RabbitNode, manage
@@ -25,34 +26,22 @@ def broker_restarted(site: Site) -> None:
 
 def broker_away(site: Site) -> None:
     """Nothing listens for some seconds."""
-    site.start_agent()
-    ids = site.submit(100)
-    site.wait_running(ids, 5)
-    site.broker.refuse()
-    time.sleep(3)
-    site.broker.accept()
+    jobs_flow(site)
+    for_a_while(site.broker.refuse, site.broker.accept, 3)
     site.healed()
 
 
 def broker_half_open(site: Site) -> None:
     """What is sent is swallowed in both directions, and no connection ends."""
-    site.start_agent()
-    ids = site.submit(100)
-    site.wait_running(ids, 5)
-    site.broker.swallow()
-    time.sleep(8)
-    site.broker.accept()
+    jobs_flow(site)
+    for_a_while(site.broker.swallow, site.broker.accept, 8)
     site.healed()
 
 
 def broker_resetting(site: Site) -> None:
     """A balancer takes each connection and resets it."""
-    site.start_agent()
-    ids = site.submit(100)
-    site.wait_running(ids, 5)
-    site.broker.reset()
-    time.sleep(3)
-    site.broker.accept()
+    jobs_flow(site)
+    for_a_while(site.broker.reset, site.broker.accept, 3)
     site.healed()
 
 
@@ -86,9 +75,7 @@ def dispatches_lost(site: Site) -> None:
 
 def memory_alarm(site: Site) -> None:
     """The broker delivers, but takes no messages."""
-    site.start_agent()
-    ids = site.submit(60)
-    site.wait_running(ids, 5)
+    jobs_flow(site, 60)
     site.servers.rabbit.ctl("set_vm_memory_high_watermark", "0.000001")
     time.sleep(2)
     site.servers.rabbit.ctl("set_vm_memory_high_watermark", "0.4")
@@ -135,9 +122,7 @@ def second_broker_node(site: Site) -> None:
         everywhere = '{"ha-mode":"all","ha-sync-mode":"automatic"}'
         first.ctl("set_policy", "-p", site.vhost, "everywhere", ".*", everywhere)
         site.broker.lead_to(partial(socket.create_connection, ("127.0.0.1", second.port)))
-        site.start_agent()
-        ids = site.submit(100)
-        site.wait_running(ids, 5)
+        jobs_flow(site)
         site.broker.lead_to(partial(socket.create_connection, ("127.0.0.1", first.port)))
         second.kill()
         site.healed()

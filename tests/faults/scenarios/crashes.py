@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import time
 
-from tests.faults.site import LONG, Site
+from tests.faults.scenarios.work import jobs_flow, jobs_last
+from tests.faults.site import Site
 from tests.services.proxy import until
 
 
@@ -43,18 +44,14 @@ def killed_after_claim(site: Site) -> None:
 
 def killed_while_jobs_run(site: Site) -> None:
     """Killed with running jobs; not PID 1, so they live on until the next life ends them."""
-    agent = site.start_agent()
-    ids = site.submit(8, LONG)
-    site.wait_running(ids, min(8, len(ids)))
+    agent, _ = jobs_last(site)
     site.kill(agent)
     site.healed()
 
 
 def killed_after_exit(site: Site) -> None:
     """Killed when jobs had ended, but their ends could not be written."""
-    agent = site.start_agent()
-    ids = site.submit(8, LONG)
-    site.wait_running(ids, min(8, len(ids)))
+    agent, ids = jobs_last(site)
     site.database.pause()
     site.release()
     until(lambda: sum(what == "end" for _, what in site.trace()) == min(8, len(ids)), "the ends")
@@ -67,9 +64,7 @@ def killed_after_exit(site: Site) -> None:
 
 def killed_before_messages(site: Site) -> None:
     """Killed when ends were written, but not published, for longer than several heartbeats."""
-    agent = site.start_agent()
-    ids = site.submit(30)
-    site.wait_running(ids, 1)
+    agent = jobs_flow(site, 30, running=1)
     site.broker.refuse()
     time.sleep(3)
     agent.kill()
@@ -80,9 +75,7 @@ def killed_before_messages(site: Site) -> None:
 
 def stopped_while_somebody_ends_its_rows(site: Site) -> None:
     """SIGSTOP for longer than a monitor waits; it ends the rows, the agent wakes and finds them ended."""
-    agent = site.start_agent()
-    ids = site.submit(8, LONG)
-    site.wait_running(ids, min(8, len(ids)))
+    agent, ids = jobs_last(site)
     agent.signal(signal.SIGSTOP)
     site.end_elsewhere(ids)
     site.release()

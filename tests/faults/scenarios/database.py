@@ -6,6 +6,7 @@ import time
 
 import psycopg
 
+from tests.faults.scenarios.work import for_a_while, jobs_flow
 from tests.faults.site import Site
 from tests.services.proxy import until
 
@@ -15,40 +16,28 @@ _GATE = 4711
 
 def database_restarted(site: Site) -> None:
     """A crash of the server while jobs flow."""
-    site.start_agent()
-    ids = site.submit(100)
-    site.wait_running(ids, 5)
+    jobs_flow(site)
     site.servers.postgres.restart("immediate")
     site.healed()
 
 
 def database_away(site: Site) -> None:
     """Nothing listens for some seconds."""
-    site.start_agent()
-    ids = site.submit(100)
-    site.wait_running(ids, 5)
-    site.database.refuse()
-    time.sleep(3)
-    site.database.accept()
+    jobs_flow(site)
+    for_a_while(site.database.refuse, site.database.accept, 3)
     site.healed()
 
 
 def database_silent(site: Site) -> None:
     """Connections stay, nothing comes back for some seconds."""
-    site.start_agent()
-    ids = site.submit(100)
-    site.wait_running(ids, 5)
-    site.database.pause()
-    time.sleep(4)
-    site.database.accept()
+    jobs_flow(site)
+    for_a_while(site.database.pause, site.database.accept, 4)
     site.healed()
 
 
 def database_read_only(site: Site) -> None:
     """Fail-over to a standby and back: sessions live on and may write nothing."""
-    site.start_agent()
-    ids = site.submit(100)
-    site.wait_running(ids, 5)
+    jobs_flow(site)
     site.servers.postgres.configure("default_transaction_read_only = on")
     site.database.cut()
     time.sleep(3)
@@ -96,9 +85,7 @@ def serialization_failures(site: Site) -> None:
 
 def rows_locked(site: Site) -> None:
     """Somebody holds locks on the rows for some seconds."""
-    site.start_agent()
-    ids = site.submit(60)
-    site.wait_running(ids, 2)
+    jobs_flow(site, 60, running=2)
     site.rows("BEGIN; SELECT count(*) FROM (SELECT 1 FROM execution FOR UPDATE) AS held; SELECT pg_sleep(3); COMMIT")
     site.healed()
 
@@ -129,12 +116,8 @@ def commits_hanging(site: Site) -> None:
 
 def both_away(site: Site) -> None:
     """Broker and database at once."""
-    site.start_agent()
-    ids = site.submit(100)
-    site.wait_running(ids, 5)
+    jobs_flow(site)
     site.broker.refuse()
-    site.database.refuse()
-    time.sleep(3)
-    site.database.accept()
+    for_a_while(site.database.refuse, site.database.accept, 3)
     site.broker.accept()
     site.healed()

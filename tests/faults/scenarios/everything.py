@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable
 
+from tests.faults.scenarios.work import for_a_while
 from tests.faults.site import QUICK, SHORT, Site
 
 
@@ -19,10 +20,10 @@ def at_random(site: Site, seconds: float = 90.0) -> None:
         site.database.sever,
         site.broker.sever,
         lambda: site.database.inject(dice.choice([b"\0claim\0", b"\0finish\0", b"\0exchange\0"]), "lose answer"),
-        lambda: _for_a_while(site.database.refuse, site.database.accept, dice.uniform(0.2, 2)),
-        lambda: _for_a_while(site.broker.refuse, site.broker.accept, dice.uniform(0.2, 2)),
-        lambda: _for_a_while(site.database.pause, site.database.accept, dice.uniform(0.2, 2)),
-        lambda: _for_a_while(site.broker.reset, site.broker.accept, dice.uniform(0.2, 2)),
+        lambda: for_a_while(site.database.refuse, site.database.accept, dice.uniform(0.2, 2)),
+        lambda: for_a_while(site.broker.refuse, site.broker.accept, dice.uniform(0.2, 2)),
+        lambda: for_a_while(site.database.pause, site.database.accept, dice.uniform(0.2, 2)),
+        lambda: for_a_while(site.broker.reset, site.broker.accept, dice.uniform(0.2, 2)),
         lambda: site.servers.postgres.restart("immediate"),
     ]
     until_then = time.monotonic() + seconds * site.scale
@@ -43,9 +44,3 @@ def at_random(site: Site, seconds: float = 90.0) -> None:
     site.database.accept()
     site.broker.accept()
     site.healed()
-
-
-def _for_a_while(begin: Callable[[], object], end: Callable[[], object], seconds: float) -> None:
-    begin()
-    time.sleep(seconds)
-    end()

@@ -5,14 +5,13 @@ from __future__ import annotations
 import signal
 import time
 
-from tests.faults.site import LONG, STUBBORN, Site
+from tests.faults.scenarios.work import jobs_flow, jobs_last
+from tests.faults.site import STUBBORN, Site
 
 
 def drained_in_time(site: Site) -> None:
     """SIGTERM while jobs run that end within the grace; the rest waits for the next life."""
-    agent = site.start_agent()
-    ids = site.submit(80)
-    site.wait_running(ids, 5)
+    agent = jobs_flow(site, 80)
     _leave(agent.stop(), 0)
     site.start_agent()
     site.healed()
@@ -20,9 +19,7 @@ def drained_in_time(site: Site) -> None:
 
 def drained_too_late(site: Site) -> None:
     """SIGTERM while jobs run that ignore it."""
-    agent = site.start_agent()
-    ids = site.submit(8, STUBBORN)
-    site.wait_running(ids, min(8, len(ids)))
+    agent, _ = jobs_last(site, STUBBORN)
     _leave(agent.stop(), 0)
     site.start_agent()
     site.healed()
@@ -30,9 +27,7 @@ def drained_too_late(site: Site) -> None:
 
 def asked_twice_to_leave(site: Site) -> None:
     """A second SIGTERM leaves no time for a drain."""
-    agent = site.start_agent()
-    ids = site.submit(8, LONG)
-    site.wait_running(ids, min(8, len(ids)))
+    agent, _ = jobs_last(site)
     agent.signal(signal.SIGTERM)
     time.sleep(1)
     _leave(agent.stop(), 75)
@@ -42,9 +37,7 @@ def asked_twice_to_leave(site: Site) -> None:
 
 def leaving_without_database(site: Site) -> None:
     """SIGTERM while the database is silent and jobs have ended."""
-    agent = site.start_agent()
-    ids = site.submit(8, LONG)
-    site.wait_running(ids, min(8, len(ids)))
+    agent, _ = jobs_last(site)
     site.database.pause()
     site.release()
     time.sleep(0.5)
@@ -56,9 +49,7 @@ def leaving_without_database(site: Site) -> None:
 
 def leaving_without_broker(site: Site) -> None:
     """SIGTERM while the broker is away and jobs have ended."""
-    agent = site.start_agent()
-    ids = site.submit(8, LONG)
-    site.wait_running(ids, min(8, len(ids)))
+    agent, _ = jobs_last(site)
     site.broker.refuse()
     site.release()
     time.sleep(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -237,9 +238,10 @@ class Bench:
         return {"HOME": str(home), **said}
 
     def config(self) -> dict[str, Any]:
+        """Return a configuration that the test may change."""
         if self.language.name == "python":
             return pip_config()
-        return core_config(self.language.runtime) if self.language.runtime else packs.PHP
+        return core_config(self.language.runtime) if self.language.runtime else copy.deepcopy(packs.PHP)
 
     def pack(self, name: str, version: str) -> Path:
         return self.language.make(self.site.packs / name, version)

@@ -115,7 +115,10 @@ def perl_pack(pack: Path, version: str) -> Path:
     tarball(pack / f"mirror/authors/id/A/AT/ATTUNE/{name}.tar.gz", name, files)
     index = f"File: 02packages.details.txt\n\nAttune::Greeting  {version}  A/AT/ATTUNE/{name}.tar.gz\n"
     (pack / "mirror/modules").mkdir(parents=True)
-    (pack / "mirror/modules/02packages.details.txt.gz").write_bytes(gzip.compress(index.encode()))
+    details = pack / "mirror/modules/02packages.details.txt.gz"
+    details.write_bytes(gzip.compress(index.encode()))
+    # cpanm keeps an index until one comes that is younger by a second: a later version's has to be.
+    os.utime(details, (0, 1_000_000_000 + 10 * float(version)))
     return write(
         pack,
         {

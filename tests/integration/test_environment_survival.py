@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import shutil
 import signal
@@ -44,7 +43,7 @@ class StoppingBench(Bench):
         return self.site.root / "stopped"
 
     def config(self) -> dict[str, Any]:
-        config = copy.deepcopy(super().config())
+        config = super().config()
         wait = 'if [ -e "$1" ]; then echo $$ > "$1"; mv "$1" "$2"; exec sleep 600; fi'
         config["environment"]["check_command"] = ["sh", "-c", wait, "sh", str(self.stop), str(self.stopped)]
         return config

@@ -17,6 +17,8 @@ AgentError                       1   the asked-for thing failed
 ├── NotFound                     1   there is nothing of this name
 ├── Conflict                     1   it contradicts what is there
 ├── Overloaded                   1   too much at once: later it works
+├── InvalidTimer                 1   a rule's timer can't be set
+├── InvalidSensor                1   a sensor can't be started as it is
 ├── EnvironmentFailed            1   an isolated environment could not be prepared
 └── InvalidExecution             1   an execution can't be run as it is
     ├── UnmetConstraint              no version here satisfies the action's constraint
@@ -112,6 +114,14 @@ class Conflict(AgentError):
 
 class Overloaded(AgentError):
     """Too much at once: later it works."""
+
+
+class InvalidTimer(AgentError):
+    """A rule's timer can't be set."""
+
+
+class InvalidSensor(AgentError):
+    """A sensor can't be started as it is."""
 
 
 class EnvironmentFailed(AgentError):

@@ -3,20 +3,25 @@
 import subprocess
 import sys
 
+#: In a process of its own: where other tests have left room in the heap, these pieces grow nothing.
+FREED = """
 from agent.process.memory import return_memory
 from tests.services.memory import resident
 
+pieces, kept = [], []
+for number in range(1_000):
+    pieces.append(b"x" * (60_000 + number))  # too small to be mapped apart
+    kept.append(b"x" * (2_000 + number % 7))
+del pieces
+full = resident()
+print(return_memory(), full - resident())
+"""
+
 
 def test_what_was_freed_below_something_that_is_kept_is_returned() -> None:
-    pieces, kept = [], []
-    for number in range(1_000):
-        pieces.append(b"x" * (60_000 + number))  # too small to be mapped apart
-        kept.append(b"x" * (2_000 + number % 7))
-    del pieces
-    full = resident()
-    if return_memory():
-        assert full - resident() > 40_000_000
-    assert kept
+    possible, returned = subprocess.check_output([sys.executable, "-c", FREED], text=True).split()
+    if possible == "True":
+        assert int(returned) > 40_000_000
 
 
 #: A thread works with large pieces, as a slot does, the first of which is freed early; what it keeps lies behind them.

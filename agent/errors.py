@@ -11,6 +11,8 @@ AgentError                       1   the asked-for thing failed
 ├── PackError                    1   a pack can't be read or registered
 ├── VersionError                 1   a version or a constraint is malformed
 ├── MessageError                 1   a message from the broker is malformed
+├── ServerError                  1   the server refused a request
+│   └── ServerUnavailable        1   it can't be reached, or can't answer now
 ├── WorkerNameTaken              1   another process holds this worker's name
 ├── MachineTooSmall              1   too few processes, threads or open files are allowed here
 ├── AccessDenied                 1   who asks isn't known, or may not do it
@@ -90,6 +92,21 @@ class VersionError(AgentError):
 
 class MessageError(AgentError):
     """A message is malformed."""
+
+
+class ServerError(AgentError):
+    """The server refused a request."""
+
+    def __init__(self, message: str | None = None, *, status: int = 0, hint: str | None = None) -> None:
+        """``status`` is that of the answer, 0 where there was none."""
+        super().__init__(message, hint=hint)
+        self.status = status
+
+
+class ServerUnavailable(ServerError):
+    """The server can't be reached, or can't answer now."""
+
+    hint = "check ATTUNE_API_URL, and that attune server answers there from here"
 
 
 class WorkerNameTaken(AgentError):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+#: Files that the server puts into directories which workers may share with it.
+ARTIFACTS_SENTINEL, PACKS_SENTINEL = ".attune-api-sentinel", ".attune-packs-sentinel"
+
 
 def shipped(name: str) -> Path:
     """Return the directory ``packs`` or ``migrations`` that ships with this program.

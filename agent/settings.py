@@ -143,7 +143,12 @@ class ArtifactSettings:
 class PackSettings:
     """Section ``packs``."""
 
-    transport: Literal["auto", "volume", "api"] = setting("auto", "how pack files reach this worker")
+    transport: Literal["auto", "volume", "api"] = setting(
+        "auto", "how pack files reach this worker; auto: a volume where the server's sentinel lies, or no API is named"
+    )
+    fetch_timeout: float = setting(
+        60.0, "seconds that an execution waits for a server that is away when it needs a pack's files", least=0
+    )
 
 
 @dataclass(frozen=True)

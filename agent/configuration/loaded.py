@@ -62,7 +62,6 @@ def load_settings(
     warnings += _drain_within_grace(values, sources, variables)
     settings = build(values)
     validate(settings, sources)
-    warnings += _transports(settings, variables)
     return Loaded(settings, sources, tuple(warnings), variables, files)
 
 
@@ -146,22 +145,6 @@ def _drain_within_grace(values: dict[str, Any], sources: dict[str, str], variabl
     values["worker.shutdown_timeout"] = max(0.0, seconds - _GRACE_RESERVE)
     sources["worker.shutdown_timeout"] = "ATTUNE_STOP_GRACE_PERIOD"
     return []
-
-
-def _transports(settings: Settings, variables: Variables) -> list[str]:
-    """With an API in reach, ``auto`` leaves it open whether directories are shared: say what is assumed."""
-    if variables.api_url is None:
-        return []
-    places = (
-        ("artifacts", settings.artifacts.transport, settings.artifacts_dir / ".attune-api-sentinel"),
-        ("packs", settings.packs.transport, settings.packs_base_dir / ".attune-packs-sentinel"),
-    )
-    return [
-        f"{sentinel} does not exist: {sentinel.parent} is taken to be a volume that Attune's services share"
-        f" (set {name}.transport to volume if it is)"
-        for name, transport, sentinel in places
-        if transport == "auto" and not sentinel.exists()
-    ]
 
 
 def _hostname() -> str | None:

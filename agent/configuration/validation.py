@@ -46,7 +46,6 @@ def validate(settings: Settings, sources: Mapping[str, str]) -> None:
             f"must be at most {_LONGEST_HEARTBEAT:g} s, not {settings.worker.heartbeat_interval:g}",
             hint=f"the executor considers a worker dead after {DEAD_AFTER:g} seconds without a heartbeat",
         )
-    _check_transports(settings, sources)
 
 
 def _check_urls(settings: Settings, sources: Mapping[str, str]) -> None:
@@ -62,20 +61,6 @@ def _check_urls(settings: Settings, sources: Mapping[str, str]) -> None:
             "message_queue.url",
             "must be an amqp://, amqps:// or postgresql:// URL, or the word database",
         )
-
-
-def _check_transports(settings: Settings, sources: Mapping[str, str]) -> None:
-    for key, transport in (
-        ("artifacts.transport", settings.artifacts.transport),
-        ("packs.transport", settings.packs.transport),
-    ):
-        if transport == "api":
-            _refuse(
-                sources,
-                key,
-                "can't be api: this agent moves files through a shared volume only",
-                hint=f"mount the volume and set {key} to volume (or auto)",
-            )
 
 
 def _scheme(url: str) -> str | None:

@@ -6,10 +6,8 @@ Promise: every execution ends.
 from __future__ import annotations
 
 import logging
-import os
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from signal import SIGKILL, SIGXCPU
 
@@ -198,9 +196,7 @@ class ActionRunner:
                 for stream in streams:
                     stream.finish()
         finally:
-            for path in preparation.temporary_files:
-                with suppress(OSError):
-                    os.unlink(path)
+            self._preparer.done(preparation)
         ended = _as_run(outcome, preparation.timeout, stop.close(), out.capture, err.capture)
         if (seconds := self._settings.job_limits.cpu_seconds) is not None and ended.signal == SIGXCPU:
             ended = replace(ended, error=f"Execution used the {seconds} s of processor time that worker.limits allows")

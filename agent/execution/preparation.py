@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,10 +21,10 @@ from agent.execution.inputs.parameters import merge_parameters, serialise
 from agent.execution.inputs.scratch import Scratch
 from agent.execution.inputs.variables import Site, build_environment
 from agent.execution.model import Action, Claim, Execution, effective_timeout
+from agent.execution.pack_files import PackFiles
 from agent.execution.secrets.resolving import ResolvedSecrets, resolve_secrets
 from agent.execution.secrets.tokens import execution_token
 from agent.process.cancellation import CancellationToken
-from agent.reading.beneath import is_inside
 from agent.runtimes.registry import RuntimeRegistry, UsableRuntime
 from agent.runtimes.selection import SelectedVersion, VersionSelector
 
@@ -35,7 +36,7 @@ class Preparation:
     """Everything the process runner needs; ``temporary_files`` are removed when the process has ended.
 
     ``confidential`` is what this execution was given beside its secrets and must not show either. ``runtime`` is the
-    name and version of what runs it.
+    name and version of what runs it; ``pack_dir`` is to be given back when it has ended.
     """
 
     argv: tuple[str, ...]
@@ -46,13 +47,13 @@ class Preparation:
     temporary_files: tuple[str, ...]
     confidential: tuple[str, ...] = ()
     runtime: str | None = None
+    pack_dir: str | None = None
 
 
 @dataclass(frozen=True)
 class PreparerSettings:
     """What preparing depends on beside the execution; sizes in bytes, times in seconds."""
 
-    packs_base_dir: str
     site: Site
     container: Mapping[str, str]
     default_timeout: float
@@ -73,6 +74,7 @@ class Preparer:
         environments: EnvironmentManager,
         compiled: CompiledActions,
         scratch: Scratch,
+        packs: PackFiles,
     ) -> None:
         """Resolve runtimes in ``registry``, their versions with ``versions``, build with ``environments``."""
         self._settings = settings
@@ -81,6 +83,7 @@ class Preparer:
         self._environments = environments
         self._compiled = compiled
         self._scratch = scratch
+        self._packs = packs
         self._stamps: dict[int, str] = {}
 
     def secrets(self, claim: Claim, action: Action) -> ResolvedSecrets:
@@ -112,31 +115,43 @@ class Preparer:
             EnvironmentFailed: the isolated environment it needs can't be had.
             DatabaseError: a runtime that isn't known here could not be looked up.
         """
-        execution = claim.execution
         parameters = merge_parameters(secrets.config, action.param_schema, secrets.parameters)
         document = serialise(parameters, action.parameter_format, self._settings.max_parameter_bytes)
-        pack_dir = _pack_dir(self._settings.packs_base_dir, action)
         usable = self._runtime(claim, action)
         selected = self._versions.select(usable, action.runtime_version_constraint)
-        request = _request(action, usable, selected, pack_dir, stop, progress)
-        environment = self._environment(request)
-        command = _Command(self._scratch, partial(self._compiled_command, request, environment))
+        pack_dir = self._packs.of(action, claim.stamp, ended=lambda: stop.cause is not None, progress=progress)
         try:
-            command.build(action, usable, selected, environment, pack_dir, parameters, document)
-            env = self._variables(execution, action, environment, command.parameter_file, traceparent)
+            request = _request(action, usable, selected, pack_dir, stop, progress)
+            environment = self._environment(request)
+            command = _Command(self._scratch, partial(self._compiled_command, request, environment))
+            try:
+                command.build(action, usable, selected, environment, pack_dir, parameters, document)
+                env = self._variables(claim.execution, action, environment, command.parameter_file, traceparent)
+            except BaseException:
+                command.discard()
+                raise
         except BaseException:
-            command.discard()
+            self._packs.release(pack_dir)
             raise
         return Preparation(
             argv=command.argv,
             env=env,
             cwd=pack_dir if os.path.isdir(pack_dir) else None,
             stdin=command.stdin,
-            timeout=effective_timeout(execution, action, self._settings.default_timeout),
+            timeout=effective_timeout(claim.execution, action, self._settings.default_timeout),
             temporary_files=tuple(command.files),
             confidential=tuple(env[name] for name in ("ATTUNE_API_TOKEN",) if name in env),
             runtime=" ".join(filter(None, (usable.name, selected.actual or selected.version))),
+            pack_dir=pack_dir,
         )
+
+    def done(self, preparation: Preparation) -> None:
+        """Give back what the process needed while it ran."""
+        for path in preparation.temporary_files:
+            with suppress(OSError):
+                os.unlink(path)
+        if preparation.pack_dir is not None:
+            self._packs.release(preparation.pack_dir)
 
     def _runtime(self, claim: Claim, action: Action) -> UsableRuntime:
         if action.runtime is None:
@@ -198,14 +213,6 @@ class Preparer:
         for warning in warnings:
             log.warning("execution %d: %s", execution.id, warning)
         return env
-
-
-def _pack_dir(base: str, action: Action) -> str:
-    """Return the directory of the action's pack, which is one name below the base."""
-    name = action.pack_ref
-    if not is_inside(name) or "/" in name or name.startswith("."):
-        raise InvalidExecution(f"the pack {name[:100]!r} of {action.ref[:200]} is no name of a directory")
-    return os.path.join(base, name)
 
 
 def _request(

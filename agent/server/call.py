@@ -16,6 +16,7 @@ from agent.db.queries import load_queries
 from agent.dispatch.service import Dispatcher
 from agent.mq.broker import Broker
 from agent.server.caller import Caller
+from agent.server.pack_archives import PackArchives
 from agent.server.problems import Problem
 from agent.settings import Settings
 
@@ -31,6 +32,7 @@ class Services:
     broker: Broker
     logins: Logins
     dispatcher: Dispatcher | None = None
+    archives: PackArchives = field(default_factory=PackArchives)
     draining: bool = False
     counters: dict[tuple[str, str, int], int] = field(default_factory=dict)
 

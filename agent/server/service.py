@@ -28,6 +28,7 @@ from agent.paths import shipped
 from agent.server.application import build_application
 from agent.server.audit import Audit
 from agent.server.call import Services
+from agent.server.sentinels import write_sentinels
 from agent.settings import Settings
 from agent.threads import ThreadGroup
 
@@ -145,6 +146,8 @@ def _serve(settings: Settings, database: Database, parts: tuple[str, ...], say: 
         loop_stop.append(server)
         with _listening(settings) as listening:
             _announce(listening, parts, settings, say)
+            if "api" in parts:
+                write_sentinels(settings, settings.server.public_url or _url(listening))
             server.stop_accepting = lambda: setattr(services, "draining", True)
             asyncio.run(server.serve(sockets=[listening]))
     finally:
@@ -153,6 +156,7 @@ def _serve(settings: Settings, database: Database, parts: tuple[str, ...], say: 
             dispatcher.stop()
         audit.stop()
         publisher.close()
+        services.archives.close()
         left = threads.join(max(1.0, settings.server.shutdown_timeout))
         if dispatcher is not None:
             dispatcher.close()
@@ -231,10 +235,15 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
         yield made
 
 
-def _announce(listening: socket.socket, parts: tuple[str, ...], settings: Settings, say: Callable[[str], None]) -> None:
+def _url(listening: socket.socket) -> str:
     host, port = listening.getsockname()[:2]
     shown = "localhost" if host in ("0.0.0.0", "::") else host  # noqa: S104 - what a person can open
-    say(f"attune server ({', '.join(parts)}) listens on http://{shown}:{port}")
+    return f"http://{shown}:{port}"
+
+
+def _announce(listening: socket.socket, parts: tuple[str, ...], settings: Settings, say: Callable[[str], None]) -> None:
+    host, port = listening.getsockname()[:2]
+    say(f"attune server ({', '.join(parts)}) listens on {_url(listening)}")
     say("first account: attune identity create --admin LOGIN")
     log.info(
         "listening on %s:%d with %s",

@@ -34,6 +34,7 @@ from agent.runtimes.store import record_checks
 from agent.runtimes.verification import VersionCheck
 from agent.worker.advertising import Advertiser
 from agent.worker.context import WorkerContext
+from agent.worker.file_transport import file_transport
 from agent.worker.handlers import Handlers
 from agent.worker.needs import EnvironmentNeeds
 from agent.worker.provisioning import Provisioner
@@ -103,6 +104,7 @@ def assemble(
     compiled = CompiledActions(
         settings.runtime_envs_dir, timeout=settings.worker.install_timeout, container=base.machine.env
     )
+    transport = file_transport(base.loaded, base.database, base.machine)
     preparer = Preparer(
         _preparer_settings(base),
         registry=base.registry,
@@ -110,6 +112,7 @@ def assemble(
         environments=environments,
         compiled=compiled,
         scratch=scratch,
+        packs=transport.packs,
     )
     runner = ActionRunner(preparer, files, _runner_settings(base))
     # Coordinator and slots know each other; consumers come last and are looked up late.
@@ -136,10 +139,12 @@ def assemble(
             base.database,
             base.registry,
             versions,
-            packs_base_dir=settings.packs_base_dir,
+            directory_of=transport.directory_of(stopping.is_set),
             cancelled=stopping.is_set,
         ),
         stopping,
+        changed=transport.changed,
+        gone=transport.gone,
         verify_every=settings.worker.verify_every,
     )
     handlers = Handlers(coordinator, running, provisioner.pack_event, arrivals)
@@ -217,7 +222,6 @@ def _preparer_settings(base: WorkerContext) -> PreparerSettings:
     settings = base.loaded.settings
     url = api_url(base.loaded.variables.api_url, settings.server.host, settings.server.port)
     return PreparerSettings(
-        packs_base_dir=str(settings.packs_base_dir),
         site=Site(
             url, str(settings.artifacts_dir), str(settings.runtime_envs_dir), frozenset(settings.worker.allow_env_vars)
         ),

@@ -59,7 +59,7 @@ def build_here(loaded: Loaded, pack: str | None, *, again: bool, say: Callable[[
             database,
             registry,
             VersionSelector(machine),
-            packs_base_dir=settings.packs_base_dir,
+            directory_of=lambda ref: settings.packs_base_dir / ref,
             cancelled=lambda: False,
             left_out=say,
         )

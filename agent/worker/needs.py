@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 from agent.db.named_statements import Statements
 from agent.db.pool import Database
 from agent.environments.model import EnvironmentRequest
-from agent.errors import AgentError
+from agent.errors import AgentError, EnvironmentFailed
 from agent.runtimes.registry import RuntimeRegistry
 from agent.runtimes.selection import VersionSelector
 
@@ -34,15 +35,18 @@ class EnvironmentNeeds:
         registry: RuntimeRegistry,
         versions: VersionSelector,
         *,
-        packs_base_dir: Path,
+        directory_of: Callable[[str], Path | None],
         cancelled: Callable[[], bool],
         left_out: Callable[[str], None] = log.info,
     ) -> None:
-        """``cancelled`` is asked while environments are built; ``left_out`` is told what can't run here, and why."""
+        """``directory_of`` tells where a pack's files lie, None where it has none.
+
+        ``cancelled`` is asked while environments are built; ``left_out`` is told what can't run here, and why.
+        """
         self._database = database
         self._registry = registry
         self._versions = versions
-        self._packs_base_dir = packs_base_dir
+        self._directory_of = directory_of
         self._cancelled = cancelled
         self._left_out = left_out
 
@@ -55,14 +59,26 @@ class EnvironmentNeeds:
         with self._database.connection() as connection:
             rows = Statements("agent.worker").all(connection, _Need, "needed_runtimes", {"pack_ref": pack_ref})
         requests: dict[tuple[str, str], EnvironmentRequest] = {}
-        for row in rows:
-            for key, wanted in _needed(row.runtime, row.constraint, row.required):
-                request = self._request(row.pack_id, row.ref, key, wanted)
-                if request is not None and request.isolated:
-                    requests.setdefault((row.ref, request.dir_name), request)
+        for ref, needs in itertools.groupby(rows, key=lambda row: row.ref):
+            if (directory := self._found(ref)) is None:
+                continue
+            for row in needs:
+                for key, wanted in _needed(row.runtime, row.constraint, row.required):
+                    request = self._request(row.pack_id, ref, directory, key, wanted)
+                    if request is not None and request.isolated:
+                        requests.setdefault((ref, request.dir_name), request)
         return list(requests.values())
 
-    def _request(self, pack_id: int, ref: str, key: int | str, constraint: str) -> EnvironmentRequest | None:
+    def _found(self, ref: str) -> Path | None:
+        try:
+            return self._directory_of(ref)
+        except EnvironmentFailed as error:
+            self._left_out(f"no environment of {ref}: {error}")
+            return None
+
+    def _request(
+        self, pack_id: int, ref: str, directory: Path, key: int | str, constraint: str
+    ) -> EnvironmentRequest | None:
         usable = self._registry.find(key)
         if usable is None:
             return None
@@ -73,7 +89,7 @@ class EnvironmentNeeds:
             return None
         return EnvironmentRequest(
             pack_ref=ref,
-            pack_dir=self._packs_base_dir / ref,
+            pack_dir=directory,
             dir_name=selected.env_name,
             config=selected.config,
             interpreter=selected.interpreter,

@@ -29,16 +29,21 @@ class Provisioner:
         needs: EnvironmentNeeds,
         stopping: threading.Event,
         *,
+        changed: Callable[[str], None] = lambda pack_ref: None,
+        gone: Callable[[str], None] = lambda pack_ref: None,
         verify_every: float = 0.0,
     ) -> None:
         """Prepare nothing yet; ``stopping`` ends a build that is under way.
 
-        All versions are checked again every ``verify_every`` seconds, with 0 never.
+        ``changed`` is told of packs at once, ``gone`` of those whose environments were removed. All versions are
+        checked again every ``verify_every`` seconds, with 0 never.
         """
         self._registry = registry
         self._versions = versions
         self._environments = environments
         self._needs = needs
+        self._changed = changed
+        self._gone = gone
         self._verify_every = verify_every
         self._stopping = stopping
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -51,8 +56,10 @@ class Provisioner:
         """Prepare a pack that was registered, remove the environments of one that was deleted, or verify versions."""
         if isinstance(event, RuntimeVerifyRequested):
             self._tasks.put(self._verify)
-        elif isinstance(event, PackDeleted):
-            self._tasks.put(lambda: self._environments.remove(event.pack_ref))
+            return
+        self._changed(event.pack_ref)
+        if isinstance(event, PackDeleted):
+            self._tasks.put(lambda: self._remove(event.pack_ref))
         else:
             self._tasks.put(lambda: self._prepare(event.pack_ref))
 
@@ -80,6 +87,10 @@ class Provisioner:
     def _verify(self) -> None:
         self._registry.refresh()
         self._versions.verify(self._registry.usable)
+
+    def _remove(self, pack_ref: str) -> None:
+        self._environments.remove(pack_ref)
+        self._gone(pack_ref)
 
     def _prepare(self, pack_ref: str | None) -> None:
         self._verify()

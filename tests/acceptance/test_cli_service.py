@@ -135,7 +135,6 @@ def test_the_version_loads_hardly_more_than_python_itself() -> None:
         ([], {"ATTUNE__SECURITY__ENCRYPTION_KEY": "short"}, "must have at least 32 characters; it has 5"),
         ([], {}, "no message broker is configured"),
         ([], {"ATTUNE__MESSAGE_QUEUE__URL": ""}, "no message broker is configured"),
-        ([], {"ATTUNE__ARTIFACTS__TRANSPORT": "api"}, "artifacts.transport can't be api"),
     ],
 )
 def test_wrong_usage_and_configuration_end_with_2_and_one_sentence(

@@ -70,7 +70,7 @@ NAMES = {
     "yaml.load": (),
     "yaml.unsafe_load": (),
     "pickle.loads": (),
-    "os.open": ("cli/", "environments/lock.py", "execution/", "process/", "reading/"),
+    "os.open": ("cli/", "environments/lock.py", "execution/", "process/", "reading/", "transport/pack_versions.py"),
 }
 
 #: Built-in functions: output is written and the program is ended by commands.
@@ -114,12 +114,14 @@ REPEATED_NAMES = {
     "workers": "what is done with them (control), what is looked at (dispatch), what the API says of them",
     "model": "the value types of its folder",
     "store": "the statements of its folder",
+    "connection": "to a server: to RabbitMQ (mq/rabbit), to Attune's API (transport)",
     "broker": "mq: the protocol; mq/rabbit and mq/database: the two that speak it",
     "consumer": "the same part of the two brokers",
     "declaration": "the same part of the two brokers",
     "link": "the same part of the two brokers",
     "publisher": "the same part of the two brokers",
-    "address": "the address of a server: of PostgreSQL (db), of RabbitMQ (mq/rabbit)",
+    "address": "the address of a server: of PostgreSQL (db), of RabbitMQ (mq/rabbit), of Attune's API (transport)",
+    "pack_archives": "the archives of packs, and the route that sends them",
     "settings": "the tree of settings; in cli the command of that name",
     "choice": "the decision of its folder: of a worker (placement), of a version (runtimes)",
     "executions": "the part of its folder that is about executions",

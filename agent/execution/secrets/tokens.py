@@ -40,6 +40,12 @@ def execution_token(execution: Execution, *, timeout: float | None, secret: str,
     return _token(subject, f"execution:{execution.id}", ("execution", "execution"), metadata, (now, lifetime), secret)
 
 
+def worker_token(name: str, *, secret: str, now: float) -> tuple[str, float]:
+    """Return a token of this worker for the server, and for how many seconds it is good."""
+    kind = ("worker", "internal_files")
+    return _token(1, f"worker:{name}", kind, {"worker_name": name}, (now, _DAY), secret), float(_DAY)
+
+
 def weakness(secret: str | None) -> str | None:
     """Return what is wrong with ``security.jwt_secret``; the other services accept it all the same."""
     if not secret or (size := len(secret.encode())) >= _STRONG_KEY:

@@ -11,7 +11,7 @@ import pika
 from pika import exceptions
 from pika.adapters.utils import connection_workflow as workflow
 
-from agent.authorities import AUTHORITIES
+from agent.authorities import tls_context
 from agent.errors import BrokerUnavailable, ConfigurationError
 
 # A peer that vanished without a word is noticed within half a minute (pika looks every 15 s), not after the kernel's
@@ -91,25 +91,10 @@ def _port(parts: SplitResult) -> int:
 
 
 def _tls(ca_file: Path | None) -> ssl.SSLContext:
-    """Certificates are always checked, and that they are the named host's."""
-    if ca_file is None:
-        context = ssl.create_default_context()
-        if not context.cert_store_stats()["x509_ca"] and not ssl.get_default_verify_paths().capath:
-            _add_system_authorities(context)
-        return context
     try:
-        return ssl.create_default_context(cafile=str(ca_file))
-    except (OSError, ssl.SSLError) as error:
+        return tls_context(ca_file)
+    except OSError as error:
         raise ConfigurationError(f"message_queue.ca_file {ca_file} can't be used: {error}") from error
-
-
-def _add_system_authorities(context: ssl.SSLContext) -> None:
-    for candidate in AUTHORITIES:
-        try:
-            context.load_verify_locations(cafile=candidate)
-        except (OSError, ssl.SSLError):
-            continue
-        return
 
 
 def reason(error: BaseException) -> str:

@@ -121,8 +121,6 @@ def test_the_list_of_runtimes_accepts_commas_and_json(text: str) -> None:
         ("database.url", "mysql://x/y", "must be a postgresql:// URL"),
         ("message_queue.url", "redis://x", "must be an amqp://"),
         ("server.port", "70000", "must be at most 65535"),
-        ("artifacts.transport", "api", "can't be api"),
-        ("packs.transport", "api", "can't be api"),
     ],
 )
 def test_a_wrong_value_is_refused_with_variable_key_and_expectation(key: str, text: str, expected: str) -> None:

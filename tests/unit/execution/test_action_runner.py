@@ -38,6 +38,9 @@ class Prepared:
             raise self._error
         return Preparation(("/bin/echo", "a: 1"), dict(os.environ), None, b"", 30.0, ())
 
+    def done(self, preparation: Preparation) -> None:
+        """Nothing was lent."""
+
 
 def report(tmp_path: Path, error: BaseException | None = None) -> Report:
     runner = ActionRunner(cast("Preparer", Prepared(error)), ArtifactFiles(tmp_path), SETTINGS)

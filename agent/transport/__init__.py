@@ -1,0 +1,1 @@
+"""How a worker without shared volumes gets packs from the server, and gives it logs and artifacts: over HTTP."""

@@ -1,0 +1,1 @@
+"""Workers that share no volume with the server."""

@@ -14,6 +14,7 @@ from agent.db.pool import Database
 from agent.server.problems import Problem
 
 STANDARD = "standard"
+_LARGEST_ID = 2**63 - 1
 
 
 @dataclass
@@ -53,7 +54,7 @@ class Caller:
     def execution_id(self) -> int | None:
         """The execution that the token was made for."""
         found = self.claims.metadata.get("execution_id") if self.claims and self.kind == "execution" else None
-        return found if isinstance(found, int) else None
+        return found if isinstance(found, int) and not isinstance(found, bool) and 0 < found <= _LARGEST_ID else None
 
     @cached_property
     def set_refs(self) -> list[str]:

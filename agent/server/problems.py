@@ -86,6 +86,8 @@ def problem_of(error: Exception) -> Problem:
         return Problem(429, "TOO_MANY_REQUESTS", str(error), headers={"Retry-After": str(int(error.seconds) + 1)})
     if isinstance(error, AccessDenied):
         return Problem(401, "UNAUTHORIZED", str(error))
+    if isinstance(error, UnicodeEncodeError):
+        return Problem.invalid("a text holds a character that can't be stored")
     for kind, status, code in _KINDS:
         if isinstance(error, kind):
             return Problem(status, code, str(error), hint=error.hint if isinstance(error, AgentError) else None)
@@ -123,7 +125,8 @@ def _refused(error: DatabaseError) -> Problem:
         return Problem(422, "UNPROCESSABLE_ENTITY", f"the database refuses this value ({name or state})")
     if state == "P0001":
         return Problem.bad(diagnosis.message_primary or "refused" if diagnosis else "refused")
-    if state.startswith("22"):
+    # Without a state the driver itself could not write the value: a character that the database can't hold.
+    if state.startswith("22") or (isinstance(cause, psycopg.DataError) and not state):
         return Problem.invalid("a value is too long or out of range, or can't be stored")
     if state.startswith(("40", "55P03", "57014", "53")):
         return Problem(503, "SERVICE_UNAVAILABLE", "the database is busy; try again", headers={"Retry-After": "1"})

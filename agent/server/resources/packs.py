@@ -151,11 +151,12 @@ def register(call: Call) -> Answer:
     directory = Path(os.path.normpath(base / call.body.path))
     try:
         inside = directory.resolve().is_relative_to(base) and directory.resolve() != base
-    except (OSError, ValueError, RuntimeError):
-        inside = False
+        has_manifest = inside and (directory / "pack.yaml").is_file()
+    except (OSError, ValueError, RuntimeError):  # too long a name, a loop of links
+        inside = has_manifest = False
     if not inside:
         raise Problem.bad(f"{call.body.path[:200]} is not below the directory of packs")
-    if not (directory / "pack.yaml").is_file():
+    if not has_manifest:
         raise Problem.bad(f"{call.body.path[:200]} has no pack.yaml")
     found = _install(call, directory.resolve(), force=call.body.force)
     return data(found, message="Pack registered successfully", status=201)

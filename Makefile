@@ -11,7 +11,7 @@ PARALLEL := -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 export PYTHON WORKERS
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo fuzz test test-elsewhere test-kubernetes test-emulation unit quick lint format lock bench faults soak docs run-agent run-agent-release clean
+.PHONY: help install install-dev demo up fuzz test test-elsewhere test-kubernetes test-emulation unit quick lint format lock bench faults soak docs run-agent run-agent-release clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ install-dev: $(VENV)/.installed-dev
 
 demo: install ## Run one action in every language of this machine: embedded PostgreSQL, one agent, nothing left behind
 	@$(BIN)/attune demo
+
+up: install ## Run everything on this machine: PostgreSQL, server, page, one worker; ARGS="--detach", "--reset"
+	@$(BIN)/attune up $(ARGS)
 
 # A complaint about style must not hide what the tests say: all run, any may fail.
 test: install-dev ## Run all tests and checks; installs what they need where it can; in CI also on a cluster and under emulation

@@ -34,6 +34,7 @@ docker-compose docker-compose
 slirp4netns slirp4netns
 /usr/sbin/debootstrap debootstrap
 /usr/bin/busybox busybox-static
+chromium chromium
 curl curl
 wget wget
 ps procps

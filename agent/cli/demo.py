@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -15,9 +14,10 @@ import click
 from rich.status import Status
 from rich.text import Text
 
-from agent.cli.agent_process import AgentProcess
+from agent.cli.child_process import ChildProcess
 from agent.cli.demo_jobs import Job, find_jobs, run_jobs
 from agent.cli.embedded import embedded_postgres
+from agent.cli.interruption import refuse_signals, stoppable
 from agent.cli.tables import console, print_json, short
 from agent.configuration import load_settings
 from agent.control.fleet import Worker, workers
@@ -45,7 +45,7 @@ def demo(as_json: bool) -> int:
     screen = console(stderr=True)
     configure_logging("error", "pretty", colour=screen.is_terminal)
     begin = time.monotonic()
-    with _stoppable(), _temporary_directory() as directory, screen.status("starting PostgreSQL") as spinner:
+    with stoppable(), _temporary_directory() as directory, screen.status("starting PostgreSQL") as spinner:
         jobs = _play(directory, spinner, quiet=as_json)
     if as_json:
         print_json([job.as_document() for job in jobs])
@@ -61,7 +61,7 @@ def _play(directory: Path, spinner: Status, *, quiet: bool) -> list[Job]:
         spinner.update("creating the schema, registering the packs core and examples")
         _prepare(database)
         spinner.update("starting attune-agent")
-        agent = AgentProcess(config, directory / "agent.log")
+        agent = ChildProcess.agent(config, directory / "agent.log")
         stack.enter_context(agent.running())
         send = stack.enter_context(sender(settings, name="attune-demo"))
         jobs = find_jobs(database, _wait_for_worker(database, agent))
@@ -69,34 +69,10 @@ def _play(directory: Path, spinner: Status, *, quiet: bool) -> list[Job]:
         try:
             run_jobs(database, send, agent, jobs, runtime_envs_dir=settings.runtime_envs_dir, quiet=quiet)
         finally:
-            _refuse_signals()  # from here on all is stopped anyway, and nothing may interrupt that
+            refuse_signals()  # from here on all is stopped anyway, and nothing may interrupt that
             spinner.update("stopping the agent and PostgreSQL")
             spinner.start()
     return jobs
-
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-def _refuse_signals() -> None:
-    for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-
-
-@contextlib.contextmanager
-def _stoppable() -> Iterator[None]:
-    """A request to end (Ctrl-C, TERM, HUP) unwinds and cleans up; while it cleans up, a second one changes nothing."""
-
-    def interrupt(number: int, frame: object) -> None:
-        _refuse_signals()
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -143,7 +119,7 @@ def _prepare(database: Database) -> None:
         register(database, read_pack(directory), storage_path=str(directory))
 
 
-def _wait_for_worker(database: Database, agent: AgentProcess) -> Worker:
+def _wait_for_worker(database: Database, agent: ChildProcess) -> Worker:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         agent.check()

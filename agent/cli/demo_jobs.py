@@ -11,7 +11,7 @@ from typing import Any
 from rich.live import Live
 from rich.table import Table
 
-from agent.cli.agent_process import AgentProcess
+from agent.cli.child_process import ChildProcess
 from agent.cli.tables import console, make_table, short, show, status
 from agent.control.executions import ExecutionSummary, cancel, find
 from agent.control.fleet import Worker
@@ -75,7 +75,7 @@ def find_jobs(database: Database, worker: Worker) -> list[Job]:
 
 
 def run_jobs(
-    database: Database, send: Send, agent: AgentProcess, jobs: list[Job], *, runtime_envs_dir: Path, quiet: bool
+    database: Database, send: Send, agent: ChildProcess, jobs: list[Job], *, runtime_envs_dir: Path, quiet: bool
 ) -> None:
     """Submit all, then show the table until every one has ended; environments are built below ``runtime_envs_dir``."""
     for job in jobs:
@@ -96,7 +96,7 @@ def run_jobs(
         show(_table(jobs))
 
 
-def _watch(database: Database, agent: AgentProcess, jobs: list[Job], live: Live | None) -> None:
+def _watch(database: Database, agent: ChildProcess, jobs: list[Job], live: Live | None) -> None:
     deadline = time.monotonic() + _RUN_SECONDS
     waiting = jobs
     while waiting and time.monotonic() < deadline:

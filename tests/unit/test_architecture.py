@@ -13,7 +13,7 @@ from tests.unit.source_trees import AGENT, ROOT, imported, trees, used
 
 #: A module that may be imported below these places only: `process/` is a folder, `threads.py` a file.
 IMPORTS = {
-    "subprocess": ("process/spawn.py", "cli/embedded.py"),  # the latter: for the errors of the demo's database server
+    "subprocess": ("process/spawn.py", "cli/embedded.py", "cli/up.py"),  # errors of the database server; --detach
     "pika": ("mq/rabbit/", "cli/doctor.py"),  # the doctor tries every library once
     "_thread": ("process/frozen.py",),  # a lock, before anything larger is loaded
     "ctypes": ("process/", "packs/directory_swap.py", "reading/beneath.py"),  # renameat2(2), openat2(2)
@@ -39,7 +39,7 @@ NAMES = {
     "os.popen": (),
     "os.execv": (),
     "os.execve": (),
-    "os.kill": ("process/", "cli/embedded.py"),  # the demo's database server
+    "os.kill": ("process/", "cli/embedded.py", "cli/up.py"),  # their database server; `attune down`
     "os.killpg": ("process/",),
     "os.waitpid": ("process/",),
     "os.waitid": ("process/",),

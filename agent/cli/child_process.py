@@ -1,4 +1,4 @@
-"""A real ``attune-agent`` beside this command, for the demo: started, watched, stopped with its drain."""
+"""A real agent or server beside this command: started, watched, stopped as a service manager would."""
 
 from __future__ import annotations
 
@@ -18,22 +18,42 @@ from agent.threads import ThreadGroup
 _DRAIN = 20.0
 
 
-class AgentProcess:
-    """One running agent; its log is kept in a file."""
+# Asks the kernel for SIGTERM when the one who started it is gone: a killed command leaves neither of them behind.
+_WITH_PARENT = "import ctypes; ctypes.CDLL(None).prctl(1, 15); "
+_ENTRIES = {
+    "agent": _WITH_PARENT + "from agent.cli.main import agent; agent()",
+    "server": _WITH_PARENT + "from agent.cli.operator import main; main()",
+    "up": "from agent.cli.operator import main; main()",
+}
 
-    def __init__(self, config: Path, log_path: Path) -> None:
-        """Prepare; nothing is started yet."""
-        self._config = config
+
+def entry(name: str) -> str:
+    """Return the Python text that starts a program: of this installation, whatever is on PATH."""
+    return _ENTRIES[name]
+
+
+class ChildProcess:
+    """One running program; its log is kept in a file."""
+
+    def __init__(self, name: str, words: list[str], log_path: Path) -> None:
+        """Prepare ``agent`` or ``server``, with what follows on its command line; nothing is started yet."""
+        self._name = name
+        self._words = words
         self._log_path = log_path
         self._stop = CancellationToken()
         self._over = threading.Event()
         self._outcome: ProcessOutcome | None = None
         self._threads = ThreadGroup()
 
+    @classmethod
+    def agent(cls, config: Path, log_path: Path) -> ChildProcess:
+        """Prepare an agent with the settings of one file."""
+        return cls("agent", ["--config", str(config)], log_path)
+
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Run it for the length of the block; then ask it to drain, and kill it when it doesn't."""
-        self._threads.start("demo-agent", self._supervise)
+        self._threads.start(f"child-{self._name}", self._supervise)
         try:
             yield
         finally:
@@ -50,7 +70,7 @@ class AgentProcess:
         """
         if self._over.is_set():
             reason = self._outcome.reason or f"exit code {self._outcome.exit_code}" if self._outcome else "unknown"
-            raise AgentError(f"the agent exited early ({reason}):\n" + "\n".join(self.last_lines()))
+            raise AgentError(f"the {self._name} exited early ({reason}):\n" + "\n".join(self.last_lines()))
 
     def last_lines(self, count: int = 15) -> list[str]:
         """Return the end of its log."""
@@ -67,7 +87,7 @@ class AgentProcess:
 
                 self._outcome = run(
                     ProcessRequest(
-                        argv=[sys.executable, "-P", "-m", "agent", "--config", str(self._config)],
+                        argv=[sys.executable, "-P", "-c", _ENTRIES[self._name], *self._words],
                         env=_environment(),
                         cwd=None,
                         stdin=b"",
@@ -83,5 +103,5 @@ class AgentProcess:
 
 
 def _environment() -> dict[str, str]:
-    """The caller's environment without anything that configures Attune: the demo is the same everywhere."""
+    """The caller's environment without anything that configures Attune: it is the same everywhere."""
     return {name: value for name, value in container_environment().items() if not name.startswith("ATTUNE")}

@@ -7,6 +7,7 @@ AgentError                       1   the asked-for thing failed
 │   └── DatabaseUnavailable      3   it can't be reached
 ├── BrokerError                  1   the broker refused an operation
 │   └── BrokerUnavailable        4   it can't be reached
+├── ApiUnavailable               5   the API can't be reached, or has no time now
 ├── MigrationError               1   a migration is missing, changed or failed
 ├── PackError                    1   a pack can't be read or registered
 ├── VersionError                 1   a version or a constraint is malformed
@@ -36,6 +37,8 @@ class AgentError(Exception):
 
     exit_code = 1
     hint: str | None = None
+    place: str | None = None
+    """Which deployment a command had asked, where it had asked one."""
 
     def __init__(self, message: str | None = None, *, hint: str | None = None) -> None:
         """Use the class's docstring where no message is given; ``hint`` says what to do next."""
@@ -76,6 +79,17 @@ class BrokerUnavailable(BrokerError):
 
     exit_code = 4
     hint = "check message_queue.url (ATTUNE__MESSAGE_QUEUE__URL) and that the broker accepts connections from here"
+
+
+class ApiUnavailable(AgentError):
+    """The API can't be reached, or has no time now."""
+
+    exit_code = 5
+
+    def __init__(self, message: str | None = None, *, hint: str | None = None, unreached: bool = False) -> None:
+        """``unreached``: no request arrived there, so that none can have had an effect."""
+        super().__init__(message, hint=hint)
+        self.unreached = unreached
 
 
 class MigrationError(AgentError):

@@ -10,7 +10,9 @@ from pathlib import Path
 EXCLUDED_MODULES = [
     # the operator's command and what only it needs
     "agent.cli.operator",
+    "agent.client",
     "agent.control",
+    "agent.operations",
     "rich",
     "click",
     "pygments",

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
-
 from psycopg.rows import class_row
 
+from agent.access.account import Account
 from agent.access.identities import checked, find_identity
 from agent.access.passwords import hash_password
 from agent.db.pool import Connection
 from agent.db.queries import load_queries
 from agent.errors import NotFound
-
-
-@dataclass(frozen=True)
-class Account:
-    """An identity with the refs of its permission sets."""
-
-    id: int
-    login: str
-    display_name: str | None
-    frozen: bool
-    created: datetime
-    sets: list[str]
 
 
 def list_accounts(connection: Connection) -> list[Account]:

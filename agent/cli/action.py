@@ -10,7 +10,6 @@ import click
 from agent.cli.completion import complete
 from agent.cli.deployment import Deployment
 from agent.cli.tables import print_details, print_json, print_table
-from agent.control.catalog import find_action, list_actions
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -26,8 +25,8 @@ def action() -> None:
 @click.pass_obj
 def list_all(deployment: Deployment, pack: str | None, as_json: bool) -> None:
     """List the actions."""
-    with deployment.database() as database:
-        found = list_actions(database, pack)
+    with deployment.operations() as operations:
+        found = operations.catalog.actions(pack)
     if as_json:
         print_json(found)
         return
@@ -44,8 +43,8 @@ def list_all(deployment: Deployment, pack: str | None, as_json: bool) -> None:
 @click.pass_obj
 def show(deployment: Deployment, ref: str, as_json: bool) -> None:
     """Show an action with its parameters."""
-    with deployment.database() as database:
-        found = find_action(database, ref)
+    with deployment.operations() as operations:
+        found = operations.catalog.action(ref)
     if as_json:
         print_json(found)
         return

@@ -1,4 +1,4 @@
-"""Complete references and ids in a shell; a database that is away completes nothing."""
+"""Complete references and ids in a shell; a database or an API that is away completes nothing."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Callable
 import click
 from click.shell_completion import CompletionItem
 
+from agent.cli.api_choice import chosen_api
 from agent.cli.deployment import Deployment
 from agent.errors import AgentError
+from agent.operations.interface import Operations
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -24,14 +26,33 @@ _STATEMENTS = {
     "login": "SELECT login, display_name FROM identity WHERE starts_with(login, %s) ORDER BY login LIMIT %s",
 }
 
+#: The same over the API: value and help of each.
+_LISTS: dict[str, Callable[[Operations], list[tuple[str, str]]]] = {
+    "action": lambda on: [(one["ref"], one["label"] or "") for one in on.catalog.actions()],
+    "pack": lambda on: [(one.ref, one.label) for one in on.catalog.packs()],
+    "key": lambda on: [(one["ref"], one["name"]) for one in on.keys.all()],
+    "worker": lambda on: [(one.name, one.status) for one in on.workers.find()],
+    "runtime": lambda on: [(one.ref, one.name) for one in on.runtimes.all()],
+    "execution": lambda on: [
+        (str(one.id), f"{one.action_ref}, {one.status}") for one in on.executions.recent(limit=_MOST)
+    ],
+    "login": lambda on: [(one.login, one.display_name or "") for one in on.accounts.all()],
+}
+
 
 def complete(kind: str) -> Completer:
     """Return the completion of one kind of reference."""
 
     def completer(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         root = ctx.find_root()
-        deployment = Deployment(root.params.get("config"))
+        deployment = Deployment(
+            root.params.get("config"), api=root.params.get("api"), database_only=bool(root.params.get("database_only"))
+        )
         try:
+            if chosen_api(deployment.api, database_only=deployment.database_only) is not None:
+                with deployment.operations() as operations:
+                    found = [one for one in _LISTS[kind](operations) if one[0].startswith(incomplete)]
+                return [CompletionItem(value, help=text or None) for value, text in found[:_MOST]]
             with deployment.database() as database, database.connection() as connection:
                 rows = connection.execute(_STATEMENTS[kind].encode(), [incomplete, _MOST]).fetchall()
         except AgentError:

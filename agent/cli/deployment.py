@@ -10,21 +10,26 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from agent.cli.api_choice import chosen_api
 from agent.configuration import Loaded, load_settings
 from agent.control.outbox import is_broker
 from agent.control.submission import Send
 from agent.db.pool import Database
+from agent.errors import AgentError
 from agent.logs import add_secret, configure_logging
 from agent.mq.broker import Broker
+from agent.operations.interface import Operations
 from agent.settings import Settings
 
 
 class Deployment:
     """What ``attune`` works on; nothing is read or connected before it is asked for."""
 
-    def __init__(self, config: Path | None) -> None:
-        """Remember the file that was named on the command line, if any."""
+    def __init__(self, config: Path | None, *, api: str | None = None, database_only: bool = False) -> None:
+        """Remember what the command line says: a file of settings, an API to ask, or not to ask any."""
         self._config = config
+        self.api = api
+        self.database_only = database_only
 
     @functools.cached_property
     def loaded(self) -> Loaded:
@@ -42,6 +47,34 @@ class Deployment:
         for warning in loaded.warnings:
             print(f"attune: warning: {warning}", file=sys.stderr)
         return loaded
+
+    @property
+    def settings(self) -> Settings:
+        """The settings. Raises ConfigurationError."""
+        return self.loaded.settings
+
+    @contextlib.contextmanager
+    def operations(self) -> Iterator[Operations]:
+        """Lend what commands work with: the API that was named or logged in to, else the database.
+
+        An error that leaves the block names which of them was asked.
+        """
+        with contextlib.ExitStack() as stack:
+            transport = chosen_api(self.api, database_only=self.database_only)
+            operations: Operations
+            if transport is not None:
+                from agent.client.api_operations import ApiOperations
+
+                operations = ApiOperations(transport)
+            else:
+                from agent.operations.direct import DirectOperations
+
+                operations = DirectOperations(stack.enter_context(self.database()), self)
+            try:
+                yield operations
+            except AgentError as error:
+                error.place = operations.place
+                raise
 
     @contextlib.contextmanager
     def database(self) -> Iterator[Database]:

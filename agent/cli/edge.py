@@ -24,7 +24,7 @@ def guarded(program: str, body: Callable[[], int]) -> int:
             sys.stdout.flush()  # a reader that has gone is found out here, not at the interpreter's end
         return code
     except AgentError as error:
-        complain(program, str(error), error.hint)
+        complain(program, str(error), error.hint, place=error.place)
         return error.exit_code
     except KeyboardInterrupt:
         complain(program, "interrupted")
@@ -39,12 +39,12 @@ def guarded(program: str, body: Callable[[], int]) -> int:
         return BUG
 
 
-def complain(program: str, message: str, hint: str | None = None) -> None:
-    """Print what is wrong, and a line that says what to do; no secret or control character reaches the terminal."""
+def complain(program: str, message: str, hint: str | None = None, *, place: str | None = None) -> None:
+    """Print what is wrong, what to do, and which deployment was asked; no secret drives or reaches the terminal."""
     from agent.logs import escape_control, redactor
 
     # A hint is our own text: masking would only spoil the URL that it gives as an example.
-    for label, text in ((program, redactor.redact(message)), ("hint", hint)):
+    for label, text in ((program, redactor.redact(message)), ("hint", hint), ("asked", place)):
         if text:
             lines = [escape_control(line) for line in text.split("\n")]
             print(f"{label}: " + "\n".join(lines), file=sys.stderr)

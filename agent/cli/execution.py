@@ -12,10 +12,6 @@ from agent.cli.deployment import Deployment
 from agent.cli.progress import Watch
 from agent.cli.tables import ago, print_details, print_json, print_table, short, status
 from agent.cli.terminal_filter import harmless
-from agent.control.executions import cancel as cancel_execution
-from agent.control.executions import find, recent, retry_execution, wait
-from agent.control.explaining import explain_execution
-from agent.control.requesting import dispatcher_runs
 
 STATUSES = (
     "requested", "scheduling", "scheduled", "running", "completed", "failed", "canceling", "cancelled", "timeout",
@@ -48,8 +44,8 @@ def list_executions(
     deployment: Deployment, limit: int, wanted: str | None, action: str | None, before: int | None, as_json: bool
 ) -> None:
     """List the newest executions."""
-    with deployment.database() as database:
-        found = recent(database, limit=limit, status=wanted, action_ref=action, before=before)
+    with deployment.operations() as operations:
+        found = operations.executions.recent(limit=limit, status=wanted, action_ref=action, before=before)
     if as_json:
         print_json([item.as_document() for item in found])
         return
@@ -77,8 +73,8 @@ def list_executions(
 @click.pass_obj
 def show(deployment: Deployment, execution_id: int, as_json: bool) -> None:
     """Show one execution with its parameters and its result."""
-    with deployment.database() as database:
-        found = find(database, execution_id)
+    with deployment.operations() as operations:
+        found = operations.executions.find(execution_id)
     if as_json:
         print_json(found.as_document())
         return
@@ -106,13 +102,12 @@ def show(deployment: Deployment, execution_id: int, as_json: bool) -> None:
 def logs(deployment: Deployment, execution_id: int, follow: bool, stream: str | None) -> int:
     """Print what an execution wrote: its stdout to stdout, its stderr to stderr."""
     streams = (stream,) if stream else ("stdout", "stderr")
-    artifacts_dir = deployment.loaded.settings.artifacts_dir
-    with deployment.database() as database:
-        found = find(database, execution_id)
-        watch = Watch(database, artifacts_dir, execution_id, streams=streams)
+    with deployment.operations() as operations:
+        found = operations.executions.find(execution_id)
+        watch = Watch(operations.executions, execution_id, streams=streams)
         if follow and not found.ended:
             with watch:
-                found = wait(database, execution_id, on_change=watch.update, pause=0.25)
+                found = operations.executions.wait(execution_id, on_change=watch.update, pause=0.25)
         else:
             watch.update(found)
     result = found.result if isinstance(found.result, dict) else {}
@@ -120,7 +115,7 @@ def logs(deployment: Deployment, execution_id: int, follow: bool, stream: str | 
         text = str(result["stdout"])
         click.echo(harmless(text) if sys.stdout.isatty() else text, nl=False)
     elif not any(watch.has_shown(name) for name in streams) and sys.stderr.isatty():
-        click.secho(f"no output yet, or its log is not on this machine ({artifacts_dir})", dim=True, err=True)
+        click.secho(f"no output yet, or its log is out of reach of {operations.place}", dim=True, err=True)
     return 0
 
 
@@ -130,8 +125,8 @@ def logs(deployment: Deployment, execution_id: int, follow: bool, stream: str | 
 @click.pass_obj
 def cancel(deployment: Deployment, execution_id: int, as_json: bool) -> None:
     """End an execution: at once when it waits, else by asking its worker."""
-    with deployment.database() as database, deployment.sender() as send:
-        outcome = cancel_execution(database, send, execution_id)
+    with deployment.operations() as operations:
+        outcome = operations.executions.cancel(execution_id)
     if as_json:
         print_json({"id": execution_id, "status": outcome})
     elif outcome == "cancelled":
@@ -146,9 +141,9 @@ def cancel(deployment: Deployment, execution_id: int, as_json: bool) -> None:
 @click.pass_obj
 def retry(deployment: Deployment, execution_id: int, as_json: bool) -> None:
     """Run the same again as a new execution; a running `attune server` places it."""
-    with deployment.database() as database:
-        made = retry_execution(database, execution_id)
-        waits = not dispatcher_runs(database)
+    with deployment.operations() as operations:
+        made = operations.executions.retry(execution_id)
+        waits = not operations.executions.dispatched()
     if as_json:
         print_json(made._asdict())
     else:
@@ -163,8 +158,8 @@ def retry(deployment: Deployment, execution_id: int, as_json: bool) -> None:
 @click.pass_obj
 def explain(deployment: Deployment, execution_id: int, as_json: bool) -> None:
     """Say why an execution waits: what keeps each worker from taking it."""
-    with deployment.database() as database, database.connection() as connection:
-        found = explain_execution(connection, execution_id)
+    with deployment.operations() as operations:
+        found = operations.executions.explain(execution_id)
     if as_json:
         print_json(found)
         return

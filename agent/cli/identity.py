@@ -11,6 +11,7 @@ from agent.cli.deployment import Deployment
 from agent.cli.secret_input import read_secret
 from agent.cli.tables import ago, print_json, print_table
 
+_ADMIN = "core.admin"
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -39,14 +40,10 @@ def create(
     as_json: bool,
 ) -> None:
     """Make the account LOGIN; its password is asked for, or read from a file or standard input."""
-    from agent.access.identities import ADMIN, assign, checked, create_identity
-
-    password = None if no_password else checked(read_secret(password_file, "Password", confirm=True))
-    refs = [*sets, *([ADMIN] if admin else [])]
-    with deployment.database() as database, database.connection() as connection:
-        made = create_identity(connection, login, password=password, display_name=display_name)
-        for ref in refs:
-            assign(connection, made, ref)
+    password = None if no_password else read_secret(password_file, "Password", confirm=True)
+    refs = [*sets, *([_ADMIN] if admin else [])]
+    with deployment.operations() as operations:
+        made = operations.accounts.create(login, password, display_name, refs)
     if as_json:
         print_json({"id": made, "login": login, "permission_sets": refs})
     else:
@@ -58,10 +55,8 @@ def create(
 @click.pass_obj
 def list_identities(deployment: Deployment, as_json: bool) -> None:
     """List the accounts."""
-    from agent.access.listing import list_accounts
-
-    with deployment.database() as database, database.connection() as connection:
-        found = list_accounts(connection)
+    with deployment.operations() as operations:
+        found = operations.accounts.all()
     if as_json:
         print_json(found)
         return
@@ -81,11 +76,9 @@ def list_identities(deployment: Deployment, as_json: bool) -> None:
 @click.pass_obj
 def set_password(deployment: Deployment, login: str, password_file: IO[str] | None) -> None:
     """Give an account another password; its log-ins end."""
-    from agent.access.listing import change_password
-
     password = read_secret(password_file, "New password", confirm=True)
-    with deployment.database() as database, database.connection() as connection:
-        change_password(connection, login, password)
+    with deployment.operations() as operations:
+        operations.accounts.set_password(login, password)
     click.echo(f"{login} has another password; it must log in again")
 
 
@@ -95,8 +88,6 @@ def set_password(deployment: Deployment, login: str, password_file: IO[str] | No
 @click.pass_obj
 def freeze(deployment: Deployment, login: str, undo: bool) -> None:
     """Let an account do nothing more, at once."""
-    from agent.access.listing import freeze as change
-
-    with deployment.database() as database, database.connection() as connection:
-        change(connection, login, frozen=not undo)
+    with deployment.operations() as operations:
+        operations.accounts.freeze(login, frozen=not undo)
     click.echo(f"{login} is {'active again' if undo else 'frozen'}")

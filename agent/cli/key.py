@@ -11,9 +11,9 @@ from agent.cli.completion import complete
 from agent.cli.deployment import Deployment
 from agent.cli.secret_input import read_secret
 from agent.cli.tables import ago, print_details, print_json, print_table
-from agent.control import keystore
+from agent.control.keystore import Owner
 from agent.errors import UsageError
-from agent.execution.secrets.encryption import decrypt
+from agent.operations.interface import NewKey
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -46,18 +46,10 @@ def set_key(
     if pack and action_ref:
         raise UsageError("a key has one owner: --pack or --action")
     text = read_secret(file, "Value")
-    owner = keystore.Owner("pack", pack) if pack else keystore.Owner("action", action_ref) if action_ref else None
-    with deployment.database() as database, database.connection() as connection:
-        new = keystore.set_key(
-            connection,
-            ref,
-            _value(text) if is_json else text,
-            name=name,
-            owner=owner or keystore.Owner(),
-            encrypted=not plain,
-            encryption_key=deployment.loaded.settings.security.encryption_key,
-            replace=True,
-        )
+    owner = Owner("pack", pack) if pack else Owner("action", action_ref) if action_ref else Owner()
+    wanted = NewKey(ref, _value(text) if is_json else text, name, owner, encrypted=not plain)
+    with deployment.operations() as operations:
+        new = operations.keys.store(wanted)
     click.echo(f"{'stored' if new else 'changed'} {ref}" + ("" if plain else ", encrypted"))
 
 
@@ -66,8 +58,8 @@ def set_key(
 @click.pass_obj
 def list_keys(deployment: Deployment, as_json: bool) -> None:
     """List the keys, without their values."""
-    with deployment.database() as database, database.connection() as connection:
-        found = keystore.list_keys(connection)
+    with deployment.operations() as operations:
+        found = operations.keys.all()
     if as_json:
         print_json(found)
         return
@@ -85,12 +77,8 @@ def list_keys(deployment: Deployment, as_json: bool) -> None:
 @click.pass_obj
 def show(deployment: Deployment, ref: str, reveal: bool, as_json: bool) -> None:
     """Show a key; the value of an encrypted one only with --reveal."""
-    with deployment.database() as database, database.connection() as connection:
-        found = keystore.find_key(connection, ref)
-    digest = found.pop("encryption_key_hash")
-    if found["encrypted"]:
-        secret = deployment.loaded.settings.security.decryption_keys
-        found["value"] = decrypt(found["value"], secret, digest) if reveal else None
+    with deployment.operations() as operations:
+        found = operations.keys.find(ref, reveal=reveal)
     if as_json:
         print_json(found)
         return
@@ -112,8 +100,8 @@ def show(deployment: Deployment, ref: str, reveal: bool, as_json: bool) -> None:
 @click.pass_obj
 def delete(deployment: Deployment, ref: str) -> None:
     """Delete a key."""
-    with deployment.database() as database, database.connection() as connection:
-        keystore.delete_key(connection, ref)
+    with deployment.operations() as operations:
+        operations.keys.delete(ref)
     click.echo(f"deleted {ref}")
 
 

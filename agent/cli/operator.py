@@ -25,6 +25,9 @@ _COMMANDS = {
     "settings": "agent.cli.settings:settings",
     "server": "agent.cli.server:server",
     "identity": "agent.cli.identity:identity",
+    "login": "agent.cli.login:login",
+    "logout": "agent.cli.login:logout",
+    "whoami": "agent.cli.login:whoami",
     "demo": "agent.cli.demo:demo",
     "up": "agent.cli.up:up",
     "down": "agent.cli.up:down",
@@ -63,16 +66,21 @@ class _Commands(click.Group):
     type=click.Path(path_type=Path),
     help="Configuration file; default $ATTUNE_CONFIG, else /opt/attune/config/config.yaml if it exists.",
 )
+@click.option("--api", metavar="URL", help="Ask this API instead of the one of `attune login`, or of the database.")
+@click.option("--database", "database_only", is_flag=True, help="Ask the database, whoever is logged in.")
 @click.pass_context
-def attune(ctx: click.Context, config: Path | None) -> None:
+def attune(ctx: click.Context, config: Path | None, api: str | None, database_only: bool) -> None:
     """Run actions on Attune's workers, and look after workers, runtimes and packs.
 
     Every setting can come from the environment, e.g. ATTUNE__DATABASE__URL and ATTUNE__MESSAGE_QUEUE__URL;
     `attune settings` shows each value and where it came from.
+
+    After `attune login URL`, or with --api URL, most commands ask that API instead and need no settings; db, server,
+    env, settings and demo always work on this machine and its database.
     """
     from agent.cli.deployment import Deployment
 
-    ctx.obj = Deployment(config)
+    ctx.obj = Deployment(config, api=api, database_only=database_only)
 
 
 def main() -> None:

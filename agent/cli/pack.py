@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from agent.cli.completion import complete
 from agent.cli.deployment import Deployment
 from agent.cli.tables import ago, print_details, print_json, print_table
-from agent.control.catalog import find_pack, remove_pack
-from agent.errors import AgentError, BrokerError
-from agent.mq.messages import pack_deleted, pack_registered
-from agent.packs.install import Installed, install
-from agent.packs.loader import Registration
+from agent.errors import AgentError
 from agent.packs.model import Problem
-from agent.packs.parser import parse_pack
-from agent.packs.registered import registered_packs, registered_runtimes
 from agent.paths import shipped
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -42,23 +36,18 @@ def register_pack(deployment: Deployment, path: Path, as_json: bool) -> int:
     are copied below packs_base_dir unless they lie there already; workers are told when message_queue.url is set, or
     the database is the broker.
     """
-    settings = deployment.loaded.settings
-    with deployment.database() as database:
-        parsed = parse_pack(_directory(path), registered_runtimes(database))
-        _print_problems("warning: ", parsed.warnings)
-        if parsed.pack is None:
-            return _refuse(path, parsed.problems, parsed.warnings, as_json=as_json)
-        installed = install(database, parsed.pack, settings.packs_base_dir)
-    told = bool(deployment.broker_settings.message_queue.url)
-    trouble = _announce(deployment, installed.registration) if told else None
-    told = told and trouble is None
+    with deployment.operations() as operations:
+        outcome = operations.catalog.register(_directory(path))
+    _print_problems("warning: ", outcome.warnings)
+    if outcome.document is None:
+        return _refuse(path, outcome.problems, outcome.warnings, as_json=as_json)
     if as_json:
-        print_json(_as_document(installed, parsed.warnings, told=told))
+        print_json(outcome.document)
     else:
-        _print_report(installed, told=told)
-    if trouble is not None:
-        message = f"the pack is registered, but workers were not notified: {trouble}"
-        raise type(trouble)(message, hint="register it again when the broker is back") from trouble
+        _print_report(outcome.document)
+    if outcome.trouble is not None:
+        message = f"the pack is registered, but workers were not notified: {outcome.trouble}"
+        raise type(outcome.trouble)(message, hint="register it again when the broker is back") from outcome.trouble
     return 0
 
 
@@ -67,8 +56,8 @@ def register_pack(deployment: Deployment, path: Path, as_json: bool) -> int:
 @click.pass_obj
 def list_packs(deployment: Deployment, as_json: bool) -> None:
     """List the registered packs."""
-    with deployment.database() as database:
-        found = registered_packs(database)
+    with deployment.operations() as operations:
+        found = operations.catalog.packs()
     if as_json:
         print_json(found)
         return
@@ -97,8 +86,8 @@ def list_packs(deployment: Deployment, as_json: bool) -> None:
 @click.pass_obj
 def show_pack(deployment: Deployment, ref: str, as_json: bool) -> None:
     """Show a pack with everything that it brought."""
-    with deployment.database() as database:
-        found = find_pack(database, ref)
+    with deployment.operations() as operations:
+        found = operations.catalog.pack(ref)
     if as_json:
         print_json(found)
         return
@@ -121,16 +110,12 @@ def show_pack(deployment: Deployment, ref: str, as_json: bool) -> None:
 @click.pass_obj
 def remove(deployment: Deployment, ref: str, yes: bool) -> None:
     """Delete a pack: actions, keys and files; its executions stay."""
-    settings = deployment.loaded.settings
-    with deployment.database() as database:
-        found = find_pack(database, ref)
+    with deployment.operations() as operations:
+        found = operations.catalog.pack(ref)
         if not yes:
             click.confirm(f"delete {ref} with {len(found['actions'])} actions and its files?", abort=True, err=True)
-        pack_id = remove_pack(database, ref, settings.packs_base_dir)
+        operations.catalog.remove_pack(ref)
     click.echo(f"removed {ref}")
-    if deployment.broker_settings.message_queue.url:
-        with deployment.sender() as send:
-            send(pack_deleted(pack_id, ref, at=datetime.now(UTC)))
 
 
 def _directory(path: Path) -> Path:
@@ -160,54 +145,22 @@ def _print_problems(label: str, problems: Iterable[Problem]) -> None:
         print(f"attune: {label}{problem}", file=sys.stderr)
 
 
-def _announce(deployment: Deployment, registration: Registration) -> BrokerError | None:
-    """Tell workers; return what went wrong: the pack is registered whatever the broker does."""
-    message = pack_registered(
-        registration.pack_id,
-        registration.ref,
-        registration.version,
-        registration.runtime_names,
-        at=datetime.now(UTC),
-    )
-    try:
-        with deployment.sender() as send:
-            send(message)
-    except BrokerError as error:
-        return error
-    return None
-
-
-def _print_report(installed: Installed, *, told: bool) -> None:
-    done = installed.registration
-    counts = [(kind, sum(one == kind for one, _ in (*done.added, *done.updated))) for kind in _KINDS]
+def _print_report(done: Mapping[str, Any]) -> None:
+    pack, files = done["pack"], done["files"]
+    changed = [one["kind"] for one in (*done["added"], *done["updated"])]
+    counts = [(kind, changed.count(kind)) for kind in _KINDS]
     parts = ", ".join(f"{count} {kind.replace('_', ' ')}{'s' * (count != 1)}" for kind, count in counts if count)
-    word = "registered" if done.created else "updated"
-    click.echo(f"{word} {done.ref} {done.version}" + (f": {parts}" if parts else ""))
-    click.echo(f"  files {'copied to' if installed.copied else 'already in'} {installed.place}")
-    for gone in done.removed:
-        click.echo(f"  removed {gone.kind} {gone.ref}: it is no longer in the pack")
-    for kept in done.kept:
-        click.echo(f"  kept {kept.kind} {kept.ref}, which is no longer in the pack: {kept.reason}")
-    for note in done.notes:
+    word = "registered" if pack["created"] else "updated"
+    click.echo(f"{word} {pack['ref']} {pack['version']}" + (f": {parts}" if parts else ""))
+    click.echo(f"  files {'copied to' if files['copied'] else 'already in'} {files['path']}")
+    for gone in done["removed"]:
+        click.echo(f"  removed {gone['kind']} {gone['ref']}: it is no longer in the pack")
+    for kept in done["kept"]:
+        click.echo(f"  kept {kept['kind']} {kept['ref']}, which is no longer in the pack: {kept['reason']}")
+    for note in done["notes"]:
         click.echo(f"  {note}")
-    if told:
-        names = ", ".join(done.runtime_names)
+    if done["announced"]:
+        names = ", ".join(done["runtime_names"])
         click.echo("  workers were notified" + (f" to prepare: {names}" if names else ""))
     else:
         click.echo("  workers were not notified")
-
-
-def _as_document(installed: Installed, warnings: Iterable[Problem], *, told: bool) -> dict[str, object]:
-    done = installed.registration
-    return {
-        "pack": {"id": done.pack_id, "ref": done.ref, "version": done.version, "created": done.created},
-        "added": [{"kind": kind, "ref": ref} for kind, ref in done.added],
-        "updated": [{"kind": kind, "ref": ref} for kind, ref in done.updated],
-        "removed": [{"kind": one.kind, "ref": one.ref} for one in done.removed],
-        "kept": [{"kind": one.kind, "ref": one.ref, "reason": one.reason} for one in done.kept],
-        "notes": list(done.notes),
-        "warnings": list(warnings),
-        "files": {"path": installed.place, "copied": installed.copied},
-        "runtime_names": list(done.runtime_names),
-        "announced": told,
-    }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
@@ -11,9 +10,8 @@ from rich.status import Status
 
 from agent.cli.tables import console, short
 from agent.cli.terminal_filter import TerminalFilter
-from agent.control.execution_output import LogReader
 from agent.control.executions import ExecutionSummary
-from agent.db.pool import Database
+from agent.operations.interface import Executions
 
 
 class Watch:
@@ -21,17 +19,14 @@ class Watch:
 
     def __init__(
         self,
-        database: Database,
-        artifacts_dir: Path,
+        executions: Executions,
         execution_id: int,
         *,
         silent: bool = False,
         streams: tuple[str, ...] = ("stdout", "stderr"),
     ) -> None:
         """Prepare; the spinner starts with the ``with`` block."""
-        self._readers = (
-            {} if silent else {stream: LogReader(database, artifacts_dir, execution_id, stream) for stream in streams}
-        )
+        self._readers = {} if silent else {stream: executions.output(execution_id, stream) for stream in streams}
         self._screen = console(stderr=True)
         self._status: Status | None = None
         if self._screen.is_terminal and not silent:

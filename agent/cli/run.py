@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -16,13 +14,11 @@ from agent.cli.edge import INTERRUPTED, complain
 from agent.cli.progress import Watch
 from agent.cli.tables import print_json, short
 from agent.cli.terminal_filter import harmless
-from agent.control.executions import ExecutionSummary, cancel, wait
+from agent.control.executions import ExecutionSummary
 from agent.control.parameter_values import read_parameters
-from agent.control.requesting import dispatcher_runs, executor_consumes
-from agent.control.submission import Send, Submitted, find_action, submit
-from agent.db.pool import Database
+from agent.control.submission import Submitted
 from agent.errors import UsageError
-from agent.mq.messages import execution_requested
+from agent.operations.interface import Executions
 
 
 @click.command()
@@ -50,34 +46,27 @@ def run(
 
     Exits 0 when it completed and 1 when it did not.
     """
-    with deployment.database() as database:
-        action = find_action(database, action_ref)
-        parameters = read_parameters(pairs, _document(document), action.schema)
-        placed = not dispatcher_runs(database)
-        with deployment.sender() if placed else contextlib.nullcontext() as send:
-            key = deployment.loaded.settings.security.encryption_key
-            executor = send if send and executor_consumes(deployment.broker()) else None
-            submitted = submit(database, None if executor else send, action, parameters, encryption_key=key)
-            if executor:
-                executor(execution_requested(submitted.id, action.ref, at=datetime.now(UTC), action_id=action.id))
-            if submitted.behind and sys.stderr.isatty():
-                click.secho(
-                    f"all workers that fit are full: it waits behind {submitted.behind} on {submitted.worker}", err=True
-                )
-            if no_wait:
-                _print_submitted(submitted, as_json=as_json)
-                return 0
-            watch = Watch(database, deployment.loaded.settings.artifacts_dir, submitted.id, silent=as_json)
-            try:
-                with watch:
-                    execution = wait(database, submitted.id, timeout=timeout, on_change=watch.update, pause=0.25)
-            except KeyboardInterrupt:
-                print(f"\nattune: execution {submitted.id} goes on; to end it:", file=sys.stderr)
-                print(f"  attune execution cancel {submitted.id}", file=sys.stderr)
-                return INTERRUPTED
-            if not execution.ended:
-                with contextlib.nullcontext(send) if send else deployment.sender() as sending:
-                    return _give_up(database, sending, execution, timeout, as_json=as_json)
+    with deployment.operations() as operations:
+        executions = operations.executions
+        parameters = read_parameters(pairs, _document(document), executions.parameters_of(action_ref))
+        submitted = executions.submit(action_ref, parameters)
+        if submitted.behind and sys.stderr.isatty():
+            click.secho(
+                f"all workers that fit are full: it waits behind {submitted.behind} on {submitted.worker}", err=True
+            )
+        if no_wait:
+            _print_submitted(submitted, as_json=as_json)
+            return 0
+        watch = Watch(executions, submitted.id, silent=as_json)
+        try:
+            with watch:
+                execution = executions.wait(submitted.id, timeout=timeout, on_change=watch.update, pause=0.25)
+        except KeyboardInterrupt:
+            print(f"\nattune: execution {submitted.id} goes on; to end it:", file=sys.stderr)
+            print(f"  attune execution cancel {submitted.id}", file=sys.stderr)
+            return INTERRUPTED
+        if not execution.ended:
+            return _give_up(executions, execution, timeout, as_json=as_json)
     return _report(execution, watch, as_json=as_json)
 
 
@@ -101,10 +90,8 @@ def _print_submitted(submitted: Submitted, *, as_json: bool) -> None:
         click.echo(submitted.id)
 
 
-def _give_up(
-    database: Database, send: Send, execution: ExecutionSummary, timeout: float | None, *, as_json: bool
-) -> int:
-    outcome = cancel(database, send, execution.id)
+def _give_up(executions: Executions, execution: ExecutionSummary, timeout: float | None, *, as_json: bool) -> int:
+    outcome = executions.cancel(execution.id)
     if as_json:
         print_json({**execution.as_document(), "status": outcome})
     word = "cancelled" if outcome == "cancelled" else "a request to cancel it was sent to its worker"

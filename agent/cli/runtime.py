@@ -6,8 +6,7 @@ import click
 
 from agent.cli.deployment import Deployment
 from agent.cli.tables import ago, print_json, print_table
-from agent.control.fleet import runtimes, versions
-from agent.control.version_choice import WorkerExplanation, explain_action
+from agent.control.version_choice import WorkerExplanation
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -22,8 +21,8 @@ def runtime() -> None:
 @click.pass_obj
 def list_runtimes(deployment: Deployment, as_json: bool) -> None:
     """List the runtimes and the live workers that offer them."""
-    with deployment.database() as database:
-        found = runtimes(database)
+    with deployment.operations() as operations:
+        found = operations.runtimes.all()
     if as_json:
         print_json(found)
         return
@@ -50,8 +49,8 @@ def list_runtimes(deployment: Deployment, as_json: bool) -> None:
 @click.pass_obj
 def list_versions(deployment: Deployment, ref: str | None, as_json: bool) -> None:
     """List the registered versions, of one runtime (REF, e.g. core.python) or of all."""
-    with deployment.database() as database:
-        found = versions(database, ref)
+    with deployment.operations() as operations:
+        found = operations.runtimes.versions(ref)
     if as_json:
         print_json(found)
         return
@@ -81,8 +80,8 @@ def explain(deployment: Deployment, action_ref: str, worker: str | None, as_json
 
     The exit code is 1 when no live worker has a version that meets the action's constraint.
     """
-    with deployment.database() as database:
-        found = explain_action(database, action_ref, worker)
+    with deployment.operations() as operations:
+        found = operations.runtimes.explain(action_ref, worker)
     met = [item for item in found.workers if item.alive and item.explanation.met]
     if as_json:
         print_json(found)

@@ -11,8 +11,7 @@ from rich.text import Text
 from agent.cli.completion import complete
 from agent.cli.deployment import Deployment
 from agent.cli.tables import ago, print_details, print_json, print_table, since, status
-from agent.control import workers as control
-from agent.control.fleet import Worker, workers
+from agent.control.fleet import Worker
 
 _PAUSE = 0.5
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -28,8 +27,8 @@ def worker() -> None:
 @click.pass_obj
 def list_workers(deployment: Deployment, as_json: bool) -> None:
     """List the workers."""
-    with deployment.database() as database:
-        found = workers(database)
+    with deployment.operations() as operations:
+        found = operations.workers.find()
     if as_json:
         print_json(found)
         return
@@ -46,8 +45,8 @@ def list_workers(deployment: Deployment, as_json: bool) -> None:
 @click.pass_obj
 def show(deployment: Deployment, name: str, as_json: bool) -> None:
     """Show one worker with everything that it advertises."""
-    with deployment.database() as database:
-        item = workers(database, name)[0]
+    with deployment.operations() as operations:
+        item = operations.workers.find(name)[0]
     if as_json:
         print_json(item)
         return
@@ -75,10 +74,8 @@ def show(deployment: Deployment, name: str, as_json: bool) -> None:
 @click.pass_obj
 def cordon(deployment: Deployment, name: str, reason: str | None) -> None:
     """Give a worker nothing more; what it has goes on."""
-    with deployment.database() as database:
-        found = workers(database, name)[0]
-        with database.connection() as connection:
-            control.cordon(connection, found.id, reason)
+    with deployment.operations() as operations:
+        found = operations.workers.cordon(name, reason)
     click.echo(f"{name} is cordoned; {found.running} executions go on")
 
 
@@ -87,10 +84,8 @@ def cordon(deployment: Deployment, name: str, reason: str | None) -> None:
 @click.pass_obj
 def uncordon(deployment: Deployment, name: str) -> None:
     """Let a worker have work again."""
-    with deployment.database() as database:
-        found = workers(database, name)[0]
-        with database.connection() as connection:
-            control.uncordon(connection, found.id)
+    with deployment.operations() as operations:
+        operations.workers.uncordon(name)
     click.echo(f"{name} gets work again")
 
 
@@ -105,14 +100,11 @@ def drain(deployment: Deployment, name: str, reason: str | None, timeout: float 
     Its process stays; stop it when this command has returned. Exits with 1 when time was up before.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
-    with deployment.database() as database:
-        found = workers(database, name)[0]
-        with database.connection() as connection:
-            returned = control.drain(connection, found.id, reason)
+    with deployment.operations() as operations:
+        drained, returned = operations.workers.drain(name, reason)
         click.echo(f"{name} is cordoned; {returned} unstarted executions are given to others", err=True)
         while True:
-            with database.connection() as connection:
-                state = control.worker_state(connection, found.id)
+            state = operations.workers.state(drained)
             if state.drained:
                 click.echo(f"nothing is left on {name}")
                 return 0
@@ -127,11 +119,8 @@ def drain(deployment: Deployment, name: str, reason: str | None, timeout: float 
 @click.pass_obj
 def remove(deployment: Deployment, name: str) -> None:
     """Delete the row and the queues of a worker that is gone for good."""
-    with deployment.database() as database:
-        found = workers(database, name)[0]
-        broker = deployment.broker()
-        with database.connection() as connection:
-            control.remove(connection, found.id, lambda queues, unbind: broker.delete(queues, unbind=unbind))
+    with deployment.operations() as operations:
+        operations.workers.remove(name)
     click.echo(f"{name} is removed")
 
 

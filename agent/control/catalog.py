@@ -43,17 +43,28 @@ def remove_pack(database: Database, ref: str, base: Path) -> int:
         Conflict: an execution of it is not over, or another pack uses one of its runtimes.
     """
     with database.connection() as connection:
-        found = _needed(connection, ref)
-        if found is None:
-            raise NotFound(f"there is no pack {ref}", hint="see: attune pack list")
-        if found[1]:
-            raise Conflict(f"pack {ref} can't be removed: {found[1]}", hint="wait for it, or cancel it")
-        connection.execute(load_queries("agent.control")["remove_pack"].encode(), {"ref": ref})
+        pack_id = remove_pack_rows(connection, ref)
+    remove_pack_files(base, ref)
+    return pack_id
+
+
+def remove_pack_rows(connection: Connection, ref: str) -> int:
+    """Delete the rows of a pack; return its id. Raises as ``remove_pack``."""
+    found = _needed(connection, ref)
+    if found is None:
+        raise NotFound(f"there is no pack {ref}", hint="see: attune pack list")
+    if found[1]:
+        raise Conflict(f"pack {ref} can't be removed: {found[1]}", hint="wait for it, or cancel it")
+    connection.execute(load_queries("agent.control")["remove_pack"].encode(), {"ref": ref})
+    return int(found[0])
+
+
+def remove_pack_files(base: Path, ref: str) -> None:
+    """Delete the files of a pack; a link in their place stays."""
     place = base / ref
     if not place.is_symlink():
         with suppress(OSError):
             shutil.rmtree(place)
-    return int(found[0])
 
 
 def _needed(connection: Connection, ref: str) -> tuple[int, str | None] | None:

@@ -21,13 +21,15 @@ class LogReader:
     The live file appears with the first byte; the artifact's file, which is complete, when the execution has ended.
     """
 
-    def __init__(self, database: Database, artifacts_dir: Path, execution_id: int, stream: str) -> None:
-        """Prepare; nothing is opened yet."""
+    def __init__(
+        self, database: Database, artifacts_dir: Path, execution_id: int, stream: str, *, offset: int = 0
+    ) -> None:
+        """Begin ``offset`` bytes down; nothing is opened yet."""
         self._database = database
         self._artifacts_dir = artifacts_dir
         self._execution_id = execution_id
         self._stream = stream
-        self._offset = 0
+        self._offset = offset
 
     @property
     def live_path(self) -> Path:
@@ -42,7 +44,9 @@ class LogReader:
         """Yield what is left of an execution that has ended, from the artifact, else from the live file."""
         for path, content in self._artifact():
             if content is not None:
-                yield content[self._offset :]
+                rest = content[self._offset :]
+                self._offset += len(rest)
+                yield rest
                 return
             if path is not None and path.is_file():
                 yield from self._read_file(path)

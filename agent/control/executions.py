@@ -20,7 +20,7 @@ from agent.db.error_translation import translated
 from agent.db.named_statements import Statements
 from agent.db.pool import Connection, Database
 from agent.db.queries import load_queries
-from agent.errors import AgentError, BrokerError, DatabaseUnavailable
+from agent.errors import AgentError, BrokerError, DatabaseUnavailable, NotFound
 
 _PATIENCE, _RETRY = 60.0, 0.5
 """Seconds that a database may stay away while somebody waits, and between attempts."""
@@ -200,8 +200,8 @@ def _execution(row: dict[str, Any]) -> ExecutionSummary:
     return ExecutionSummary(parameters=config if isinstance(config, dict) else None, **row)
 
 
-def _missing(execution_id: int) -> AgentError:
-    return AgentError(f"there is no execution {execution_id}", hint="see: attune execution list")
+def _missing(execution_id: int) -> NotFound:
+    return NotFound(f"there is no execution {execution_id}", hint="see: attune execution list")
 
 
 def _nap(connection: Connection, execution_id: int, seconds: float) -> None:

@@ -12,7 +12,7 @@ from psycopg.rows import class_row, dict_row
 from agent.db.named_statements import Statements
 from agent.db.pool import Database
 from agent.db.queries import load_queries
-from agent.errors import AgentError
+from agent.errors import NotFound
 from agent.liveness import DEAD_AFTER
 from agent.runtimes.names import normalize_runtime_name
 
@@ -76,13 +76,13 @@ def workers(database: Database, name: str | None = None) -> list[Worker]:
     """Return the workers by name; only the one called ``name`` when it is given.
 
     Raises:
-        AgentError: a name was given and no worker has it.
+        NotFound: a name was given and no worker has it.
     """
     with database.connection() as connection:
         cursor = connection.cursor(row_factory=class_row(Worker))
         found = cursor.execute(load_queries(__package__ or "")["list_workers"], {"name": name}).fetchall()
     if name is not None and not found:
-        raise AgentError(f"there is no worker {name}", hint="see: attune worker list")
+        raise NotFound(f"there is no worker {name}", hint="see: attune worker list")
     return found
 
 
@@ -116,14 +116,14 @@ def versions(database: Database, ref: str | None = None) -> list[VersionEntry]:
     """Return the registered versions; only those of runtime ``ref`` when it is given.
 
     Raises:
-        AgentError: a ref was given and no runtime has it.
+        NotFound: a ref was given and no runtime has it.
     """
     queries = load_queries(__package__ or "")
     with database.connection() as connection:
         cursor = connection.cursor(row_factory=class_row(VersionEntry))
         found = cursor.execute(queries["list_runtime_versions"], {"ref": ref}).fetchall()
     if ref is not None and not found and ref not in [entry.ref for entry in runtimes(database)]:
-        raise AgentError(f"there is no runtime {ref}", hint="see: attune runtime list")
+        raise NotFound(f"there is no runtime {ref}", hint="see: attune runtime list")
     return found
 
 

@@ -90,10 +90,7 @@ def submit(
         AgentError: no worker fits; the message says why each one doesn't.
         BrokerError: the dispatch could not be sent; the execution is failed, not left waiting.
     """
-    supplied = _supplied(database, action)
-    problems = [one for one in action.schema.problems(parameters) if one.removesuffix(" is required") not in supplied]
-    if problems:
-        raise UsageError(f"{action.ref}: " + "; ".join(problems))
+    check_parameters(database, action, parameters)
     public, secrets = encrypt_secrets(parameters, action.schema.document, encryption_key)
     with database.connection() as connection:
         execution_id = _insert(connection, action, public, secrets)
@@ -108,6 +105,18 @@ def submit(
         _fail(database, execution_id, error)
         raise
     return Submitted(execution_id, action.ref, worker.id, worker.name, max(0, 1 - worker.free))
+
+
+def check_parameters(database: Database, action: SubmittableAction, parameters: Mapping[str, Any]) -> None:
+    """Refuse what an action doesn't take, now instead of when it runs.
+
+    Raises:
+        UsageError: a parameter is missing, unknown or of a wrong type; all of them are named.
+    """
+    supplied = _supplied(database, action)
+    problems = [one for one in action.schema.problems(parameters) if one.removesuffix(" is required") not in supplied]
+    if problems:
+        raise UsageError(f"{action.ref}: " + "; ".join(problems))
 
 
 def _supplied(database: Database, action: SubmittableAction) -> set[str]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from agent.control.fleet import Worker, workers
 from agent.db.named_statements import Statements
 from agent.db.pool import Database
-from agent.errors import AgentError
+from agent.errors import NotFound
 from agent.runtimes.model import Runtime, RuntimeVersion
 from agent.runtimes.names import language_of
 from agent.runtimes.store import load_runtimes
@@ -44,13 +44,13 @@ def explain_action(database: Database, action_ref: str, worker: str | None = Non
     """Explain for all workers, or for the one that is named.
 
     Raises:
-        AgentError: there is no such action or worker.
+        NotFound: there is no such action or worker.
         DatabaseError: the database can't be read.
     """
     with database.connection() as connection:
         row = Statements("agent.control").one(connection, _ActionRuntime, "action_runtime", {"ref": action_ref})
     if row is None:
-        raise AgentError(f"there is no action {action_ref}", hint="attune action list shows all")
+        raise NotFound(f"there is no action {action_ref}", hint="attune action list shows all")
     stored = load_runtimes(database)
     runtime = next((item for item in stored.runtimes if item.id == row.runtime), None)
     if runtime is None:
@@ -58,7 +58,7 @@ def explain_action(database: Database, action_ref: str, worker: str | None = Non
     rows = [item for item in stored.versions if item.runtime == runtime.id]
     found = [item for item in workers(database) if worker is None or item.name == worker]
     if worker is not None and not found:
-        raise AgentError(f"there is no worker {worker}", hint="attune worker list shows all")
+        raise NotFound(f"there is no worker {worker}", hint="attune worker list shows all")
     answers = tuple(_explain(item, runtime, rows, row.constraint) for item in found)
     return ActionExplanation(action_ref, runtime.ref, row.constraint, answers)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from agent.db.pool import Database
 from agent.packs.installed_files import staged
 from agent.packs.loader import Registration, register
-from agent.packs.model import Pack
+from agent.packs.model import Pack, Problem
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,22 @@ class Installed:
     registration: Registration
     place: Path
     copied: bool
+
+    def as_document(self, warnings: Iterable[Problem], *, told: bool) -> dict[str, Any]:
+        """Return it as the JSON that the operator's command prints; ``told``: whether workers were notified."""
+        done = self.registration
+        return {
+            "pack": {"id": done.pack_id, "ref": done.ref, "version": done.version, "created": done.created},
+            "added": [{"kind": kind, "ref": ref} for kind, ref in done.added],
+            "updated": [{"kind": kind, "ref": ref} for kind, ref in done.updated],
+            "removed": [{"kind": one.kind, "ref": one.ref} for one in done.removed],
+            "kept": [{"kind": one.kind, "ref": one.ref, "reason": one.reason} for one in done.kept],
+            "notes": list(done.notes),
+            "warnings": list(warnings),
+            "files": {"path": str(self.place), "copied": self.copied},
+            "runtime_names": list(done.runtime_names),
+            "announced": told,
+        }
 
 
 def install(database: Database, pack: Pack, base: Path) -> Installed:

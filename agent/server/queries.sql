@@ -26,6 +26,10 @@ SELECT e.id, e.action, e.action_ref, e.config, e.parent, e.enforcement, e.execut
   FROM execution e
  WHERE e.id = %(id)s;
 
+-- name: execution_facts
+-- What permissions ask about executions.
+SELECT id, action_ref, executor, split_part(action_ref, '.', 1) AS pack_ref FROM execution WHERE id = ANY (%(ids)s);
+
 -- name: execution_ancestry
 -- Whether one execution is another, or was started by it.
 WITH RECURSIVE up AS (
@@ -192,9 +196,6 @@ UPDATE pack
  WHERE ref = %(ref)s
 RETURNING ref;
 
--- name: delete_pack
-DELETE FROM pack WHERE ref = %(ref)s RETURNING id, ref;
-
 -- name: set_installer
 UPDATE pack SET installed_by = coalesce(installed_by, %(identity)s) WHERE ref = %(ref)s;
 
@@ -267,7 +268,7 @@ SELECT q.action_id, a.ref AS action_ref, q.queue_length, q.active_count, q.max_c
 
 -- name: list_keys
 SELECT k.id, k.ref, k.owner_type::text AS owner_type, k.owner, k.owner_identity, k.owner_pack_ref, k.owner_action_ref,
-       k.owner_sensor_ref, k.name, k.encrypted, k.created
+       k.owner_sensor_ref, k.name, k.encrypted, k.created, k.updated
   FROM key k
  WHERE (%(owner_type)s::text IS NULL OR k.owner_type::text = %(owner_type)s)
    AND (%(owner)s::text IS NULL OR k.owner = %(owner)s)

@@ -14,6 +14,8 @@ from agent.server.resources import (
     identities,
     integration_tokens,
     keys,
+    operator_executions,
+    operator_views,
     pack_archives,
     packs,
     permission_sets,
@@ -39,4 +41,6 @@ ROUTES: tuple[Route, ...] = (
     *integration_tokens.ROUTES,
     *audit_events.ROUTES,
     *agent_program.ROUTES,
+    *operator_executions.ROUTES,
+    *operator_views.ROUTES,
 )

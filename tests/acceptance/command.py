@@ -26,7 +26,7 @@ def argv(program: str, *words: str) -> list[str]:
 def environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the caller's environment without Attune's settings, with ``settings``."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ATTUNE")}
-    return {**kept, "PYTHONPATH": str(ROOT), **(settings or {})}
+    return {**kept, "PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": "/nonexistent", **(settings or {})}
 
 
 def run(

@@ -1,4 +1,7 @@
-"""``attune`` beside a running server: keys, accounts, workers, actions, packs, retries, completion."""
+"""``attune`` beside a running server: keys, accounts, workers, actions, packs, retries, completion.
+
+Each test runs twice: asking the database, and over the API without a single setting.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +28,16 @@ pytestmark = [pytest.mark.postgres, pytest.mark.filterwarnings("ignore::Resource
 class Place:
     """A deployment with a server and one agent, and the operator's command on it."""
 
-    def __init__(self, deployment: Deployment, server: ServerProcess) -> None:
+    def __init__(self, deployment: Deployment, server: ServerProcess, way: str) -> None:
         self.deployment = deployment
         self.server = server
+        self.way = way
+        self.environment = environment(deployment.environment)
 
     def attune(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         return subprocess.run(
-            argv("attune", *words), env=environment(self.deployment.environment), input=stdin, capture_output=True,
+            argv("attune", *words), env=self.environment, input=stdin, capture_output=True,
             text=True, timeout=90, check=False,
         )  # fmt: skip
 
@@ -55,15 +60,26 @@ class Place:
         return done.stderr
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=["database", "api"])
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     with running_deployment(request, "database") as deployment:
         server = start_server(deployment.environment, deployment.directory / "server.log")
         try:
             deployment.start_agent("w1")
-            yield Place(deployment, server)
+            made = Place(deployment, server, request.param)
+            if made.way == "api":
+                log_in(made)
+            yield made
         finally:
             server.stop()
+
+
+def log_in(place: Place) -> None:
+    """Make an administrator; from now on the commands know the API's URL and nothing else."""
+    place.ok("identity", "create", "operator", "--admin", stdin="a good password\n")
+    place.environment = environment({"XDG_CONFIG_HOME": str(place.deployment.directory / "home")})
+    place.ok("login", place.server.url, "--user", "operator", stdin="a good password\n")
+    assert place.ask("whoami")["login"] == "operator"
 
 
 def until(condition: Callable[[], object], *, timeout: float = 60.0) -> None:
@@ -78,7 +94,7 @@ def on_a_terminal(place: Place, *words: str, answers: tuple[tuple[str, str], ...
     ours, theirs = pty.openpty()
     child = subprocess.Popen(
         argv("attune", *words),
-        env={**environment(place.deployment.environment), "TERM": "xterm", "COLUMNS": "100"},
+        env={**place.environment, "TERM": "xterm", "COLUMNS": "100"},
         stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
     )  # fmt: skip
     os.close(theirs)
@@ -221,6 +237,8 @@ def test_parameters_come_from_a_file_and_from_standard_input(place: Place, tmp_p
 
 
 def test_where_the_database_is_the_broker_already_nobody_need_say_so(place: Place, tmp_path: Path) -> None:
+    if place.way == "api":
+        pytest.skip("is about settings, and over the API there are none")
     settings = {k: v for k, v in place.deployment.environment.items() if k != "ATTUNE__MESSAGE_QUEUE__URL"}
 
     def attune(*words: str) -> subprocess.CompletedProcess[str]:
@@ -307,7 +325,7 @@ def complete(place: Place, line: str, word: str) -> list[str]:
         settings["COMP_CWORD"] = str(len(words) - 1)
     program = "import sys; sys.argv[0] = 'attune'; from agent.cli.operator import main; main()"
     done = subprocess.run(
-        [argv("attune")[0], "-c", program], env=environment(place.deployment.environment) | settings,
+        [argv("attune")[0], "-c", program], env=place.environment | settings,
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     return [entry.partition(",")[2] for entry in done.stdout.splitlines()]

@@ -70,7 +70,10 @@ NAMES = {
     "yaml.load": (),
     "yaml.unsafe_load": (),
     "pickle.loads": (),
-    "os.open": ("cli/", "environments/lock.py", "execution/", "process/", "reading/", "transport/pack_versions.py"),
+    "os.open": (
+        *("cli/", "client/login_file.py", "environments/lock.py", "execution/", "process/", "reading/"),
+        "transport/pack_versions.py",
+    ),
 }
 
 #: Built-in functions: output is written and the program is ended by commands.
@@ -112,6 +115,7 @@ REPEATED_NAMES = {
     "packs": "what the API says of them",
     "runtimes": "what the API says of them",
     "workers": "what is done with them (control), what is looked at (dispatch), what the API says of them",
+    "login": "the command, and how somebody logs in (access)",
     "model": "the value types of its folder",
     "store": "the statements of its folder",
     "connection": "to a server: to RabbitMQ (mq/rabbit), to Attune's API (transport)",
@@ -257,6 +261,8 @@ READING_METHODS = {
     "read_bytes": ("cli/", "configuration/", "db/migrations.py", "doctor/"),
     "open": (
         "cli/",
+        "client/pack_archive.py",  # writes the archive that it sends
+        "client/transport.py",  # of an opener of URLs
         "execution/outcome/log_files.py",  # of `reading.beneath.Directory`
         "packs/archive.py",  # writes what it unpacks
         "presence/labels.py",  # a file that the operator names

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from agent.control.requesting import ExecutionRequest
 from agent.control.requesting import request_execution as write_request
+from agent.control.submission import check_parameters, find_action
 from agent.db.pool import Connection
 from agent.errors import UsageError
 from agent.server.call import Answer, Call, data, one, rows
@@ -37,6 +38,12 @@ class ExecuteBody(Struct):
     worker_affinity: dict[str, Any] | None = None
 
 
+class ExecuteQuery(Struct, kw_only=True):
+    """``check``: refuse parameters that don't fit the action now; else its worker does."""
+
+    check: bool = False
+
+
 def create(call: Call) -> Answer:
     """Accept an execution. With an Idempotency-Key, the same request gives the same execution for a day."""
     body: ExecuteBody = call.body
@@ -44,6 +51,10 @@ def create(call: Call) -> Answer:
     key = call.headers.get("idempotency-key")
     if key is not None and not 1 <= len(key) <= _KEY_LENGTH:
         raise Problem.bad(f"an Idempotency-Key has 1 to {_KEY_LENGTH} characters")
+    if call.query.check:
+        call.caller.require("actions", "execute", facts)
+        database = call.services.database
+        check_parameters(database, find_action(database, body.action_ref), body.parameters or {})
     with call.connection() as connection:
         one(connection, _PACKAGE, "action", {"ref": body.action_ref}, missing=f"there is no action {body.action_ref}")
         call.caller.require("actions", "execute", facts)
@@ -130,6 +141,7 @@ ROUTES = (
         "Run an action",
         needs=("actions", "execute"),
         body=ExecuteBody,
+        query=ExecuteQuery,
         answer=dict,
         status=201,
         errors=(404, 409),
@@ -142,6 +154,7 @@ ROUTES = (
         "Run an action",
         needs=("actions", "execute"),
         body=ExecuteBody,
+        query=ExecuteQuery,
         answer=dict,
         status=201,
         errors=(404, 409),

@@ -61,7 +61,7 @@ def list_all(call: Call) -> Answer:
         found = [row for row in rows(connection, _PACKAGE, "list_keys", values) if _may(call, "read", row)]
     window = query.window()
     items = found[window["offset"] : window["offset"] + query.size]
-    names = ("id", "ref", "owner_type", "owner", "name", "encrypted", "created")
+    names = ("id", "ref", "owner_type", "owner", "name", "encrypted", "created", "updated")
     shown = [{name: row[name] for name in names} for row in items]
     return page(shown, number=query.page, size=query.per_page, total=len(found))
 

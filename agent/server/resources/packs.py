@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +11,8 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 from psycopg.types.json import Jsonb
 
+from agent.control.catalog import remove_pack_files, remove_pack_rows
+from agent.db.pool import Connection
 from agent.mq.messages import pack_deleted, pack_registered
 from agent.packs.archive import Limits, unpacked
 from agent.packs.install import install
@@ -62,7 +62,7 @@ class RegisterBody(Struct):
 def list_all(call: Call) -> Answer:
     """List the packs that the caller may see."""
     with call.connection() as connection:
-        found = [row for row in rows(connection, _PACKAGE, "list_packs") if _visible(call, row)]
+        found = [row for row in rows(connection, _PACKAGE, "list_packs") if visible(call, row)]
     query: Paging = call.query
     window = query.window()
     items = found[window["offset"] : window["offset"] + query.size]
@@ -122,13 +122,9 @@ def delete(call: Call) -> Answer:
     with call.connection() as connection:
         before = _pack(call, connection)
         call.caller.require("packs", "delete", _facts(call, before))
-        row = one(connection, _PACKAGE, "delete_pack", {"ref": before["ref"]}, missing=_absent(call))
-        call.services.outbox.add(connection, [pack_deleted(row["id"], row["ref"], at=datetime.now(UTC))])
-    base = call.settings.packs_base_dir.resolve()
-    place = base / before["ref"]
-    if place.parent == base and not place.is_symlink():
-        with suppress(OSError):
-            shutil.rmtree(place)
+        pack_id = remove_pack_rows(connection, before["ref"])
+        call.services.outbox.add(connection, [pack_deleted(pack_id, before["ref"], at=datetime.now(UTC))])
+    remove_pack_files(call.settings.packs_base_dir.resolve(), before["ref"])
     return deleted(f"Pack '{before['ref']}' deleted successfully")
 
 
@@ -174,8 +170,8 @@ def _install(call: Call, directory: Path, *, force: bool) -> dict[str, Any]:
         before = rows(connection, _PACKAGE, "pack", {"ref": ref})
     if before and not force:
         raise Problem(409, "CONFLICT", f"pack {ref} is there already", hint="send force to replace it")
-    if before:
-        call.caller.require("packs", "install", _facts(call, before[0]))
+    with call.connection() as connection:
+        may_replace(call, connection, ref)
     done = install(database, parsed.pack, call.settings.packs_base_dir).registration
     message = pack_registered(done.pack_id, done.ref, done.version, done.runtime_names, at=datetime.now(UTC))
     with call.connection() as connection:
@@ -184,15 +180,21 @@ def _install(call: Call, directory: Path, *, force: bool) -> dict[str, Any]:
         return _shown(one(connection, _PACKAGE, "pack", {"ref": ref}))
 
 
+def may_replace(call: Call, connection: Connection, ref: str) -> None:
+    """Let the caller install a pack of this ref over the one that is there, if any. Raises Problem (403)."""
+    for before in rows(connection, _PACKAGE, "pack", {"ref": ref}):
+        call.caller.require("packs", "install", _facts(call, before))
+
+
 def _pack(call: Call, connection: Any) -> dict[str, Any]:
     row = one(connection, _PACKAGE, "pack", {"ref": call.path["ref"]}, missing=_absent(call))
-    if not _visible(call, row):
+    if not visible(call, row):
         raise Problem.not_found(_absent(call))
     return row
 
 
-def _visible(call: Call, row: Mapping[str, Any]) -> bool:
-    """Standard packs are everybody's; one that somebody else installed needs a grant that speaks of it."""
+def visible(call: Call, row: Mapping[str, Any]) -> bool:
+    """Say whether the caller may see it: standard packs are everybody's, somebody else's need a grant."""
     if row["is_standard"]:
         return True
     foreign = row["installed_by"] is not None and _facts(call, row)["owner"] != "self"

@@ -30,6 +30,7 @@ def fill(path: str) -> str:
         .replace("{ref}", "no.such")
         .replace("{pack_ref}", "no_such")
         .replace("{version}", "1")
+        .replace("{stream}", "stdout")
     )
 
 

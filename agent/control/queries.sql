@@ -152,13 +152,17 @@ SELECT id, param_schema, default_execution_permission_set_refs AS permission_set
  WHERE ref = %(ref)s;
 
 -- name: request_execution
-INSERT INTO execution (action, action_ref, config, env_vars, parent, executor, permission_set_refs,
+INSERT INTO execution (action, action_ref, config, env_vars, parent, enforcement, executor, permission_set_refs,
                        artifact_retention_policy, artifact_retention_limit, worker_selector, worker_tolerations,
                        worker_affinity, max_retries, status)
-VALUES (%(action)s, %(action_ref)s, %(config)s::jsonb, %(env_vars)s::jsonb, %(parent)s, %(executor)s,
+VALUES (%(action)s, %(action_ref)s, %(config)s::jsonb, %(env_vars)s::jsonb, %(parent)s, %(enforcement)s, %(executor)s,
         %(permission_set_refs)s, %(retention_policy)s::artifact_retention_enum, %(retention_limit)s,
         %(selector)s::jsonb, %(tolerations)s::jsonb, %(affinity)s::jsonb, %(max_retries)s, 'requested')
+ON CONFLICT DO NOTHING
 RETURNING id;
+
+-- name: execution_of_enforcement
+SELECT id FROM execution WHERE enforcement = %(enforcement)s AND parent IS NULL ORDER BY id LIMIT 1;
 
 -- name: copy_execution
 -- Somebody asks for another attempt, whatever was decided about retries; secrets of the parameters go along.

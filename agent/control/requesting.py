@@ -30,6 +30,7 @@ class ExecutionRequest:
     permission_set_refs: list[str] | None = None
     executor: int | None = None
     parent: int | None = None
+    enforcement: int | None = None
     retention_policy: str | None = None
     retention_limit: int | None = None
     selector: Mapping[str, Any] | None = None
@@ -38,7 +39,7 @@ class ExecutionRequest:
 
 
 def request_execution(connection: Connection, wanted: ExecutionRequest, encryption_key: str | None) -> int:
-    """Write the row; return its id.
+    """Write the row; return its id. Of one enforcement there is one execution, whoever asks for it again.
 
     Raises:
         NotFound: there is no such action.
@@ -61,6 +62,7 @@ def request_execution(connection: Connection, wanted: ExecutionRequest, encrypti
         "config": Jsonb(public) if public else None,
         "env_vars": _json(wanted.env_vars),
         "parent": wanted.parent,
+        "enforcement": wanted.enforcement,
         "executor": wanted.executor,
         "permission_set_refs": action["permission_set_refs"] if refs is None else refs,
         "retention_policy": wanted.retention_policy or action["retention_policy"],
@@ -71,7 +73,10 @@ def request_execution(connection: Connection, wanted: ExecutionRequest, encrypti
         "max_retries": action["max_retries"],
     }
     row = connection.execute(queries["request_execution"].encode(), values).fetchone()
-    assert row is not None, "INSERT ... RETURNING gives one row"
+    if row is None:
+        known = connection.execute(queries["execution_of_enforcement"].encode(), values).fetchone()
+        assert known is not None, "only another execution of the same enforcement is in the way"
+        return int(known[0])
     for secret in secrets:
         connection.execute(
             queries["insert_secret"].encode(),

@@ -264,6 +264,34 @@ def event_created(
     )
 
 
+def rule_created(rule: Mapping[str, Any], *, at: datetime) -> Outgoing:
+    """Tell sensor services of a new rule, given by the columns of its row."""
+    names = ("trigger_ref", "action_ref", "trigger_params", "enabled")
+    payload = {
+        "rule_id": rule["id"],
+        "rule_ref": rule["ref"],
+        "trigger_id": rule["trigger"],
+        "action_id": rule["action"],
+        **{name: rule[name] for name in names},
+    }
+    return _about_rule("RuleCreated", topology.RULE_CREATED, payload, at)
+
+
+def rule_switched(rule: Mapping[str, Any], *, on: bool, at: datetime) -> Outgoing:
+    """Tell sensor services that a rule is on now, with these parameters of its trigger, or off."""
+    payload = {"rule_id": rule["id"], "rule_ref": rule["ref"], "trigger_ref": rule["trigger_ref"]}
+    if on:
+        payload["trigger_params"] = rule["trigger_params"]
+        return _about_rule("RuleEnabled", topology.RULE_ENABLED, payload, at)
+    return _about_rule("RuleDisabled", topology.RULE_DISABLED, payload, at)
+
+
+def _about_rule(kind: str, routing_key: str, payload: Mapping[str, Any], at: datetime) -> Outgoing:
+    return wrap(
+        kind, to_json(payload), exchange=topology.EVENTS, routing_key=routing_key, timestamp=at, source="api-service"
+    )
+
+
 def pack_registered(
     pack_id: int, pack_ref: str, version: str, runtime_names: Sequence[str], *, at: datetime
 ) -> Outgoing:

@@ -35,17 +35,17 @@ def check_pattern(pattern: str) -> None:
     _compiled(pattern)
 
 
-def search(pattern: str, text: str) -> bool:
+def search(pattern: str, text: str, *, timeout: float = TIMEOUT) -> bool:
     """Tell whether ``pattern`` is found in ``text``; other threads go on meanwhile.
 
     Raises:
-        PatternError: it can't be used, or takes longer than ``TIMEOUT``.
+        PatternError: it can't be used, or takes longer than ``timeout`` seconds.
     """
     compiled = _compiled(pattern)
     try:
-        return compiled.search(text, timeout=TIMEOUT, concurrent=True) is not None
+        return compiled.search(text, timeout=timeout, concurrent=True) is not None
     except TimeoutError:
-        raise PatternError(f"took longer than {TIMEOUT:g} s") from None
+        raise PatternError(f"took longer than {timeout:g} s") from None
     except (regex.error, RecursionError, MemoryError) as error:
         raise PatternError(f"can't be searched for ({error})") from None
 

@@ -21,7 +21,7 @@ from starlette.responses import Response
 from agent.access.tokens import Claims, check
 from agent.errors import AccessDenied
 from agent.server.audit import Audit
-from agent.server.call import Answer, Call, Services
+from agent.server.call import Answer, Call, Later, Services
 from agent.server.caller import Caller
 from agent.server.opened_file import OpenedFile, OpenedFileResponse
 from agent.server.peer import client_address
@@ -81,11 +81,28 @@ class Binding:
             elif self._route.body is not None:
                 call.raw = await _read(request, self._services.settings.server.max_body_bytes)
                 call.body = _body(self._route, request, call.raw)
-            answer = await anyio.to_thread.run_sync(_run, self._route, call, limiter=self._limiter)
+            elif self._route.raw_limit is not None:
+                limit = await anyio.to_thread.run_sync(self._route.raw_limit, call, limiter=self._limiter)
+                call.raw = await _read(request, limit)
+            answer = await self._handled(call)
         finally:
             if upload is not None:
                 upload.close()
         return _response(self._route, answer)
+
+    async def _handled(self, call: Call) -> Answer:
+        """Run the handler; one that waits for a change is run again at each, in the time that it asked for."""
+        begin = time.monotonic()
+        while True:
+            changes = self._services.changes
+            seen = changes.seen()
+            answer = await anyio.to_thread.run_sync(_run, self._route, call, limiter=self._limiter)
+            if isinstance(answer, Answer):
+                return answer
+            left = begin + answer.seconds - time.monotonic()
+            if left <= 0 or self._services.draining:
+                return answer.answer
+            await changes.wait(answer.topic, seen, left)
 
     def _authenticated(self, request: Request) -> Claims | None:
         """Look at the header first: a stale cookie must not spoil a good token."""
@@ -127,7 +144,7 @@ def _permit(route: Route, call: Call) -> None:
         call.caller.require(*route.needs)
 
 
-def _run(route: Route, call: Call) -> Answer:
+def _run(route: Route, call: Call) -> Answer | Later:
     if route.body is None and not route.upload:
         _permit(route, call)
     return route.handler(call)

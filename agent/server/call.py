@@ -15,9 +15,11 @@ from agent.db.pool import Connection, Database
 from agent.db.queries import load_queries
 from agent.dispatch.service import Dispatcher
 from agent.mq.broker import Broker
+from agent.rules.service import Rules
 from agent.server.caller import Caller
 from agent.server.pack_archives import PackArchives
 from agent.server.problems import Problem
+from agent.server.rule_changes import Changes
 from agent.settings import Settings
 
 
@@ -31,7 +33,9 @@ class Services:
     outbox: Outbox
     broker: Broker
     logins: Logins
-    dispatcher: Dispatcher | None = None
+    dispatcher: Dispatcher | None
+    rules: Rules | None
+    changes: Changes
     archives: PackArchives = field(default_factory=PackArchives)
     draining: bool = False
     counters: dict[tuple[str, str, int], int] = field(default_factory=dict)
@@ -61,6 +65,18 @@ class Call:
         """Lend a connection for one transaction."""
         with self.services.database.connection() as connection:
             yield connection
+
+
+@dataclass(frozen=True)
+class Later:
+    """Nothing has changed yet: ask the handler again when ``topic`` did, for ``seconds`` at most.
+
+    ``answer`` is what is said when the time is over. Nobody holds a thread meanwhile.
+    """
+
+    topic: str
+    seconds: float
+    answer: Answer
 
 
 @dataclass

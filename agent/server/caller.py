@@ -56,6 +56,11 @@ class Caller:
         found = self.claims.metadata.get("execution_id") if self.claims and self.kind == "execution" else None
         return found if isinstance(found, int) and not isinstance(found, bool) and 0 < found <= _LARGEST_ID else None
 
+    @property
+    def trigger_types(self) -> list[str]:
+        """The triggers that a sensor's token was made for; nothing else is open to it."""
+        return _texts(self.claims.metadata, "trigger_types") if self.claims and self.kind == "sensor" else []
+
     @cached_property
     def set_refs(self) -> list[str]:
         """The permission sets that count."""

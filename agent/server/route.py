@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from agent.server.call import Answer, Call
+    from agent.server.call import Answer, Call, Later
 
 PUBLIC: frozenset[str] = frozenset()
 """No token is needed."""
@@ -31,12 +31,13 @@ class Route:
 
     ``who`` are the kinds of tokens that are let in; ``needs`` is the permission that is asked for before the handler,
     on some object at least: a handler that knows the object asks again. ``body`` and ``query`` are types whose fields
-    are checked; ``answer`` is the type of what the envelope holds, for the description of the API only.
+    are checked; ``answer`` is the type of what the envelope holds, for the description of the API only. With
+    ``raw_limit`` the body is handed over as bytes: it is asked before a byte is read how many there may be.
     """
 
     method: str
     path: str
-    handler: Callable[[Call], Answer]
+    handler: Callable[[Call], Answer | Later]
     summary: str
     who: frozenset[str] = ACTING
     needs: tuple[str, str] | None = None
@@ -44,6 +45,7 @@ class Route:
     body_optional: bool = False
     query: type | None = None
     upload: bool = False
+    raw_limit: Callable[[Call], int] | None = None
     answer: Any = None
     listed: bool = False
     bare: bool = False

@@ -25,17 +25,19 @@ from agent.logs import add_secret
 from agent.mq.broker import Broker
 from agent.mq.connect import open_broker
 from agent.paths import shipped
+from agent.rules.service import Rules
 from agent.server.application import build_application
 from agent.server.audit import Audit
 from agent.server.call import Services
+from agent.server.rule_changes import Changes
 from agent.server.sentinels import write_sentinels
 from agent.settings import Settings
 from agent.threads import ThreadGroup
 
 log = logging.getLogger(__name__)
 
-PARTS = ("api", "dispatcher")
-_COMPANION = "server_action"
+PARTS = ("api", "dispatcher", "rules")
+_COMPANION = "server_event"
 """The newest of the server's own tables."""
 
 
@@ -123,6 +125,8 @@ def _serve(settings: Settings, database: Database, parts: tuple[str, ...], say: 
     publisher = broker.publisher()
     threads.start("publisher", publisher.run)
     dispatcher = Dispatcher(settings, broker, publisher, threads) if "dispatcher" in parts else None
+    rules = Rules(settings, threads, dispatcher.wake if dispatcher else lambda: None) if "rules" in parts else None
+    changes = Changes(database)
     services = Services(
         settings,
         database,
@@ -136,11 +140,17 @@ def _serve(settings: Settings, database: Database, parts: tuple[str, ...], say: 
             refresh_seconds=settings.security.jwt_refresh_expiration,
         ),
         dispatcher,
+        rules,
+        changes,
     )
     audit = Audit(database)
     threads.start("audit", audit.run)
     if dispatcher is not None:
         dispatcher.start()
+    if rules is not None:
+        rules.start()
+    if "api" in parts:
+        threads.start("changes-listen", changes.run)
     try:
         server = _http(services, audit, api="api" in parts)
         loop_stop.append(server)
@@ -148,21 +158,30 @@ def _serve(settings: Settings, database: Database, parts: tuple[str, ...], say: 
             _announce(listening, parts, settings, say)
             if "api" in parts:
                 write_sentinels(settings, settings.server.public_url or _url(listening))
-            server.stop_accepting = lambda: setattr(services, "draining", True)
+            server.stop_accepting = lambda: _drain(services)
             asyncio.run(server.serve(sockets=[listening]))
     finally:
-        services.draining = True
+        _drain(services)
         if dispatcher is not None:
             dispatcher.stop()
+        if rules is not None:
+            rules.stop()
         audit.stop()
         publisher.close()
         services.archives.close()
         left = threads.join(max(1.0, settings.server.shutdown_timeout))
-        if dispatcher is not None:
-            dispatcher.close()
+        for part in (dispatcher, rules):
+            if part is not None:
+                part.close()
         if left:
             log.warning("threads that did not end: %s", ", ".join(left))
     return 70 if failed else 0
+
+
+def _drain(services: Services) -> None:
+    """Take no new work, and let nobody wait any longer for a change."""
+    services.draining = True
+    services.changes.stop()
 
 
 def _refuse_two_makes(broker: Broker) -> None:

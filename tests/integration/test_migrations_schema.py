@@ -11,7 +11,7 @@ from agent.db.pool import Connection, Database
 
 FACTS = Path(__file__).with_name("schema_facts.txt")
 # Tables that only this implementation has.
-OWN = re.compile(r"^\w+ (attune_migration|mq_\w+|server_\w+)\b|^index \w+\.server_\w+ ")
+OWN = re.compile(r"^\w+ (attune_migration|mq_\w+|server_\w+)\b|^(index|trigger) \w+\.server_\w+ ")
 TYPES = {"timestamp with time zone": "timestamptz", "character varying": "varchar"}
 
 COLUMNS = """

@@ -22,7 +22,7 @@ IMPORTS = {
     "rich": ("cli/",),
     "multiprocessing": (),
     "concurrent": (),
-    "asyncio": ("server/service.py",),  # the loop of the HTTP server
+    "asyncio": ("server/service.py", "server/rule_changes.py"),  # the loop of the HTTP server, and who waits in it
 }
 
 #: Calls and attributes that may be used below these places only.

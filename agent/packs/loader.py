@@ -20,6 +20,7 @@ from agent.packs.rows import (
     action_row,
     pack_row,
     permission_set_row,
+    rule_row,
     runtime_row,
     sensor_row,
     trigger_row,
@@ -96,6 +97,7 @@ class _Loader:
         for sensor in self.pack.sensors:
             self._load_sensor(sensor, chosen[sensor.ref])
         self._load_permission_sets()
+        self._load_rules()
         vanished = remove_vanished(self.connection, self.pack, self.pack_id, ours=row["ours"])
         return Registration(
             pack_id=self.pack_id,
@@ -130,6 +132,14 @@ class _Loader:
             return
         for one in self.pack.permission_sets:
             self._upsert("permission_set", permission_set_row(one))
+
+    def _load_rules(self) -> None:
+        for rule in self.pack.rules:
+            self._upsert("rule", rule_row(rule))
+        self._run("relink_rules", {"pack": self.pack_id})
+        refs = [rule.ref for rule in self.pack.rules]
+        for ref, what in self._all("rules_without_target", {"refs": refs}):
+            self.notes.append(f"rule {ref} names {what}, which is not registered: it starts nothing")
 
     def _load_runtimes(self) -> None:
         for runtime in self.pack.runtimes:

@@ -111,6 +111,23 @@ class Trigger:
 
 
 @dataclass(frozen=True)
+class PackRule:
+    """One file of ``rules/``: which trigger starts which action."""
+
+    ref: str
+    label: str
+    source: str
+    trigger: str
+    action: str
+    description: str | None = None
+    enabled: bool = True
+    conditions: Any = None
+    action_params: Mapping[str, Any] = field(default_factory=dict)
+    trigger_params: Mapping[str, Any] = field(default_factory=dict)
+    permission_set_refs: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
 class PermissionSet:
     """One file of ``permission_sets/``: ``grants`` are the JSON of the column."""
 
@@ -151,6 +168,7 @@ class Pack:
     actions: tuple[PackAction, ...] = ()
     sensors: tuple[Sensor, ...] = ()
     triggers: tuple[Trigger, ...] = ()
+    rules: tuple[PackRule, ...] = ()
     permission_sets: tuple[PermissionSet, ...] = ()
     unread: tuple[str, ...] = ()
 

@@ -15,13 +15,14 @@ from agent.packs.manifest import read_manifest
 from agent.packs.mapping_reader import MappingReader
 from agent.packs.model import Pack, PackAction, Parsed, Problem
 from agent.packs.permissions import read_permission_set
+from agent.packs.rule_files import read_rule
 from agent.packs.runner_types import NamedRuntime
 from agent.packs.runtime_files import read_runtime
 from agent.packs.scope import Scope
 
 MANIFEST = "pack.yaml"
 # Parts of a pack that other programs of a deployment register.
-_UNREAD = ("rules", "workflows", "policies", "queues", "dashboards", "caches")
+_UNREAD = ("workflows", "policies", "queues", "dashboards", "caches")
 T = TypeVar("T")
 
 
@@ -64,6 +65,7 @@ class _Reader:
         triggers = self._unique("triggers", lambda one: read_trigger(one, scope))
         described = self._unique("actions", lambda one: read_action(one, scope))
         sensors = self._unique("sensors", lambda one: read_sensor(one, scope))
+        rules = self._unique("rules", lambda one: read_rule(one, scope))
         permission_sets = self._unique("permission_sets", lambda one: read_permission_set(one, scope))
         for name in _UNREAD:
             if any(self._files(name)):
@@ -77,6 +79,7 @@ class _Reader:
             actions=tuple(one for one in described if isinstance(one, PackAction)),
             sensors=sensors,
             triggers=triggers,
+            rules=rules,
             permission_sets=permission_sets,
             unread=tuple(one for one in described if isinstance(one, str)),
         )

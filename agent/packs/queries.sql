@@ -55,6 +55,46 @@ ON CONFLICT (ref) DO UPDATE
        param_schema = excluded.param_schema, out_schema = excluded.out_schema
 RETURNING id, xmax = 0 AS created;
 
+-- name: upsert_rule
+-- Whether it is enabled is the operator's decision once it exists.
+INSERT INTO rule (ref, pack, pack_ref, label, description, action, action_ref, trigger, trigger_ref, conditions,
+                  action_params, trigger_params, permission_set_refs, enabled)
+VALUES (%(ref)s, %(pack)s, %(pack_ref)s, %(label)s, %(description)s,
+        (SELECT id FROM action WHERE ref = %(action_ref)s), %(action_ref)s,
+        (SELECT id FROM trigger WHERE ref = %(trigger_ref)s), %(trigger_ref)s,
+        %(conditions)s, %(action_params)s, %(trigger_params)s, %(permission_set_refs)s, %(enabled)s)
+ON CONFLICT (ref) DO UPDATE
+   SET label = excluded.label, description = excluded.description, action = excluded.action,
+       action_ref = excluded.action_ref, trigger = excluded.trigger, trigger_ref = excluded.trigger_ref,
+       conditions = excluded.conditions, action_params = excluded.action_params,
+       trigger_params = excluded.trigger_params, permission_set_refs = excluded.permission_set_refs,
+       is_adhoc = false
+RETURNING id, xmax = 0 AS created;
+
+-- name: relink_rules
+-- Rules of any pack that name a part of this one which was not there, or was gone for a while.
+UPDATE rule r
+   SET action = coalesce(r.action, (SELECT a.id FROM action a WHERE a.ref = r.action_ref)),
+       trigger = coalesce(r.trigger, (SELECT t.id FROM trigger t WHERE t.ref = r.trigger_ref))
+ WHERE (r.action IS NULL AND EXISTS (SELECT 1 FROM action a WHERE a.ref = r.action_ref AND a.pack = %(pack)s))
+    OR (r.trigger IS NULL AND EXISTS (SELECT 1 FROM trigger t WHERE t.ref = r.trigger_ref AND t.pack = %(pack)s));
+
+-- name: rules_without_target
+SELECT ref, CASE WHEN trigger IS NULL THEN 'trigger ' || trigger_ref ELSE 'action ' || action_ref END
+  FROM rule
+ WHERE ref = ANY(%(refs)s) AND (trigger IS NULL OR action IS NULL)
+ ORDER BY ref;
+
+-- name: vanished_rules
+SELECT r.id, r.ref, NULL::text AS reason
+  FROM rule r
+ WHERE r.pack = %(pack)s AND NOT r.is_adhoc AND r.ref <> ALL(%(refs)s)
+ ORDER BY r.ref
+   FOR UPDATE OF r;
+
+-- name: delete_rule
+DELETE FROM rule WHERE id = %(id)s;
+
 -- name: has_permission_sets
 SELECT to_regclass('permission_set') IS NOT NULL;
 

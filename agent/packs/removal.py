@@ -31,7 +31,7 @@ class _Unlisted(NamedTuple):
 
 
 def remove_vanished(connection: Connection, pack: Pack, pack_id: int, *, ours: bool) -> tuple[Vanished, ...]:
-    """Remove actions, sensors, triggers and runtimes of the pack that are not in its files.
+    """Remove rules, actions, sensors, triggers and runtimes of the pack that are not in its files.
 
     Never touched: what was made without a file (ad hoc), workflows, ``auto.*`` runtimes. Kept with a reason: an action
     that a rule runs, that owns secrets or that has an execution under way; a sensor that owns secrets; a trigger that
@@ -42,6 +42,7 @@ def remove_vanished(connection: Connection, pack: Pack, pack_id: int, *, ours: b
     """
     vanished: list[Vanished] = []
     for kind, refs in (
+        ("rule", [rule.ref for rule in pack.rules]),
         ("action", [*(action.ref for action in pack.actions), *pack.unread]),
         ("sensor", [sensor.ref for sensor in pack.sensors]),
         ("trigger", [trigger.ref for trigger in pack.triggers]),

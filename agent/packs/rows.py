@@ -7,7 +7,16 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from agent.packs.model import Manifest, PackAction, PermissionSet, Retention, Sensor, Trigger, WorkerRequirements
+from agent.packs.model import (
+    Manifest,
+    PackAction,
+    PackRule,
+    PermissionSet,
+    Retention,
+    Sensor,
+    Trigger,
+    WorkerRequirements,
+)
 from agent.runtimes.definition import RuntimeDefinition, VersionDefinition
 
 
@@ -64,6 +73,22 @@ def trigger_row(trigger: Trigger) -> dict[str, Any]:
         "enabled": trigger.enabled,
         "param_schema": _json(trigger.param_schema),
         "out_schema": _json(trigger.out_schema),
+    }
+
+
+def rule_row(rule: PackRule) -> dict[str, Any]:
+    """Return the parameters of ``upsert_rule`` that the file knows."""
+    return {
+        "ref": rule.ref,
+        "label": rule.label,
+        "description": rule.description,
+        "trigger_ref": rule.trigger,
+        "action_ref": rule.action,
+        "conditions": Jsonb(rule.conditions),
+        "action_params": Jsonb(rule.action_params),
+        "trigger_params": Jsonb(rule.trigger_params),
+        "permission_set_refs": None if rule.permission_set_refs is None else list(rule.permission_set_refs),
+        "enabled": rule.enabled,
     }
 
 

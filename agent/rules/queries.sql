@@ -315,3 +315,46 @@ SELECT s.event IS NOT NULL AS known, s.processed, s.matched, s.failed, s.note
   FROM event e
   LEFT JOIN server_event s ON s.event = e.id
  WHERE e.id = %(id)s;
+
+-- name: webhook
+SELECT t.id, t.ref, t.webhook_config FROM trigger t WHERE t.webhook_key = %(key)s AND t.webhook_enabled;
+
+-- name: webhook_config
+SELECT t.webhook_config FROM trigger t WHERE t.ref = %(ref)s FOR UPDATE;
+
+-- name: set_webhook
+UPDATE trigger
+   SET webhook_enabled = %(enabled)s, webhook_key = %(key)s,
+       webhook_config = coalesce(%(config)s::jsonb, webhook_config)
+ WHERE ref = %(ref)s;
+
+-- name: webhook_rate
+-- Whether an address has sent as much as it may; what was refused for that doesn't count.
+SELECT count(*) >= %(requests)s AS over
+  FROM (SELECT 1 FROM webhook_event_log l
+         WHERE l.trigger_id = %(trigger)s AND l.webhook_key = %(key)s AND l.source_ip = %(address)s
+           AND NOT l.rate_limited AND l.created > now() - make_interval(secs => %(seconds)s)
+         LIMIT %(requests)s) AS counted;
+
+-- name: claim_delivery
+-- Whoever sends the same at the same time waits here for the first one.
+INSERT INTO server_webhook_delivery (trigger, delivery) VALUES (%(trigger)s, %(delivery)s)
+ON CONFLICT DO NOTHING
+RETURNING delivery;
+
+-- name: known_delivery
+SELECT event FROM server_webhook_delivery WHERE trigger = %(trigger)s AND delivery = %(delivery)s;
+
+-- name: name_delivery
+UPDATE server_webhook_delivery SET event = %(event)s WHERE trigger = %(trigger)s AND delivery = %(delivery)s;
+
+-- name: log_webhook
+INSERT INTO webhook_event_log (trigger_id, trigger_ref, webhook_key, event_id, source_ip, user_agent,
+                               payload_size_bytes, headers, status_code, error_message, processing_time_ms,
+                               hmac_verified, rate_limited, ip_allowed)
+VALUES (%(trigger)s, %(trigger_ref)s, %(key)s, %(event)s, %(address)s, %(agent)s, %(size)s, %(headers)s, %(status)s,
+        %(error)s, %(milliseconds)s, %(verified)s, %(limited)s, %(allowed)s);
+
+-- name: forget_webhook_log
+DELETE FROM webhook_event_log
+ WHERE id IN (SELECT l.id FROM webhook_event_log l WHERE l.created < now() - interval '30 days' LIMIT 1000);

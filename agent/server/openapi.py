@@ -96,6 +96,8 @@ def _operation(route: Route, schemas: Mapping[type, Any], components: Mapping[st
     if route.body is not None:
         content = {"application/json": {"schema": schemas[route.body]}}
         operation["requestBody"] = {"required": not route.body_optional, "content": content}
+    if route.raw_limit is not None:
+        operation["requestBody"] = {"required": True, "content": {"application/json": {}}}
     if route.upload:
         form = {
             "type": "object",

@@ -25,6 +25,7 @@ from agent.server.resources import (
     runtimes,
     sensors,
     triggers,
+    webhooks,
     workers,
 )
 from agent.server.route import Route
@@ -45,6 +46,7 @@ ROUTES: tuple[Route, ...] = (
     *events.ROUTES,
     *enforcements.ROUTES,
     *sensors.ROUTES,
+    *webhooks.ROUTES,
     *keys.ROUTES,
     *identities.ROUTES,
     *permission_sets.ROUTES,

@@ -298,8 +298,9 @@ def test_a_runtime_that_a_sensor_uses_is_kept_with_the_sensor(
     assert len(rows(database, "SELECT 1 FROM sensor")) == 1
 
 
-RULE = """INSERT INTO rule (ref, pack, pack_ref, label, action, action_ref, trigger, trigger_ref, enabled)
-          SELECT 'complete.r', a.pack, 'complete', 'R', a.id, a.ref, t.id, t.ref, true
+# One that somebody made by hand: the files have no say about it.
+RULE = """INSERT INTO rule (ref, pack, pack_ref, label, action, action_ref, trigger, trigger_ref, enabled, is_adhoc)
+          SELECT 'complete.r', a.pack, 'complete', 'R', a.id, a.ref, t.id, t.ref, true, true
             FROM action a, trigger t WHERE a.ref = 'complete.greet' AND t.ref = 'complete.seen'"""
 SECRETS = """INSERT INTO key (ref, owner_type, owner_action, name, encrypted, value)
              SELECT 'complete.k', 'action', id, 'k', false, '1' FROM action WHERE ref = 'complete.greet'"""

@@ -31,6 +31,10 @@ class LogReader:
         self._stream = stream
         self._offset = offset
 
+    def skip(self, offset: int) -> None:
+        """Begin behind so many bytes: whoever reads has them already."""
+        self._offset = offset
+
     @property
     def live_path(self) -> Path:
         """Where the worker appends while the action runs."""

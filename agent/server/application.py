@@ -18,6 +18,8 @@ from agent.server.audit import Audit
 from agent.server.binding import Binding
 from agent.server.call import Services
 from agent.server.openapi import document
+from agent.server.page.endpoints import Site
+from agent.server.page.pages import PAGES
 from agent.server.route import Route
 from agent.server.routes import ROUTES
 
@@ -32,8 +34,10 @@ _DOCS = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Attune AP
 """
 
 
-def build_application(services: Services, audit: Audit, routes: Sequence[Route] = ROUTES) -> ASGIApp:
-    """Make the application; nothing is connected by it."""
+def build_application(
+    services: Services, audit: Audit, routes: Sequence[Route] = ROUTES, *, page: bool = True
+) -> ASGIApp:
+    """Make the application, with the page for people or without; nothing is connected by it."""
     limiter = anyio.CapacityLimiter(services.settings.server.threads)
     bound = [
         StarletteRoute(route.path, Binding(route, services, limiter, audit).respond, methods=[route.method])
@@ -48,6 +52,8 @@ def build_application(services: Services, audit: Audit, routes: Sequence[Route] 
         return HTMLResponse(_DOCS)
 
     bound += [StarletteRoute("/api-spec/openapi.json", describe), StarletteRoute("/docs", docs)]
+    site = Site(services, audit, limiter, routes, PAGES) if page else None
+    pages = site.routes() if site else []
     cors = Middleware(
         CORSMiddleware,
         allow_origins=list(services.settings.server.cors_origins) or _LOCAL,
@@ -56,7 +62,8 @@ def build_application(services: Services, audit: Audit, routes: Sequence[Route] 
         allow_credentials=True,
     )
     handlers = {404: _nothing, 405: _nothing}
-    return _Headers(Starlette(routes=bound, middleware=[cors], exception_handlers=handlers))
+    made = Starlette(routes=[*bound, *pages], middleware=[cors], exception_handlers=handlers)
+    return _Headers(made, site.prefix if site else "")
 
 
 def _specific_first(routes: Sequence[Route]) -> list[Route]:
@@ -71,17 +78,23 @@ async def _nothing(request: Request, error: Exception) -> Response:
 
 
 class _Headers:
-    """Adds the headers that every answer has; pure ASGI, so that streams pass untouched."""
+    """Adds the headers that every answer has; pure ASGI, so that streams pass untouched.
 
-    def __init__(self, application: ASGIApp) -> None:
+    ``prefix`` is what `server.public_url` has before all paths; a proxy takes it away, or leaves it to us.
+    """
+
+    def __init__(self, application: ASGIApp, prefix: str = "") -> None:
         """Wrap the application."""
         self._application = application
+        self._prefix = prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on and add to its answer."""
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
+        if self._prefix and (scope["path"] + "/").startswith(self._prefix + "/"):
+            scope = {**scope, "path": scope["path"][len(self._prefix) :] or "/"}
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":

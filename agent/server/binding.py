@@ -75,15 +75,15 @@ class Binding:
         upload: Upload | None = None
         try:
             if self._route.upload or self._route.body is not None:
-                await anyio.to_thread.run_sync(_permit, self._route, call, limiter=self._limiter)
+                await anyio.to_thread.run_sync(permit, self._route, call, limiter=self._limiter)
             if self._route.upload:
                 upload = call.upload = await receive(request, self._services.settings.pack_upload)
             elif self._route.body is not None:
-                call.raw = await _read(request, self._services.settings.server.max_body_bytes)
+                call.raw = await read_body(request, self._services.settings.server.max_body_bytes)
                 call.body = _body(self._route, request, call.raw)
             elif self._route.raw_limit is not None:
                 limit = await anyio.to_thread.run_sync(self._route.raw_limit, call, limiter=self._limiter)
-                call.raw = await _read(request, limit)
+                call.raw = await read_body(request, limit)
             answer = await self._handled(call)
         finally:
             if upload is not None:
@@ -137,7 +137,8 @@ def _token(request: Request) -> tuple[str | None, bool]:
     return cookie, cookie is not None
 
 
-def _permit(route: Route, call: Call) -> None:
+def permit(route: Route, call: Call) -> None:
+    """Go on only if the caller's account lives and may use the route at all. Raises Problem."""
     if route.who and call.caller.kind == "access":
         _ = call.caller.identity  # gone or frozen: no token of it counts any more
     if route.needs is not None:
@@ -146,7 +147,7 @@ def _permit(route: Route, call: Call) -> None:
 
 def _run(route: Route, call: Call) -> Answer | Later:
     if route.body is None and not route.upload:
-        _permit(route, call)
+        permit(route, call)
     return route.handler(call)
 
 
@@ -177,7 +178,8 @@ def _query(route: Route, query: str) -> Any:
         raise Problem.bad(f"query: {error}") from None
 
 
-async def _read(request: Request, limit: int) -> bytes:
+async def read_body(request: Request, limit: int) -> bytes:
+    """Read a body that is no larger than ``limit`` bytes. Raises Problem."""
     length = request.headers.get("content-length", "")
     if length.isdigit() and (len(length) > 18 or int(length) > limit):
         raise Problem(413, "BAD_REQUEST", f"the body is larger than {limit} bytes", plain=True)

@@ -203,7 +203,7 @@ def _http(services: Services, audit: Audit, *, api: bool) -> _Server:
     from agent.server.routes import ROUTES
 
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    application = build_application(services, audit, ROUTES if api else health.ROUTES)
+    application = build_application(services, audit, ROUTES if api else health.ROUTES, page=api)
     config = uvicorn.Config(
         application,
         log_config=None,

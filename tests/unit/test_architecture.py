@@ -108,6 +108,9 @@ STANDARD_NAMES = {
 
 #: One file name in several folders, and why that misleads nobody.
 REPEATED_NAMES = {
+    "actions": "what the API says of them, and the page of them",
+    "audit": "how it is written, and the page of it",
+    "execution": "the command, and the page of one",
     "health": "the command, and what the API says of this process",
     "identities": "accounts (access), and what the API says of them",
     "identity": "who a worker is (presence), and the command for accounts",
@@ -258,7 +261,7 @@ READING_METHODS = {
         "process/control_group.py",
         "server/permissions_table.py",
     ),
-    "read_bytes": ("cli/", "configuration/", "db/migrations.py", "doctor/"),
+    "read_bytes": ("cli/", "configuration/", "db/migrations.py", "doctor/", "server/page/assets.py"),
     "open": (
         "cli/",
         "client/pack_archive.py",  # writes the archive that it sends

@@ -1,0 +1,179 @@
+"""One execution: how it went, what went in and what came out, and what can be done about it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+from starlette.responses import Response
+
+from agent.control.cancelling import ENDED
+from agent.control.execution_output import LogReader
+from agent.control.parameter_values import ParameterSchema
+from agent.errors import AgentError
+from agent.server.call import rows
+from agent.server.page.ansi import Piece, Terminal
+from agent.server.page.endpoints import PageRoute
+from agent.server.page.view import View
+from agent.server.problems import Problem
+
+STREAMS = ("stdout", "stderr")
+_TAIL_BYTES, _TAIL_LINES = 128 * 1024, 300
+_ONE = "/api/v1/executions/{id}"
+_HIDDEN = "[redacted]"
+_RESULT_FIELDS = ("stdout", "stderr")
+
+
+def number(view: View) -> int:
+    """Return the id in the path. Raises Problem."""
+    text = str(view.path["id"])
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise Problem.not_found("there is no execution of this name: an id is a whole number")
+    return int(text)
+
+
+def show(view: View) -> Response:
+    """Show one execution."""
+    execution_id = number(view)
+    row = view.ask("GET", _ONE, at={"id": execution_id})["data"]
+    changes = view.ask("GET", _ONE + "/history", at={"id": execution_id}, query={"page_size": 100})["items"]
+    waits = row["status"] in ("requested", "scheduling", "scheduled")
+    why = view.ask("GET", _ONE + "/explain", at={"id": execution_id})["data"] if waits else None
+    ended = row["status"] in ENDED
+    action = _action(view, row["action_ref"])
+    secrets = ParameterSchema.of(action.get("param_schema") if action else None).secrets
+    result = row["result"] if isinstance(row["result"], dict) else {}
+    return view.show(
+        "execution.html",
+        section="executions",
+        row=row,
+        worker=_worker(view, row["worker"]),
+        steps=_steps(row, changes),
+        why=why,
+        ended=ended,
+        error=result.get("error") or result.get("message") if row["status"] != "completed" else None,
+        cause=result.get("cause"),
+        seconds=_seconds(row, result),
+        parameters=masked(row["config"], secrets),
+        result={name: value for name, value in result.items() if name not in _RESULT_FIELDS} or None,
+        logs={name: _tail(view, execution_id, name, ended=ended) for name in STREAMS},
+        may_cancel=not ended and view.may("executions", "cancel"),
+        may_retry=ended and action is not None and view.may("actions", "execute"),
+        command=f"attune execution show {execution_id}",
+    )
+
+
+def cancel(view: View) -> Response:
+    """Ask for its end."""
+    execution_id = number(view)
+    view.ask("POST", _ONE + "/cancel", at={"id": execution_id})
+    return view.go(f"/executions/{execution_id}")
+
+
+def retry(view: View) -> Response:
+    """Run it again; show the new one."""
+    made = view.ask("POST", _ONE + "/retry", at={"id": number(view)})["data"]
+    return view.go(f"/executions/{made['id']}")
+
+
+def raw(view: View) -> Response:
+    """Send what a stream has so far, as it is."""
+    execution_id, stream = number(view), view.path["stream"]
+    if stream not in STREAMS:
+        raise Problem.not_found("an execution has the streams stdout and stderr")
+    row = view.ask("GET", _ONE, at={"id": execution_id})["data"]
+    content = b"".join(_read(view, execution_id, stream, ended=row["status"] in ENDED))
+    way = "attachment" if "download" in view.query else "inline"
+    headers = {"Content-Disposition": f'{way}; filename="execution-{execution_id}-{stream}.log"'}
+    return Response(content, headers=headers, media_type="text/plain; charset=utf-8")
+
+
+def masked(config: Any, secrets: frozenset[str]) -> Any:
+    """Return parameters without the values of secret ones."""
+    if not isinstance(config, dict):
+        return config
+    return {
+        name: _HIDDEN if name in secrets or (isinstance(value, dict) and value.get("$attune_secret") is True) else value
+        for name, value in config.items()
+    }
+
+
+def command_lines(ref: str, parameters: dict[str, Any], secrets: frozenset[str], url: str) -> tuple[str, str]:
+    """Return the call of the command and that of curl, with a variable in the place of each secret."""
+    shown = {name: f"${name.upper()}" if name in secrets else value for name, value in parameters.items()}
+    words = ["attune", "run", shlex.quote(ref)]
+    for name, value in shown.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        quoted = f'"{name}={text}"' if name in secrets else shlex.quote(f"{name}={text}")
+        words += ["-p", quoted]
+    body = json.dumps({"action_ref": ref, "parameters": shown}, ensure_ascii=False)
+    curl = (
+        f'curl -X POST {shlex.quote(url + "/api/v1/executions")} \\\n  -H "Authorization: Bearer $ATTUNE_TOKEN" '
+        f"-H 'Content-Type: application/json' \\\n  -d {shlex.quote(body)}"
+    )
+    return " ".join(words), curl
+
+
+def reader(view: View, execution_id: int, stream: str) -> LogReader:
+    """Return a reader of one stream."""
+    return LogReader(view.services.database, view.services.settings.artifacts_dir, execution_id, stream)
+
+
+def _read(view: View, execution_id: int, stream: str, *, ended: bool) -> list[bytes]:
+    found = reader(view, execution_id, stream)
+    return list(found.read_rest() if ended else found.read_live())
+
+
+def _tail(view: View, execution_id: int, stream: str, *, ended: bool) -> dict[str, Any]:
+    """The end of a stream for whoever has no script; with one, all of it comes by the stream."""
+    content = b"".join(_read(view, execution_id, stream, ended=ended))
+    before = content[: -_TAIL_BYTES or None] if len(content) > _TAIL_BYTES else b""
+    lines: list[list[Piece]] = Terminal().lines(content[len(before) :].decode(errors="replace"), last=True)
+    first = before.count(b"\n") + max(0, len(lines) - _TAIL_LINES) + 1
+    return {"lines": lines[-_TAIL_LINES:], "first": first, "bytes": len(content)}
+
+
+def _steps(row: dict[str, Any], changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What became of it, in order, with what passed since it was asked for."""
+    found = [{"name": "requested", "at": row["created"], "after": None}]
+    names = {"scheduled": "placed", "running": "claimed, running", "canceling": "cancel asked for"}
+    for change in reversed(changes):
+        status = change["new_values"].get("status") if isinstance(change["new_values"], dict) else None
+        if status and status != "requested" and change["operation"].upper() != "INSERT":
+            found.append({"name": names.get(status, status), "at": change["time"], "after": None})
+    for step in found[1:]:
+        step["after"] = max(0.0, (step["at"] - row["created"]).total_seconds())
+    return found
+
+
+def _seconds(row: dict[str, Any], result: dict[str, Any]) -> float | None:
+    length = result.get("duration_ms")
+    if isinstance(length, int | float):
+        return length / 1000
+    started = row.get("started_at")
+    return (row["updated"] - started).total_seconds() if started and row["status"] in ENDED else None
+
+
+def _action(view: View, ref: str) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = view.ask("GET", "/api/v1/actions/{ref}", at={"ref": ref})["data"]
+        return found
+    except (Problem, AgentError):
+        return None
+
+
+def _worker(view: View, worker: int | None) -> str | None:
+    if worker is None:
+        return None
+    with view.services.database.connection() as connection:
+        found = rows(connection, "agent.server.page", "worker_name", {"id": worker})
+    return str(found[0]["name"]) if found else f"#{worker}"
+
+
+ROUTES = (
+    PageRoute("GET", "/executions/{id}", show),
+    PageRoute("POST", "/executions/{id}/cancel", cancel),
+    PageRoute("POST", "/executions/{id}/retry", retry),
+    PageRoute("GET", "/executions/{id}/{stream}.log", raw),
+)

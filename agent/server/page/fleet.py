@@ -1,0 +1,100 @@
+"""Workers: one matrix of who can run what, each worker's own page, and taking them out of use."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from starlette.responses import Response
+
+from agent.server.page.endpoints import PageRoute
+from agent.server.page.paging import pages
+from agent.server.page.view import View
+from agent.server.problems import Problem
+
+_ONE = "/api/v1/workers/{id}"
+_FILTERS = ("health_state", "page")
+
+
+def listed(view: View) -> Response:
+    """Show the matrix: a row a worker, a column a version."""
+    query = {name: view.query[name] for name in _FILTERS if name in view.query}
+    found = view.ask("GET", "/api/v1/workers", query={**query, "page_size": 100})
+    workers = found["items"]
+    columns = _columns(workers)
+    states = Counter(worker["health_state"] for worker in workers)
+    return view.show(
+        "fleet.html",
+        section="fleet",
+        workers=workers,
+        columns=columns,
+        totals={column: sum(column in cells(worker) for worker in workers) for column in columns},
+        cells={worker["id"]: cells(worker) for worker in workers},
+        states=states,
+        state=query.get("health_state", ""),
+        pages=pages(found["pagination"], query),
+        address=view.services.settings.server.public_url or str(view.request.base_url).rstrip("/"),
+    )
+
+
+def show(view: View) -> Response:
+    """Show one worker."""
+    at = {"id": _id(view)}
+    worker = view.ask("GET", _ONE, at=at)
+    offers = view.ask("GET", _ONE + "/capabilities", at=at)["data"]
+    raw = offers["raw"]
+    verdicts = [one for one in raw.get("runtime_verdicts") or () if isinstance(one, dict)]
+    running = view.ask("GET", "/api/v1/executions", query={"worker": at["id"], "per_page": 20})["items"]
+    return view.show(
+        "worker.html",
+        section="fleet",
+        worker=worker,
+        offers=offers,
+        verdicts=verdicts,
+        version=raw.get("agent_version") or raw.get("version") or "",
+        recent=running,
+        may_manage=view.may("workers", "manage"),
+    )
+
+
+def change(view: View) -> Response:
+    """Cordon, uncordon, drain or remove."""
+    worker, what = _id(view), view.path["what"]
+    body = {"reason": view.value("reason") or None}
+    if what == "remove":
+        view.ask("DELETE", _ONE, at={"id": worker})
+        return view.go("/fleet")
+    if what not in ("cordon", "uncordon", "drain"):
+        raise Problem.not_found("a worker can be cordoned, uncordoned, drained and removed")
+    view.ask("POST", f"{_ONE}/{what}", at={"id": worker}, body=body)
+    return view.go(f"/fleet/{worker}")
+
+
+def cells(worker: dict[str, Any]) -> dict[tuple[str, str], bool]:
+    """Return what a worker offers, by runtime and version; a runtime without a known version has an empty one."""
+    found = {}
+    for runtime in worker["supported_runtimes"]:
+        for version in runtime["versions"] or [""]:
+            found[runtime["name"], version] = True
+    return found
+
+
+def _columns(workers: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    found = {cell for worker in workers for cell in cells(worker)}
+    return sorted(
+        found, key=lambda cell: (cell[0], [int(p) if p.isdigit() else 0 for p in cell[1].split(".")], cell[1])
+    )
+
+
+def _id(view: View) -> int:
+    text = str(view.path["id"])
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise Problem.not_found("there is no worker of this name: an id is a whole number")
+    return int(text)
+
+
+ROUTES = (
+    PageRoute("GET", "/fleet", listed),
+    PageRoute("GET", "/fleet/{id}", show),
+    PageRoute("POST", "/fleet/{id}/{what}", change),
+)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -37,6 +38,9 @@ from agent.threads import ThreadGroup
 log = logging.getLogger(__name__)
 
 PARTS = ("api", "dispatcher", "rules")
+_HURRIED = 75
+"""The exit code after a second signal; the agent's too."""
+
 _COMPANION = "server_event"
 """The newest of the server's own tables."""
 
@@ -231,7 +235,10 @@ class _Server(uvicorn.Server):
         yield
 
     def _asked_to_stop(self) -> None:
-        self.force_exit = self.should_exit
+        if self.should_exit:
+            # A handler in a thread can't be interrupted. What it has not committed is undone, the rest is in rows.
+            log.warning("asked to stop a second time: leaving at once")
+            os._exit(_HURRIED)
         self.should_exit = True
         self.stop_accepting()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from tests.services.catalog import Catalog
 from tests.services.waiting import until
@@ -29,14 +29,19 @@ END $$"""
 
 @dataclass(frozen=True)
 class Gate:
-    """A gate that is closed."""
+    """A gate that is closed, until ``open`` or the end of the block."""
 
     catalog: Catalog
+    session: Any
 
     def wait(self) -> None:
         """Wait until somebody stands before it."""
         waiting = f"SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = {_LOCK} AND NOT granted"
         until(lambda: self.catalog.all(waiting), "somebody who is held")
+
+    def open(self) -> None:
+        """Let everybody through."""
+        self.session.execute("SELECT pg_advisory_unlock_all()")
 
 
 @contextmanager
@@ -58,7 +63,7 @@ def held(
             f"CREATE {kind} {change} {deferred} FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION held('{program}')".encode()
         )
         session.execute(f"SELECT pg_advisory_lock({_LOCK})".encode())
-        yield Gate(catalog)
+        yield Gate(catalog, session)
     finally:
         session.execute("SELECT pg_advisory_unlock_all()")
         session.execute(f"DROP TRIGGER held ON {table}".encode())

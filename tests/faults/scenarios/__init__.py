@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tests.faults.scenarios import agents, broker, crashes, database, everything, leaving, machine, messages
+from tests.faults.scenarios import agents, broker, crashes, database, everything, leaving, machine, messages, served
 from tests.faults.site import Site
 
 
@@ -62,6 +62,10 @@ SCENARIOS: dict[str, Scenario] = {
         (agents.partitioned, 10),
         (machine.disk_full, 5),
         (machine.clock_set, 5),
+        (served.server_killed, 5),
+        (served.broker_away_from_the_server, 5),
+        (served.database_restarted_under_the_server, 5),
+        (served.database_away_from_the_server, 5),
         (everything.at_random, 20),
     )
 }
@@ -76,5 +80,7 @@ SHORT_FORM = (
     "answers lost",
     "leaving without database",
     "duplicates",
+    "broker away from the server",
+    "database restarted under the server",
     "at random",
 )

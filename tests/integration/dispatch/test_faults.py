@@ -115,13 +115,15 @@ def test_without_any_notification_work_is_placed_and_a_deaf_listener_connects_ag
     listener = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock' AND classid = %s"
     before = place.all(listener, [PRESENCE])
     add_worker(place, "some", slots=100)
+    told = request_execution(place, "core.echo")
+    until(lambda: status(place, told) == "scheduled")  # the rounds that were asked for at the start are over
     with place.connect() as connection:
         connection.execute("SET session_replication_role = replica")  # no trigger: nobody is told of these
         connection.execute(
             "INSERT INTO execution (action, action_ref, config, status)"
             " SELECT id, ref, '{}', 'requested' FROM action, generate_series(1, 5) WHERE ref = 'core.echo'"
         )
-    until(lambda: place.one("SELECT count(*)::int AS n FROM execution WHERE status = 'scheduled'")["n"] == 5)
+    until(lambda: place.one("SELECT count(*)::int AS n FROM execution WHERE status = 'scheduled'")["n"] == 6)
     assert len(before) == 1
     place.database.execute("SELECT pg_terminate_backend(%s)", [before[0]["pid"]])
     until(lambda: made.hears and place.all(listener, [PRESENCE]) not in ([], before))
@@ -143,13 +145,24 @@ def test_rows_that_another_scheduler_has_in_hand_are_left_to_it_for_half_a_minut
 def test_a_worker_that_registered_and_died_at_once_gets_nothing(
     place: Deployment, dispatcher: RunningDispatcher
 ) -> None:
-    never = add_worker(place, "a-never-beat")
+    never = add_worker(place, "a-never-beat", slots=50)  # the emptiest of all
     place.database.execute("UPDATE worker SET last_heartbeat = NULL WHERE id = %s", [never])
     gone = request_execution(place, "core.echo", worker=never, status="scheduled")
     alive = add_worker(place, "b-alive", slots=10)
     one = request_execution(place, "core.echo")
     dispatcher()
     until(lambda: place.execution(one).worker == alive and place.execution(gone).worker == alive)
+
+
+def test_what_a_worker_got_that_died_as_soon_as_it_had_registered_goes_to_another(
+    place: Deployment, dispatcher: RunningDispatcher
+) -> None:
+    dispatcher()
+    place.start_agent("first").kill()
+    ids = [request_execution(place, "core.echo") for _ in range(6)]
+    until(lambda: "scheduled" in [status(place, one) for one in ids])  # its heartbeat is fresh: it looks alive
+    place.start_agent("second")
+    assert {place.wait(one).status for one in ids} == {"completed"}
 
 
 def test_the_time_of_workers_and_servers_does_not_matter(place: Deployment, dispatcher: RunningDispatcher) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -14,8 +15,10 @@ import pytest
 from tests.integration.server.conftest import PASSWORD, Site, close_site, open_site
 from tests.services.agent_process import own_environment
 from tests.services.deployment import running_deployment
+from tests.services.gate import held
 from tests.services.postgres import with_database
 from tests.services.server import ApiClient, attune, start_server
+from tests.services.waiting import until
 
 pytestmark = pytest.mark.postgres
 
@@ -92,13 +95,36 @@ def test_on_a_database_that_others_made_nothing_runs_unnamed(empty_database_url:
     assert attune(environment, "server", "--only", "kitchen").returncode == 2
 
 
-def test_a_request_under_way_is_answered_and_a_second_signal_does_not_wait(shared: Site) -> None:
-    with httpx.Client(trust_env=False) as http:
-        assert http.get(f"{shared.server.url}/health/ready").status_code == 200
+def test_a_request_under_way_is_answered_before_the_server_leaves(shared: Site) -> None:
+    with held(shared.deployment, "INSERT ON execution", at="statement") as gate, ThreadPoolExecutor() as threads:
+        asked = threads.submit(shared.admin.post, "/api/v1/executions", {"action_ref": "core.echo"})
+        gate.wait()
         shared.server.process.send_signal(signal.SIGTERM)
-        assert shared.server.process.wait(20) == 0
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{shared.server.url}/health", trust_env=False)
+        until(lambda: refused(shared.server.url), "the end of accepting")
+        gate.open()
+        assert asked.result().status_code == 201
+    assert shared.server.process.wait(20) == 0
+
+
+def test_a_second_signal_waits_for_no_request(shared: Site) -> None:
+    with held(shared.deployment, "INSERT ON execution", at="statement") as gate, ThreadPoolExecutor() as threads:
+        asked = threads.submit(shared.admin.post, "/api/v1/executions", {"action_ref": "core.echo"})
+        gate.wait()
+        shared.server.process.send_signal(signal.SIGTERM)
+        until(lambda: refused(shared.server.url), "the end of accepting")
+        shared.server.process.send_signal(signal.SIGTERM)
+        with pytest.raises(httpx.TransportError):
+            asked.result()
+        gate.open()
+    assert shared.server.process.wait(20) == 75
+
+
+def refused(url: str) -> bool:
+    try:
+        httpx.get(f"{url}/health", trust_env=False)
+    except httpx.ConnectError:
+        return True
+    return False
 
 
 def test_while_the_database_is_away_requests_are_told_to_come_back(shared: Site) -> None:

@@ -31,7 +31,7 @@ from agent.process.cancellation import CancellationToken
 from agent.process.capture import BoundedCapture
 from agent.process.job_limits import NO_LIMITS, JobLimits
 from agent.process.job_mark import JobMark
-from agent.process.oom_events import oom_kills
+from agent.process.oom_events import kills_in, oom_counts, oom_kills
 from agent.process.request import Ending, ProcessOutcome, ProcessRequest
 from agent.process.supervisor import run
 
@@ -160,7 +160,7 @@ class ActionRunner:
             conclusion.result,
             logs,
             conclusion.secrets,
-            wants_stderr_log=any(s.name == "stderr" and s.capture.data().strip() for s in streams),
+            wants_stderr_log=bool(streams) and bool(streams[1].capture.data().strip()),
             runtime=runtime,
         )
 
@@ -189,7 +189,7 @@ class ActionRunner:
             out, err = streams = tuple(_Stream(name, limit, masker, writers[name]) for name, limit in limits)
             if has_secret_output(action):
                 out.withhold()
-            kills = oom_kills()
+            before = oom_counts()
             try:
                 outcome = run(_request(preparation, mark, self._settings.job_limits, out, err), stop)
             finally:
@@ -200,7 +200,7 @@ class ActionRunner:
         ended = _as_run(outcome, preparation.timeout, stop.close(), out.capture, err.capture)
         if (seconds := self._settings.job_limits.cpu_seconds) is not None and ended.signal == SIGXCPU:
             ended = replace(ended, error=f"Execution used the {seconds} s of processor time that worker.limits allows")
-        if _was_killed(ended) and oom_kills() > kills:
+        if _was_killed(ended) and oom_kills() > kills_in(before):
             ended = replace(ended, cause="oom")
         return conclude(ended, action, masker, self._settings.encryption_key), streams
 

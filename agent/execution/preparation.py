@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from agent.environments.compiled import CompiledActions
@@ -136,7 +136,7 @@ class Preparer:
         return Preparation(
             argv=command.argv,
             env=env,
-            cwd=pack_dir if os.path.isdir(pack_dir) else None,
+            cwd=pack_dir if command.runs_a_file or os.path.isdir(pack_dir) else None,
             stdin=command.stdin,
             timeout=effective_timeout(claim.execution, action, self._settings.default_timeout),
             temporary_files=tuple(command.files),
@@ -215,6 +215,12 @@ class Preparer:
         return env
 
 
+@lru_cache(256)
+def _path(text: str) -> Path:
+    """Each execution of a pack has the same one, which takes longer to make than most of what is done with it."""
+    return Path(text)
+
+
 def _request(
     action: Action,
     usable: UsableRuntime,
@@ -225,7 +231,7 @@ def _request(
 ) -> EnvironmentRequest:
     return EnvironmentRequest(
         pack_ref=action.pack_ref,
-        pack_dir=Path(pack_dir),
+        pack_dir=_path(pack_dir),
         dir_name=selected.env_name,
         config=selected.config,
         interpreter=selected.config.interpreter.binary,
@@ -250,6 +256,7 @@ class _Command:
         self.stdin = b""
         self.parameter_file: str | None = None
         self.files: list[str] = []
+        self.runs_a_file = False
 
     def build(
         self,
@@ -268,6 +275,7 @@ class _Command:
         script = resolve_entrypoint(action, pack_dir, is_shell=usable.name == "shell")
         self._deliver(action, document)
         if isinstance(script, Script):
+            self.runs_a_file = True
             self.argv = self._compiled(script.path) or (*words, script.path)
         else:
             self._inline(script, words, selected, parameters)

@@ -11,7 +11,7 @@ def schema_fields(schema: Any) -> Mapping[str, Any]:
 
     A flat schema may itself have a field called ``properties``: that one holds texts, not only objects.
     """
-    if not isinstance(schema, Mapping):
+    if not schema or not isinstance(schema, Mapping):
         return {}
     properties = schema.get("properties")
     if isinstance(properties, Mapping) and (

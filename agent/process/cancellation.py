@@ -15,7 +15,7 @@ class CancellationToken:
     def __init__(self) -> None:
         """Open the descriptor that wakes the runner."""
         self._lock = threading.Lock()
-        self._fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._fd = syscalls.event()
         self._cause: Ending | None = None
         self._closed = False
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 
 class Children:
@@ -20,16 +18,18 @@ class Children:
         self._starting = 0
         self._pids: set[int] = set()
 
-    @contextmanager
-    def starting(self) -> Iterator[set[int]]:
-        """Hold while spawning; add the new id to the yielded set before leaving."""
+    def starting(self) -> Children:
+        """Hold while spawning, as a context; add the new id to the yielded set before leaving."""
+        return self
+
+    def __enter__(self) -> set[int]:
         with self._lock:
             self._starting += 1
-        try:
-            yield self._pids
-        finally:
-            with self._lock:
-                self._starting -= 1
+        return self._pids
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._starting -= 1
 
     @property
     def quiet(self) -> bool:

@@ -6,6 +6,7 @@ import contextlib
 import os
 from functools import cache
 
+from agent.process import syscalls
 from agent.process.own_group import path_of_group
 
 _UNIFIED = "/sys/fs/cgroup"
@@ -13,20 +14,28 @@ _OWN = "/proc/self/cgroup"
 
 
 def oom_kills() -> int:
-    """Return the count of this process's group and those below it; 0 where nothing counts.
+    """Return the count of this process's group and those below it; 0 where nothing counts."""
+    return kills_in(oom_counts())
 
-    Cheap enough to be asked at both ends of a job: the file is opened once.
+
+def oom_counts() -> bytes:
+    """Return what the kernel says now, for ``kills_in``; nothing where it counts nothing.
+
+    Cheap enough to be asked before each job: the file is opened once, and read again only if the job is killed.
     """
     fd = _counter()
-    if fd is None:
-        return 0
     try:
-        for line in os.pread(fd, 4096, 0).splitlines():
-            name, _, value = line.partition(b" ")
-            if name == b"oom_kill":
-                return int(value)
-    except (OSError, ValueError):
-        pass
+        return b"" if fd is None else syscalls.read_at(fd, 4096, 0)
+    except OSError:
+        return b""
+
+
+def kills_in(counts: bytes) -> int:
+    """Return the number of processes killed, as ``oom_counts`` gave it."""
+    for line in counts.splitlines():
+        name, _, value = line.partition(b" ")
+        if name == b"oom_kill" and value.isdigit():
+            return int(value)
     return 0
 
 

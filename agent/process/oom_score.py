@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 from agent.process.syscalls import write_at_start
 
@@ -62,22 +62,25 @@ class OomScore:
         first = self._own + max(1, min(_ABOVE_OURS, room - count + 1))
         return [value if value <= _HIGHEST else None for value in range(first, first + count)]
 
-    @contextlib.contextmanager
-    def inherited_as(self, value: int | None) -> Iterator[None]:
+    def inherited_as(self, value: int | None) -> AbstractContextManager[None]:
         """Let what is started in the block inherit ``value``, or this process's own where it is None.
 
         One block at a time, so it should be short: the value is the process's, not the thread's.
         """
-        if self._fd < 0:
-            yield
-            return
-        with self._lock:
-            lent = value is not None and self._write(value)
-            try:
-                yield
-            finally:
-                if lent:
-                    self._write(self._own)
+        return _NOTHING_TO_DO if self._fd < 0 else _Lent(self, value)
+
+    def lend(self, value: int | None) -> bool:
+        """Take the value's place for one block; False where the own value stays. ``give_back`` follows."""
+        self._lock.acquire()
+        return value is not None and self._write(value)
+
+    def give_back(self, lent: bool) -> None:
+        """End the block that ``lend`` began."""
+        try:
+            if lent:
+                self._write(self._own)
+        finally:
+            self._lock.release()
 
     def _write(self, value: int) -> bool:
         try:
@@ -85,6 +88,24 @@ class OomScore:
         except OSError:
             return False
         return True
+
+
+class _Lent:
+    """The block of ``inherited_as``: a generator for it costs more than what is done in it."""
+
+    def __init__(self, score: OomScore, value: int | None) -> None:
+        self._score = score
+        self._value = value
+        self._changed = False
+
+    def __enter__(self) -> None:
+        self._changed = self._score.lend(self._value)
+
+    def __exit__(self, *_: object) -> None:
+        self._score.give_back(self._changed)
+
+
+_NOTHING_TO_DO = contextlib.nullcontext()
 
 
 def oom_score_of(pid: int) -> int | None:

@@ -6,11 +6,13 @@ import contextlib
 import resource
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 #: Descriptors of connections, logs and the program itself; and those of one job: pipes, its process, its log files.
 _AGENT, _SLOT = 128, 12
 #: As many may be opened by other threads while the limit is lowered for a moment.
 _MARGIN = 64
+_NOTHING_TO_DO = contextlib.nullcontext()
 
 
 class OpenFiles:
@@ -31,19 +33,21 @@ class OpenFiles:
         self._given = (soft, hard)
         return wanted
 
-    @contextlib.contextmanager
-    def as_given(self, highest: int) -> Iterator[None]:
+    def as_given(self, highest: int) -> AbstractContextManager[None]:
         """Let what is started in the block have the limit that this process was given.
 
         ``highest`` is a descriptor of ours, one of the highest: while it leaves room below the given limit, ours is
         lowered for the length of the block. Else the child is given its limit afterwards, by ``give``.
         """
         if self._given is None or highest + _MARGIN >= self._given[0]:
-            yield
-            return
+            return _NOTHING_TO_DO
+        return self._lowered(self._given)
+
+    @contextlib.contextmanager
+    def _lowered(self, given: tuple[int, int]) -> Iterator[None]:
         with self._lock:
             ours = resource.getrlimit(resource.RLIMIT_NOFILE)
-            resource.setrlimit(resource.RLIMIT_NOFILE, self._given)
+            resource.setrlimit(resource.RLIMIT_NOFILE, given)
             try:
                 yield
             finally:

@@ -7,10 +7,12 @@ other jobs' processes and from those an operator started in the container.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 from collections.abc import Iterator
 
+from agent.process import syscalls
 from agent.process.children import CHILDREN
 from agent.process.job_mark import JobMark
 from agent.process.oom_score import oom_score_of
@@ -41,17 +43,19 @@ def kill_orphans(mark: JobMark | None) -> int:
 def inherited() -> Iterator[int]:
     """Yield our children that nobody here waits for. The kernel gives orphans to the main thread."""
     try:
-        listing = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            text = b""
-            while piece := os.read(listing, _PAGE):
-                text += piece
-        finally:
-            os.close(listing)
+        listing, text = _listing(os.getpid()), b""
+        while piece := syscalls.read_at(listing, _PAGE, len(text)):
+            text += piece
         pids = [int(pid) for pid in text.split()]
     except OSError:  # a kernel without CONFIG_PROC_CHILDREN, or no /proc at all
         pids = [process.pid for process in processes() if process.parent == os.getpid()]
     return (pid for pid in pids if not CHILDREN.mine(pid))
+
+
+@functools.cache
+def _listing(own: int) -> int:
+    """Open the list of our children once for each life: it is asked for after each job."""
+    return os.open(f"/proc/self/task/{own}/children", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _carries(pid: int, mark: JobMark) -> bool:

@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 #: (promise: no process is left).
 DRAIN_SECONDS = 2.0
 CUT_SHORT_DRAIN_SECONDS = 0.2
-_CHUNK = 65536
 #: Where pidfd_open(2) is missing (Linux before 5.3), how often the child is asked for.
 _POLL_WITHOUT_PIDFD = 0.05
 #: How often an interrupted group is looked at whose leader has gone: nothing tells when its last process ends.
@@ -135,7 +134,8 @@ class _Run:
             child_in, our_in = self._pipe()
             our_out, child_out = self._pipe()
             our_err, child_err = self._pipe()
-            os.set_blocking(our_in, False)
+            for fd in (our_in, our_out, our_err):
+                syscalls.never_wait(fd)
             self._stdin = our_in
             self._write_stdin()
             self.pid = spawn(
@@ -157,8 +157,13 @@ class _Run:
 
     def _pipe(self) -> tuple[int, int]:
         """Open a pipe whose ends are above the standard streams, whatever was closed when we were started."""
+        first, second = syscalls.pipe()
+        if first > 2 and second > 2:
+            self._open.add(first)
+            self._open.add(second)
+            return first, second
         ends = []
-        for fd in syscalls.pipe():
+        for fd in (first, second):
             self._open.add(fd)
             if fd < 3:
                 moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
@@ -281,16 +286,21 @@ class _Run:
 
     def _exited(self, *, wait: bool) -> None:
         """Note the exit without collecting the child: as a zombie it keeps the group's id from being given away."""
-        flags = os.WEXITED | os.WNOWAIT | (0 if wait else os.WNOHANG)
-        status = os.waitid(os.P_PID, self.pid, flags)
-        if status is not None:
-            self._status = status.si_status if status.si_code == os.CLD_EXITED else -status.si_status
+        end = syscalls.end_of_child(self.pid)
+        if end is None and wait:
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            end = syscalls.end_of_child(self.pid)
+        if end is not None:
+            self._status = -end.status if end.signalled else end.status
             patience = DRAIN_SECONDS if self._ending is None else CUT_SHORT_DRAIN_SECONDS
             self._drained_at = time.monotonic() + patience
             self._lingering = self._ending is not None and not self._killed
 
     def _read(self, fd: int) -> None:
-        data = os.read(fd, _CHUNK)
+        try:
+            data = syscalls.read(fd)
+        except BlockingIOError:
+            return
         if data:
             self._sinks[fd](data)
         else:
@@ -302,7 +312,7 @@ class _Run:
         """Write what the pipe takes; before the spawn that is usually all, and no further wake-up is needed."""
         try:
             while self._pending:
-                self._pending = self._pending[os.write(self._stdin, self._pending) :]
+                self._pending = self._pending[syscalls.write(self._stdin, bytes(self._pending[: syscalls.CHUNK])) :]
         except BlockingIOError:
             return
         self._close(self._stdin)
@@ -325,7 +335,8 @@ class _Run:
         # As long as it is not collected its id can't be another child's, so it is safe to forget it before.
         CHILDREN.release(self.pid)
         with contextlib.suppress(ChildProcessError):
-            os.waitpid(self.pid, 0)
+            if self._status is None or not syscalls.collect_child(self.pid):
+                os.waitpid(self.pid, 0)
         self._close_all()
         self._sinks = {}
         if self._request.mark is not None:

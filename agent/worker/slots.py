@@ -61,15 +61,18 @@ class Slots:
 
     def _run_one(self, assignment: Assignment, score: int | None) -> None:
         execution_id = assignment.claim.execution.id
-        about = {"execution": execution_id, "action": assignment.claim.execution.action_ref}
+        told = log.isEnabledFor(logging.INFO)
+        about = {"execution": execution_id, "action": assignment.claim.execution.action_ref} if told else {}
         arrival = self._arrivals.take(execution_id)
-        log.info("execution begins", extra=about)
+        if told:
+            log.info("execution begins", extra=about)
         if arrival is not None:
             COUNTERS.observe("attune_worker_queue_wait_seconds", time.monotonic() - arrival.at)
         trace = None if arrival is None else arrival.traceparent
         report = self._runner.run(assignment, self._running.token_of(execution_id), score, trace)
         _count(report)
-        log.info("execution ended", extra=about | _end(report))
+        if told:
+            log.info("execution ended", extra=about | _end(report))
         # Handed over before it is forgotten: a drain that finds nothing running must find its report.
         self._report(report)
         self._running.remove(execution_id)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pika
+from pika.channel import Channel
 
 from agent.mq.broker import Outgoing, Publisher
 from agent.mq.connect import open_broker
@@ -25,6 +26,17 @@ class PlainConnection(pika.SelectConnection):
     def together(self) -> Iterator[None]:
         """Hold nothing back."""
         yield
+
+    def publish(self, channel: Channel, message: Outgoing) -> None:
+        """Let pika make the frames."""
+        properties = pika.BasicProperties(
+            content_type="application/json",
+            delivery_mode=2,
+            message_id=message.message_id,
+            correlation_id=message.correlation_id,
+            timestamp=message.timestamp,
+        )
+        channel.basic_publish(message.exchange, message.routing_key, message.body, properties)
 
 
 def saved(broker_url: str) -> float:

@@ -97,7 +97,7 @@ def conclude(run: Run, action: Action, masker: Masker, encryption_key: str | Non
 
 def has_secret_output(action: Action) -> bool:
     """Tell whether the action declares a secret in what it prints: its standard output is then kept nowhere."""
-    return next(secret_paths(action.out_schema), None) is not None
+    return bool(action.out_schema) and next(secret_paths(action.out_schema), None) is not None
 
 
 def early_failure(cause: Cause, error: str, masker: Masker | None = None) -> Conclusion:

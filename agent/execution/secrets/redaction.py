@@ -28,8 +28,8 @@ def redact_result(data: Any, out_schema: Any) -> tuple[Any, list[Redacted]]:
 
     Objects are followed to any depth, lists are not. ``data`` itself is not changed.
     """
-    taken = []
-    for path in secret_paths(out_schema):
+    taken: list[Redacted] = []
+    for path in secret_paths(out_schema) if out_schema else ():
         found, value = value_at(data, path)
         if found and value != MARKER:
             data = spliced(data, path, dict(MARKER))

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from pika.channel import Channel
+
+from agent.mq.broker import Outgoing
 from agent.mq.rabbit.pika_internals import FrameConnection
+from agent.mq.rabbit.publish_frames import frames
 
 #: What is held back in bytes at most: pika copies the rest of a piece that the socket takes only a part of.
 _PIECE = 131072
@@ -27,6 +31,10 @@ class Connection(FrameConnection):
         finally:
             self._holding = False
             self._let_go()
+
+    def publish(self, channel: Channel, message: Outgoing) -> None:
+        """Send a message on ``channel``, which is open. Raises ValueError: a name is too long for the broker."""
+        self.emit(frames(channel.channel_number, message, self.largest_body))
 
     def emit(self, data: bytes) -> None:
         """Send a frame, or hold it back until the block of ``together`` ends."""

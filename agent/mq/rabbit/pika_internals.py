@@ -33,6 +33,12 @@ class FrameConnection(pika.SelectConnection):  # type: ignore[misc]
         """Where pika's adapters hand a frame to the socket."""
         self.emit(data)
 
+    @property
+    def largest_body(self) -> int:
+        """The bytes of a body that one frame of this connection may hold."""
+        most: int = self._body_max_length
+        return most
+
     def send_by_loop(self, data: bytes) -> None:
         """Let pika send ``data`` when its loop finds that the socket takes it, also through TLS."""
         super()._adapter_emit_data(data)

@@ -8,12 +8,12 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-import pika
 from pika.spec import Basic
 
 from agent.errors import BrokerUnavailable
 from agent.mq.broker import MAX_BACKLOG, Outgoing
 from agent.mq.rabbit.address import RabbitAddress
+from agent.mq.rabbit.connection import Connection
 from agent.mq.rabbit.link import Link
 
 log = logging.getLogger(__name__)
@@ -99,24 +99,17 @@ class RabbitPublisher(Link):
     def _pump(self) -> None:
         if self._waiting and self._up and self._connection is not None:
             with self._connection.together():
-                self._send_waiting(self._channel)
+                self._send_waiting(self._connection, self._channel)
 
-    def _send_waiting(self, channel: Any) -> None:
-        while self._waiting and channel.is_open and len(self._in_flight) < _WINDOW:
-            serial, message = self._waiting[0]
-            properties = pika.BasicProperties(
-                content_type="application/json",
-                delivery_mode=2,
-                message_id=message.message_id,
-                correlation_id=message.correlation_id,
-                timestamp=message.timestamp,
-            )
-            channel.basic_publish(message.exchange, message.routing_key, message.body, properties)
-            # Afterwards: the broker numbers what it gets, and what pika refuses never gets there.
-            with self._books:
+    def _send_waiting(self, connection: Connection, channel: Any) -> None:
+        with self._books:
+            while self._waiting and channel.is_open and len(self._in_flight) < _WINDOW:
+                entry = self._waiting[0]
+                connection.publish(channel, entry[1])
+                # Afterwards: the broker numbers what it gets, and what can't be framed never gets there.
                 self._waiting.popleft()
                 self._tag += 1
-                self._in_flight[self._tag] = serial, message
+                self._in_flight[self._tag] = entry
 
     def _confirmed(self, frame: Any) -> None:
         """The broker has stored the messages up to a tag, or that one alone, or could not (nack)."""

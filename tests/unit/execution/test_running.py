@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from agent.execution.running import RunningExecutions
+from agent.process import syscalls
 from agent.process.request import Ending
 from tests.unit.fakes.waiter import Waiter
 
@@ -76,15 +77,15 @@ def test_without_descriptors_none_is_noted_and_none_stays_open(
 ) -> None:
     running.add([1])
     opened: list[int] = []
-    real = os.eventfd
+    real = syscalls.event
 
-    def two_more(*args: int) -> int:
+    def two_more() -> int:
         if len(opened) == 2:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        opened.append(real(*args))
+        opened.append(real())
         return opened[-1]
 
-    monkeypatch.setattr(os, "eventfd", two_more)
+    monkeypatch.setattr(syscalls, "event", two_more)
     with pytest.raises(OSError, match="Too many open files"):
         running.add([1, 2, 3, 4])
     assert len(running) == 1

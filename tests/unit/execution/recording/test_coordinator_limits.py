@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from agent.mq.broker import MAX_BACKLOG
+from agent.process import syscalls
 from tests.unit.fakes.journal import Journal
 from tests.unit.fakes.publisher import FakePublisher
 from tests.unit.fakes.store import FakeStore, Trouble
@@ -77,15 +78,15 @@ def test_lost_dispatches_are_looked_for_with_pauses_while_the_broker_is_behind(
 def descriptors(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """How many more cancellation tokens this process can open: an item each."""
     left: list[int] = []
-    real = os.eventfd
+    real = syscalls.event
 
-    def eventfd(*args: int) -> int:
+    def event() -> int:
         if not left:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         left.pop()
-        return real(*args)
+        return real()
 
-    monkeypatch.setattr(os, "eventfd", eventfd)
+    monkeypatch.setattr(syscalls, "event", event)
     return left
 
 

@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from agent.mq.broker import MAX_BACKLOG, Outgoing
+from agent.process import syscalls
 from agent.worker.reconciliation import reconcile
 from tests.unit.fakes.clock import START, FakeClock
 from tests.unit.fakes.delivery import FakeDelivery
@@ -70,14 +71,14 @@ class Histories(RuleBasedStateMachine):
         self.worker = self.new_worker()
         self.drained = False
         self.no_descriptors = False
-        self.eventfd = os.eventfd
-        self.patch = mock.patch.object(os, "eventfd", self.open_token)
+        self.event = syscalls.event
+        self.patch = mock.patch.object(syscalls, "event", self.open_token)
         self.patch.start()
 
-    def open_token(self, *args: int) -> int:
+    def open_token(self) -> int:
         if self.no_descriptors:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        return self.eventfd(*args)
+        return self.event()
 
     @initialize(count=st.integers(3, 6), files=st.sets(IDS), nobody=st.sets(IDS, max_size=1))
     def rows(self, count: int, files: set[int], nobody: set[int]) -> None:

@@ -36,3 +36,7 @@ def test_frames_pass_through_the_method_that_is_replaced() -> None:
 def test_a_transport_has_a_socket_and_tells_what_waits() -> None:
     source = inspect.getsource(io_services_utils)
     assert "self._sock" in source and "def get_write_buffer_size" in source
+
+
+def test_a_connection_knows_how_much_of_a_body_a_frame_may_hold() -> None:
+    assert "self._body_max_length" in inspect.getsource(pika.connection.Connection)

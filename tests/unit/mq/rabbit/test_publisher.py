@@ -33,8 +33,8 @@ class FakeChannel:
         self.confirmed = on_confirmation
         callback(None)
 
-    def basic_publish(self, _exchange: str, _key: str, _body: bytes, properties: Any) -> None:
-        self.published.append(properties.message_id)
+    def publish(self, _channel: Any, message: Outgoing) -> None:
+        self.published.append(message.message_id)
 
     def add_on_connection_blocked_callback(self, _: Any) -> None:
         """Nothing blocks here."""

@@ -155,6 +155,7 @@ def test_jobs_for_which_there_is_no_process_left_wait_for_one(
     # Nothing but what the shell itself does: a job that starts processes needs room of its own.
     fresh_deployment.add_action("job.lean", f"#!/bin/sh\necho $$ >> {started}\nread line < {gate}\n")
     agent = fresh_deployment.start_agent(through=process_limit.through, **ONLY_SHELL)
+    agent.wait_for_log("is active")  # all its threads run
     process_limit.set(process_limit.used + 2)
     waiting = [fresh_deployment.start("job.lean") for _ in range(8)]
     agent.wait_for_log("waiting to start")
@@ -175,6 +176,7 @@ def test_a_broker_that_is_lost_while_jobs_use_every_process_is_connected_again_w
         agent = fresh_deployment.start_agent(
             through=process_limit.through, ATTUNE__MESSAGE_QUEUE__URL=url, **ONLY_SHELL
         )
+        agent.wait_for_log("is active")  # all its threads run
         process_limit.set(process_limit.used)
         network.cut()
         until(lambda: process_limit.refusals > 8, "attempts in vain")

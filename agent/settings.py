@@ -61,6 +61,8 @@ class ServerSettings:
         30.0, "seconds after which the database gives up a statement of a request (503); 0 = never", least=0
     )
     shutdown_timeout: float = setting(10.0, "seconds from SIGTERM to exit", least=0)
+    streams: int = setting(2000, "live views (server-sent events) that may be open at the same time", above=0)
+    streams_per_identity: int = setting(100, "of these, those of one account", above=0)
 
 
 @dataclass(frozen=True)

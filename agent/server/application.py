@@ -58,7 +58,7 @@ def build_application(
         CORSMiddleware,
         allow_origins=list(services.settings.server.cors_origins) or _LOCAL,
         allow_methods=["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"],
-        allow_headers=["Authorization", "Content-Type", "Accept", "Idempotency-Key"],
+        allow_headers=["Authorization", "Content-Type", "Accept", "Idempotency-Key", "Last-Event-ID"],
         allow_credentials=True,
     )
     handlers = {404: _nothing, 405: _nothing}

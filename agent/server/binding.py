@@ -27,6 +27,7 @@ from agent.server.opened_file import OpenedFile, OpenedFileResponse
 from agent.server.peer import client_address
 from agent.server.problems import Problem, problem_of
 from agent.server.route import Route
+from agent.server.streams.sse import EventStream, EventStreamResponse
 from agent.server.strict_json import BadJson, check_text, read_json
 from agent.server.uploads import Upload, receive
 
@@ -88,6 +89,8 @@ class Binding:
         finally:
             if upload is not None:
                 upload.close()
+        if isinstance(answer.content, EventStream):
+            return EventStreamResponse(answer.content, self._services.streams.open)
         return _response(self._route, answer)
 
     async def _handled(self, call: Call) -> Answer:

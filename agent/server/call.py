@@ -20,6 +20,7 @@ from agent.server.caller import Caller
 from agent.server.pack_archives import PackArchives
 from agent.server.problems import Problem
 from agent.server.rule_changes import Changes
+from agent.server.streams.hub import Hub
 from agent.settings import Settings
 
 
@@ -33,6 +34,7 @@ class Services:
     outbox: Outbox
     broker: Broker
     logins: Logins
+    streams: Hub
     dispatcher: Dispatcher | None
     rules: Rules | None
     changes: Changes

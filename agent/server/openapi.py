@@ -164,6 +164,8 @@ _MEANING = {
 
 
 def _content(route: Route) -> dict[str, Any]:
+    if route.streamed:
+        return {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
     if route.answer is None:
         return {}
     shape: dict[str, Any] = {"type": "array"} if route.answer is list else {"type": "object"}

@@ -404,3 +404,39 @@ SELECT time, operation, entity_id, entity_ref, changed_fields, old_values, new_v
 -- name: execution_history
 SELECT time, operation, entity_id, entity_ref, changed_fields, old_values, new_values
   FROM execution_history WHERE entity_id = %(id)s ORDER BY time DESC LIMIT %(limit)s OFFSET %(offset)s;
+
+-- name: executions_changed
+-- The present state, as the notification of a change shows it; `place` is the id of an event.
+SELECT json_build_object(
+           'entity_type', 'execution', 'entity_id', e.id, 'id', e.id, 'action_id', e.action,
+           'action_ref', e.action_ref, 'status', e.status, 'enforcement', e.enforcement, 'rule_ref', f.rule_ref,
+           'trigger_ref', f.trigger_ref, 'parent', e.parent, 'started_at', e.started_at, 'created', e.created,
+           'updated', e.updated) AS document,
+       e.executor, (extract(epoch FROM e.updated) * 1000000)::bigint::text AS place
+  FROM execution e
+  LEFT JOIN enforcement f ON f.id = e.enforcement
+ WHERE e.updated >= to_timestamp(%(since)s::float8)
+ ORDER BY e.updated, e.id
+ LIMIT %(limit)s;
+
+-- name: database_time
+SELECT extract(epoch FROM clock_timestamp())::float8 AS now;
+
+-- name: executors
+SELECT id, executor FROM execution WHERE id = ANY(%(ids)s::bigint[]);
+
+-- name: accounts_that_count
+SELECT id FROM identity WHERE id = ANY(%(ids)s::bigint[]) AND NOT frozen;
+
+-- name: execution_states
+SELECT id, status::text AS status FROM execution WHERE id = ANY(%(ids)s::bigint[]);
+
+-- name: log_of_execution
+-- Either naming is in use: the worker's own metadata, or only the artifact's name.
+SELECT v.file_path, v.content, v.size_bytes
+  FROM artifact_version v
+  JOIN artifact a ON a.id = v.artifact
+ WHERE v.execution = %(id)s
+   AND (v.meta ->> 'stream' = %(stream)s OR (v.meta ->> 'stream' IS NULL AND a.ref LIKE '%%.' || %(stream)s || '.log'))
+ ORDER BY v.id DESC
+ LIMIT 1;

@@ -33,6 +33,7 @@ class Route:
     on some object at least: a handler that knows the object asks again. ``body`` and ``query`` are types whose fields
     are checked; ``answer`` is the type of what the envelope holds, for the description of the API only. With
     ``raw_limit`` the body is handed over as bytes: it is asked before a byte is read how many there may be.
+    ``streamed``: it answers with server-sent events.
     """
 
     method: str
@@ -46,6 +47,7 @@ class Route:
     query: type | None = None
     upload: bool = False
     raw_limit: Callable[[Call], int] | None = None
+    streamed: bool = False
     answer: Any = None
     listed: bool = False
     bare: bool = False

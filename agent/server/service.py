@@ -32,6 +32,7 @@ from agent.server.audit import Audit
 from agent.server.call import Services
 from agent.server.rule_changes import Changes
 from agent.server.sentinels import write_sentinels
+from agent.server.streams.hub import Hub
 from agent.settings import Settings
 from agent.threads import ThreadGroup
 
@@ -143,10 +144,13 @@ def _serve(settings: Settings, database: Database, parts: tuple[str, ...], say: 
             access_seconds=settings.security.jwt_access_expiration,
             refresh_seconds=settings.security.jwt_refresh_expiration,
         ),
+        Hub(database, settings),
         dispatcher,
         rules,
         changes,
     )
+    if "api" in parts:
+        services.streams.start(threads)
     audit = Audit(database)
     threads.start("audit", audit.run)
     if dispatcher is not None:
@@ -166,6 +170,7 @@ def _serve(settings: Settings, database: Database, parts: tuple[str, ...], say: 
             asyncio.run(server.serve(sockets=[listening]))
     finally:
         _drain(services)
+        services.streams.stop()
         if dispatcher is not None:
             dispatcher.stop()
         if rules is not None:
@@ -186,6 +191,7 @@ def _drain(services: Services) -> None:
     """Take no new work, and let nobody wait any longer for a change."""
     services.draining = True
     services.changes.stop()
+    services.streams.open.close()  # they would stay for ever
 
 
 def _refuse_two_makes(broker: Broker) -> None:

@@ -22,7 +22,11 @@ IMPORTS = {
     "rich": ("cli/",),
     "multiprocessing": (),
     "concurrent": (),
-    "asyncio": ("server/service.py", "server/rule_changes.py"),  # the loop of the HTTP server, and who waits in it
+    "asyncio": (
+        "server/service.py",
+        "server/rule_changes.py",
+        "server/streams/",
+    ),  # the loop of the HTTP server, and who waits in it
 }
 
 #: Calls and attributes that may be used below these places only.
@@ -269,6 +273,7 @@ READING_METHODS = {
         "execution/outcome/log_files.py",  # of `reading.beneath.Directory`
         "packs/archive.py",  # writes what it unpacks
         "presence/labels.py",  # a file that the operator names
+        "server/streams/log_places.py",  # of `reading.beneath.Directory`
         "worker/service.py",  # of `OomScore`
     ),
 }

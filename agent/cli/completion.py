@@ -23,6 +23,9 @@ _STATEMENTS = {
     "runtime": "SELECT ref, name FROM runtime WHERE starts_with(ref, %s) ORDER BY ref LIMIT %s",
     "execution": "SELECT id::text, action_ref || ', ' || status::text FROM execution"
     " WHERE starts_with(id::text, %s) ORDER BY id DESC LIMIT %s",
+    "rule": "SELECT ref, label FROM rule WHERE starts_with(ref, %s) ORDER BY ref LIMIT %s",
+    "trigger": "SELECT ref, label FROM trigger WHERE starts_with(ref, %s) ORDER BY ref LIMIT %s",
+    "sensor": "SELECT ref, label FROM sensor WHERE starts_with(ref, %s) ORDER BY ref LIMIT %s",
     "login": "SELECT login, display_name FROM identity WHERE starts_with(login, %s) ORDER BY login LIMIT %s",
 }
 
@@ -36,6 +39,9 @@ _LISTS: dict[str, Callable[[Operations], list[tuple[str, str]]]] = {
     "execution": lambda on: [
         (str(one.id), f"{one.action_ref}, {one.status}") for one in on.executions.recent(limit=_MOST)
     ],
+    "rule": lambda on: [(one["ref"], one["label"]) for one in on.events.rules()],
+    "trigger": lambda on: [(one["ref"], one["label"]) for one in on.events.triggers()],
+    "sensor": lambda on: [(one["ref"], one["label"]) for one in on.events.sensors()],
     "login": lambda on: [(one.login, one.display_name or "") for one in on.accounts.all()],
 }
 

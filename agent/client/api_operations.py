@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from agent.client.api_accounts import ApiAccounts
 from agent.client.api_catalog import ApiCatalog
@@ -10,6 +11,9 @@ from agent.client.api_executions import ApiExecutions
 from agent.client.api_fleet import ApiRuntimes, ApiWorkers
 from agent.client.api_keys import ApiKeys
 from agent.client.transport import Transport
+
+if TYPE_CHECKING:
+    from agent.client.api_events import ApiEvents
 
 
 class ApiOperations:
@@ -53,3 +57,10 @@ class ApiOperations:
     def accounts(self) -> ApiAccounts:
         """Its accounts."""
         return ApiAccounts(self.transport)
+
+    @cached_property
+    def events(self) -> ApiEvents:
+        """Its triggers, rules, events and sensors."""
+        from agent.client.api_events import ApiEvents
+
+        return ApiEvents(self.transport)

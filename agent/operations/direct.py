@@ -14,6 +14,7 @@ from agent.operations.means import Means
 
 if TYPE_CHECKING:
     from agent.operations.direct_accounts import DirectAccounts
+    from agent.operations.direct_events import DirectEvents
 
 
 class DirectOperations:
@@ -60,3 +61,10 @@ class DirectOperations:
         from agent.operations.direct_accounts import DirectAccounts
 
         return DirectAccounts(self._database)
+
+    @cached_property
+    def events(self) -> DirectEvents:
+        """Its triggers, rules, events and sensors; the parser of conditions is needed for them only."""
+        from agent.operations.direct_events import DirectEvents
+
+        return DirectEvents(self._database)

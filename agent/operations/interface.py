@@ -23,6 +23,7 @@ from agent.control.workers import WorkerState
 from agent.errors import AgentError
 from agent.packs.model import Problem
 from agent.packs.registered import PackSummary
+from agent.rules.explained_event import Explained as EventExplanation
 
 
 class Output(Protocol):
@@ -196,6 +197,64 @@ class Accounts(Protocol):
         """Let it do nothing more, or let it log in again. Raises NotFound."""
 
 
+@dataclass(frozen=True)
+class NewRule:
+    """A rule to be made; its pack is the first part of its ref. ``conditions`` None: every event matches."""
+
+    ref: str
+    trigger_ref: str
+    action_ref: str
+    label: str | None = None
+    description: str | None = None
+    conditions: Any = None
+    action_params: Mapping[str, Any] = field(default_factory=dict)
+    trigger_params: Mapping[str, Any] = field(default_factory=dict)
+    enabled: bool = True
+
+
+class Events(Protocol):
+    """What happens, and what is started by it: triggers, rules, events, sensors."""
+
+    def triggers(self) -> list[dict[str, Any]]:
+        """Return the triggers by ref."""
+
+    def trigger(self, ref: str) -> dict[str, Any]:
+        """Return one. Raises NotFound."""
+
+    def rules(self, trigger_ref: str | None = None) -> list[dict[str, Any]]:
+        """Return the rules by ref, all or those of a trigger."""
+
+    def rule(self, ref: str) -> dict[str, Any]:
+        """Return one. Raises NotFound."""
+
+    def create_rule(self, rule: NewRule) -> dict[str, Any]:
+        """Make one. Raises NotFound, UsageError, Conflict."""
+
+    def delete_rule(self, ref: str) -> None:
+        """Delete one. Raises NotFound."""
+
+    def sensors(self) -> list[dict[str, Any]]:
+        """Return the sensors by ref."""
+
+    def sensor(self, ref: str) -> dict[str, Any]:
+        """Return one with its processes. Raises NotFound."""
+
+    def switch(self, kind: str, ref: str, *, on: bool) -> None:
+        """Switch a ``rule``, ``trigger`` or ``sensor`` on or off. Raises NotFound."""
+
+    def recent(self, *, limit: int, trigger_ref: str | None = None) -> list[dict[str, Any]]:
+        """Return the newest events, newest first."""
+
+    def event(self, event_id: int) -> dict[str, Any]:
+        """Return one, without what its trigger declares secret. Raises NotFound."""
+
+    def send(self, trigger_ref: str, payload: Any, *, rule_ref: str | None = None) -> int:
+        """Write an event, for one rule alone or for all of the trigger; return its id. Raises NotFound."""
+
+    def explain(self, event_id: int) -> EventExplanation:
+        """Say why it started what it started, and nothing else. Raises NotFound."""
+
+
 class Operations(Protocol):
     """Everything that commands ask of a deployment; ``place`` names it in messages."""
 
@@ -219,3 +278,6 @@ class Operations(Protocol):
 
     @property
     def accounts(self) -> Accounts: ...
+
+    @property
+    def events(self) -> Events: ...

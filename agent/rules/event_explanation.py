@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -10,29 +9,8 @@ from agent.db.named_statements import Statements
 from agent.db.pool import Connection
 from agent.errors import NotFound
 from agent.rules.decision import decide
+from agent.rules.explained_event import Explained, RuleOutcome
 from agent.rules.store import Event, Rule
-
-
-@dataclass(frozen=True)
-class RuleOutcome:
-    """What a rule made of the event. ``outcome`` is started, failed, no_match, disabled, not_asked or would_match."""
-
-    rule_ref: str
-    outcome: str
-    sentence: str
-    execution: int | None = None
-
-
-@dataclass(frozen=True)
-class Explained:
-    """``sentence`` is the whole in one; ``rules`` are those of its trigger, as they are now."""
-
-    event: int
-    trigger_ref: str
-    created: datetime
-    processed: datetime | None
-    sentence: str
-    rules: list[RuleOutcome]
 
 
 class _Record(NamedTuple):

@@ -1,7 +1,8 @@
 """From events to executions: each event once, in the one transaction that also says that it is done.
 
 A processor that dies in the middle leaves the event as it was; two of them never hold the same one; and should another
-make of processor write the same enforcement, the unique index on rule and event lets only one of them win.
+make of processor write the same enforcement, the unique index on rule and event lets only one of them win
+(promise: each rule has each event once).
 """
 
 from __future__ import annotations

@@ -52,6 +52,8 @@ def read_settings(config: Any, keys: tuple[str, ...], *, now: float) -> WebhookS
     """Read the column. Other services' form of it, with a readable secret, is understood too.
 
     What can't be understood refuses everything: nothing is accepted by accident.
+
+    Promise: webhooks verify or refuse.
     """
     document: Mapping[str, Any] = config if isinstance(config, Mapping) else {}
     scheme = document.get("scheme")

@@ -122,6 +122,7 @@ REPEATED_NAMES = {
     "packs": "what the API says of them",
     "runtimes": "what the API says of them",
     "workers": "what is done with them (control), what is looked at (dispatch), what the API says of them",
+    "rule": "the command, and a rule of a timer (timers)",
     "login": "the command, and how somebody logs in (access)",
     "model": "the value types of its folder",
     "store": "the statements of its folder",

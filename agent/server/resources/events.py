@@ -6,12 +6,13 @@ import re
 from typing import Any
 
 from msgspec import Struct
-from psycopg.types.json import Jsonb
 
 from agent.execution.secrets.redaction import redact_result
 from agent.mq.messages import event_created
 from agent.rules.event_explanation import explain_event
 from agent.rules.event_explanation import shown as explained
+from agent.rules.new_event import NewEvent as Sent
+from agent.rules.new_event import write_event
 from agent.server.call import Answer, Call, data, one, page, rows
 from agent.server.problems import Problem
 from agent.server.route import Route
@@ -56,25 +57,22 @@ def create(call: Call) -> Answer:
     login = call.caller.claims.login if call.caller.claims else ""
     with call.connection() as connection:
         rule = _rule(connection, body.trigger_instance_id, ref)
-        values = {
-            "trigger_ref": ref,
-            "config": None if body.config is None else Jsonb(body.config),
-            "payload": None if body.payload is None else Jsonb(body.payload),
-            "sensor_ref": login if sensor else None,
-            "source_ref": login[:255],
-            "rule": rule["id"] if rule else None,
-            "rule_ref": rule["ref"] if rule else None,
-        }
-        made = one(connection, _PACKAGE, "insert_event", values, missing=f"there is no trigger {ref}")
+        sent = Sent(
+            ref,
+            body.payload,
+            login[:255],
+            config=body.config,
+            sensor_ref=login if sensor else None,
+            rule=(rule["id"], rule["ref"]) if rule else None,
+        )
+        made = write_event(connection, sent)
         if not call.services.outbox.in_database:
-            message = event_created(
-                made["id"], made["trigger"], ref, body.payload, at=made["created"], source="api-service"
-            )
+            message = event_created(made.id, made.trigger, ref, body.payload, at=made.created, source="api-service")
             call.services.outbox.add(connection, [message])
-        found = _shown(one(connection, _PACKAGE, "event", {"id": made["id"]}))
+        found = _shown(one(connection, _PACKAGE, "event", {"id": made.id}))
     if call.services.rules is not None:
         call.services.rules.wake()
-    return data(found, message="Event created successfully", status=201, Location=f"/api/v1/events/{made['id']}")
+    return data(found, message="Event created successfully", status=201, Location=f"/api/v1/events/{made.id}")
 
 
 def list_all(call: Call) -> Answer:

@@ -7,11 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
-from psycopg.types.json import Jsonb
 
-from agent.control.parameter_values import ParameterSchema
 from agent.mq.messages import rule_created, rule_switched
-from agent.rules import conditions, templates
+from agent.rules.saving import prepare_rule, wrong_ref
 from agent.server.call import Answer, Call, data, deleted, one, page, rows
 from agent.server.delegation import pass_on_sets
 from agent.server.problems import Problem
@@ -82,8 +80,9 @@ def show(call: Call) -> Answer:
 def create(call: Call) -> Answer:
     """Make a rule that no pack's file describes."""
     body: NewRule = call.body
-    if body.ref.count(".") != 1 or body.ref != body.ref.lower() or body.ref.partition(".")[0] != body.pack_ref:
-        raise Problem.invalid(f"the ref of a rule is its pack's and a name, in lower case: {body.pack_ref}.name")
+    wrong = wrong_ref(body.ref, body.pack_ref)
+    if wrong:
+        raise Problem.invalid(f"ref: {wrong}")
     call.caller.require("rules", "create", {"ref": body.ref, "pack_ref": body.pack_ref})
     with call.connection() as connection:
         pack = one(
@@ -156,39 +155,13 @@ def _switch(call: Call, *, on: bool) -> Answer:
 
 def _checked(call: Call, connection: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     """Look at everything that a rule names and says; return what its row needs beside."""
-    action_ref, trigger_ref = values["action_ref"], values["trigger_ref"]
-    action = one(connection, _PACKAGE, "target_action", {"ref": action_ref}, missing=f"there is no action {action_ref}")
-    trigger = one(
-        connection, _PACKAGE, "target_trigger", {"ref": trigger_ref}, missing=f"there is no trigger {trigger_ref}"
-    )
+    prepared = prepare_rule(connection, values)
     # Whoever makes a rule runs its action later: it must be one that he may run now.
+    action_ref = values["action_ref"]
     call.caller.require("actions", "execute", {"ref": action_ref, "pack_ref": action_ref.partition(".")[0]})
     if values["permission_set_refs"]:
         pass_on_sets(call, connection, values["permission_set_refs"])
-    wrong = conditions.problem(values["conditions"]) or templates.problem(values["action_params"])
-    if wrong:
-        raise Problem.invalid(wrong)
-    for name, schema in (("action_params", action["param_schema"]), ("trigger_params", trigger["param_schema"])):
-        found = _problems(values[name] or {}, ParameterSchema.of(schema))
-        if found:
-            raise Problem.invalid(f"{name}: {'; '.join(found)}")
-    return {
-        "action": action["id"],
-        "trigger": trigger["id"],
-        "conditions": Jsonb([] if values["conditions"] is None else values["conditions"]),
-        "action_params": Jsonb(values["action_params"] or {}),
-        "trigger_params": Jsonb(values["trigger_params"] or {}),
-    }
-
-
-def _problems(given: Mapping[str, Any], schema: ParameterSchema) -> list[str]:
-    """Compare parameters with a schema; the type of a template is not known before there is an event."""
-    open_names = {name for name, value in given.items() if templates.has_template(value)}
-    return [
-        problem
-        for problem in schema.problems(given)
-        if problem.partition(" ")[0] not in open_names or "is not a parameter" in problem
-    ]
+    return prepared
 
 
 def _tell(call: Call, connection: Any, message: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 from psycopg.types.json import Jsonb
 
+from agent.rules.saving import wrong_ref
 from agent.server.call import Answer, Call, Later, data, deleted, one, page, rows
 from agent.server.problems import Problem
 from agent.server.resources.changes import Change, changed
@@ -102,8 +103,9 @@ def create(call: Call) -> Answer:
     """Make a trigger that no pack's file describes."""
     body: NewTrigger = call.body
     pack_ref = body.pack_ref or body.ref.partition(".")[0]
-    if body.ref.count(".") != 1 or body.ref != body.ref.lower() or not body.ref.startswith(f"{pack_ref}."):
-        raise Problem.invalid(f"the ref of a trigger is its pack's and a name, in lower case: {pack_ref}.name")
+    wrong = wrong_ref(body.ref, pack_ref)
+    if wrong:
+        raise Problem.invalid(f"ref: {wrong}")
     call.caller.require("triggers", "create", {"ref": body.ref, "pack_ref": pack_ref})
     with call.connection() as connection:
         pack = None

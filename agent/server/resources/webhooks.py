@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from psycopg.types.json import Jsonb
 
 from agent.mq.messages import event_created
+from agent.rules.new_event import NewEvent, write_event
 from agent.rules.signatures import Unverified, verify
 from agent.rules.webhook_settings import WebhookSettings, new_secret, read_settings, with_secret
 from agent.server.call import Answer, Call, data, one, rows
@@ -172,24 +173,15 @@ def _accept(
         "user_agent": call.headers.get("user-agent", "")[:500] or None,
         "hmac_verified": verified,
     }
-    values = {
-        "trigger_ref": found["ref"],
-        "config": Jsonb(config),
-        "payload": Jsonb(payload),
-        "sensor_ref": None,
-        "source_ref": "webhook",
-        "rule": None,
-        "rule_ref": None,
-    }
-    made = one(connection, _PACKAGE, "insert_event", values)
+    made = write_event(connection, NewEvent(found["ref"], payload, "webhook", config=config))
     if delivery:
-        rows(connection, _PACKAGE, "name_delivery", claim | {"event": made["id"]})
+        rows(connection, _PACKAGE, "name_delivery", claim | {"event": made.id})
     if not call.services.outbox.in_database:
         message = event_created(
-            made["id"], found["id"], found["ref"], payload, at=made["created"], source="api-webhook-receiver"
+            made.id, found["id"], found["ref"], payload, at=made.created, source="api-webhook-receiver"
         )
         call.services.outbox.add(connection, [message])
-    return int(made["id"])
+    return made.id
 
 
 def _payload(value: Any) -> Any:

@@ -358,3 +358,9 @@ VALUES (%(trigger)s, %(trigger_ref)s, %(key)s, %(event)s, %(address)s, %(agent)s
 -- name: forget_webhook_log
 DELETE FROM webhook_event_log
  WHERE id IN (SELECT l.id FROM webhook_event_log l WHERE l.created < now() - interval '30 days' LIMIT 1000);
+
+-- name: sensor_identity
+INSERT INTO identity (login, display_name, attributes)
+VALUES (%(login)s, %(login)s, '{"type": "sensor"}')
+ON CONFLICT (login) DO UPDATE SET login = excluded.login
+RETURNING id, frozen;

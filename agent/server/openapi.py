@@ -113,7 +113,9 @@ def _operation(route: Route, schemas: Mapping[type, Any], components: Mapping[st
 
 
 def _identifier(route: Route) -> str:
-    words = [word.strip("{}").replace("-", "_") for word in route.path.removeprefix("/api/v1").split("/") if word]
+    # What is at both places has two names.
+    path = route.path if route.path.startswith("/api/v1/auth/") else route.path.removeprefix("/api/v1")
+    words = [word.strip("{}").replace("-", "_") for word in path.split("/") if word]
     return "_".join([route.method.lower(), *words])
 
 

@@ -9,7 +9,16 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import control_side, environments, full_tables, onefile, pika_shortcuts, placing, spawn_cost
+from tests.bench import (
+    control_side,
+    environments,
+    full_tables,
+    onefile,
+    pika_shortcuts,
+    placing,
+    rule_matching,
+    spawn_cost,
+)
 from tests.bench.depth import depth
 from tests.bench.large_results import WANTED, large_results
 from tests.bench.latency import bare_spawns, latencies, percentiles
@@ -169,6 +178,21 @@ def measure_dispatcher(stack: Stack) -> Rows:
     return rows
 
 
+def measure_rules(stack: Stack) -> Rows:
+    """What an event costs beside rules that don't match it, and how soon a webhook starts its action."""
+    few, many = rule_matching.event_costs(stack)
+    delays = sorted(rule_matching.webhook_latencies(stack))
+    return [
+        (
+            "an event with one match beside 10,000 rules",
+            f"{many * 1000:.2f} ms",
+            f"{many / few:.2f}",
+            "0.8 to 1.2 of 10",
+        ),
+        ("webhook to running action, p50", f"{statistics.median(delays) * 1000:.1f} ms", "", "at most 25 ms"),
+    ]
+
+
 def measure_masking(_: Stack) -> Rows:
     """What secrets cost for each megabyte that an action writes."""
     found = masking_speed()
@@ -215,6 +239,7 @@ PARTS: dict[str, Callable[[Stack], Rows]] = {
     "results": measure_results,
     "server": measure_server,
     "dispatcher": measure_dispatcher,
+    "rules": measure_rules,
     "masking": measure_masking,
     "onefile": measure_onefile,
     "environments": measure_environments,

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from agent.server.page import actions, audit, execution, executions, fleet, keys, live_log, packs, runtimes, signing_in
+from agent.server.page import (
+    actions,
+    audit,
+    execution,
+    executions,
+    fleet,
+    happenings,
+    keys,
+    live_log,
+    packs,
+    runtimes,
+    signing_in,
+)
 from agent.server.page.endpoints import PageRoute
 
 PAGES: tuple[PageRoute, ...] = (
@@ -14,6 +26,7 @@ PAGES: tuple[PageRoute, ...] = (
     *fleet.ROUTES,
     *runtimes.ROUTES,
     *packs.ROUTES,
+    *happenings.ROUTES,
     *keys.ROUTES,
     *audit.ROUTES,
 )

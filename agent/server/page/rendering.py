@@ -25,6 +25,8 @@ SECTIONS = (
     ("actions", "Actions", "actions", "read", "a"),
     ("fleet", "Fleet", "workers", "read", "f"),
     ("runtimes", "Runtimes", "runtimes", "read", "r"),
+    ("rules", "Rules", "rules", "read", "l"),
+    ("events", "Events", "events", "read", "v"),
     ("packs", "Packs", "packs", "read", "p"),
     ("keys", "Keys", "keys", "read", "k"),
     ("audit", "Audit", "audit_log", "read", "u"),

@@ -99,3 +99,31 @@ def test_a_rule_runs_only_what_its_author_may_run(site: Site) -> None:
         "ref": "core.not_mine", "pack_ref": "core", "label": "x", "action_ref": "core.echo", "trigger_ref": trigger
     }  # fmt: skip
     assert author.post("/api/v1/rules", body).status_code == 403
+
+
+def test_a_sensor_exchanges_its_token_for_what_it_still_fires(site: Site) -> None:
+    trigger, other = make_trigger(site), make_trigger(site)
+    ref = f"core.sensor_{trigger.partition('.')[2]}"
+    site.deployment.database.execute(
+        "INSERT INTO sensor (ref, label, entrypoint, runtime, runtime_ref, enabled)"
+        " SELECT %s, 'x', 'x', id, ref, true FROM runtime WHERE ref = 'core.python'",
+        [ref],
+    )
+    site.deployment.database.execute(
+        "UPDATE trigger SET sensor = (SELECT id FROM sensor WHERE ref = %s), sensor_ref = %s WHERE ref = %s",
+        [ref, ref, trigger],
+    )
+    claims = Claims("1", ref, "sensor", time.time() + 600, "sensor", {"trigger_types": [trigger, other]})
+    sensor = site.admin.as_(mint(claims, secret=JWT_SECRET, now=time.time()))
+    for path in ("/auth/sensor-token", "/api/v1/auth/sensor-token"):
+        made = sensor.ok("POST", path)
+        assert made["trigger_types"] == [trigger]
+        renewed = site.admin.as_(made["token"])
+        assert renewed.post("/api/v1/events", {"trigger_ref": trigger}).status_code == 201
+        assert renewed.post("/api/v1/events", {"trigger_ref": other}).status_code == 403
+    assert sensor_of(site, trigger).post("/auth/sensor-token").status_code in (403, 404)
+    assert site.admin.post("/auth/sensor-token").status_code == 403
+    body = {"sensor_ref": ref}
+    anybody = site.admin.as_(None)
+    assert anybody.post("/auth/internal/sensor-token", body).status_code in (401, 503)
+    assert anybody.post("/auth/internal/sensor-token", body, headers={"X-Agent-Token": "x"}).status_code in (401, 503)

@@ -39,5 +39,9 @@ def test_a_change_that_needs_no_permission_is_one_of_those_that_need_none() -> N
     own = {"/auth/me", "/auth/change-password"}
     tokens = {path for path in free if "/integration-tokens" in path}  # one's own; those of others are asked for inside
     public = {route.path for route in ROUTES if not route.who}
-    sensors = {"/api/v1/events"}  # a sensor's token has no permissions; of everybody else one is asked for inside
+    sensors = {
+        "/api/v1/events",
+        "/auth/sensor-token",
+        "/api/v1/auth/sensor-token",
+    }  # a sensor's token has no permissions; of everybody else one is asked for inside
     assert free - own - tokens - public - sensors == set()

@@ -277,6 +277,21 @@ class LogSettings:
 
 
 @dataclass(frozen=True)
+class RetentionSettings:
+    """Section ``retention``: what `attune server` and `attune prune` delete; artifacts have policies of their own."""
+
+    execution_days: float = setting(30.0, "days that executions are kept after their end; 0 = for ever", least=0)
+    event_days: float = setting(30.0, "days that events, enforcements and the log of webhooks are kept", least=0)
+    history_days: float = setting(30.0, "days that the changes of rows are kept; 0 = for ever", least=0)
+    audit_days: float = setting(90.0, "days that audit events are kept; 0 = for ever", least=0)
+    worker_days: float = setting(1.0, "days that the row of an ephemeral worker that is gone is kept", least=0)
+    max_bytes: int = setting(0, "bytes of all versions of artifacts together; the oldest go first; 0 = any", least=0)
+    orphan_grace: float = setting(86400.0, "seconds that a file which no row names is left alone", above=0)
+    interval: float = setting(300.0, "seconds between two rounds", above=0)
+    batch: int = setting(500, "rows that are deleted in one transaction", above=0)
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings of one process."""
 
@@ -284,6 +299,7 @@ class Settings:
     message_queue: MessageQueueSettings = field(default_factory=MessageQueueSettings)
     server: ServerSettings = field(default_factory=ServerSettings)
     dispatcher: DispatcherSettings = field(default_factory=DispatcherSettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
     executor: ExecutorSettings = field(default_factory=ExecutorSettings)
     pack_upload: PackUploadSettings = field(default_factory=PackUploadSettings)
     agent: AgentSettings = field(default_factory=AgentSettings)

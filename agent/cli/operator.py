@@ -26,6 +26,7 @@ _COMMANDS = {
     "worker": "agent.cli.worker:worker",
     "runtime": "agent.cli.runtime:runtime",
     "env": "agent.cli.env:env",
+    "prune": "agent.cli.prune:prune",
     "settings": "agent.cli.settings:settings",
     "server": "agent.cli.server:server",
     "identity": "agent.cli.identity:identity",
@@ -80,7 +81,7 @@ def attune(ctx: click.Context, config: Path | None, api: str | None, database_on
     `attune settings` shows each value and where it came from.
 
     After `attune login URL`, or with --api URL, most commands ask that API instead and need no settings; db, server,
-    env, settings and demo always work on this machine and its database.
+    env, prune, settings and demo always work on this machine and its database.
     """
     from agent.cli.deployment import Deployment
 

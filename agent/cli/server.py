@@ -13,7 +13,7 @@ from agent.logs import configure_logging
 
 
 @click.command()
-@click.option("--only", metavar="PARTS", help="Run only these parts, separated by commas: api, dispatcher, rules.")
+@click.option("--only", metavar="PARTS", help="Run only these parts: api, dispatcher, rules, retention (commas).")
 @click.option("--host", help="Address to listen on; default server.host.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; default server.port, 0 = any.")
 @click.pass_obj

@@ -15,6 +15,7 @@ from agent.db.pool import Connection, Database
 from agent.db.queries import load_queries
 from agent.dispatch.service import Dispatcher
 from agent.mq.broker import Broker
+from agent.retention.service import Retention
 from agent.rules.service import Rules
 from agent.server.caller import Caller
 from agent.server.pack_archives import PackArchives
@@ -39,6 +40,7 @@ class Services:
     rules: Rules | None
     changes: Changes
     archives: PackArchives = field(default_factory=PackArchives)
+    retention: Retention | None = None
     draining: bool = False
     counters: dict[tuple[str, str, int], int] = field(default_factory=dict)
 

@@ -26,6 +26,7 @@ from agent.logs import add_secret
 from agent.mq.broker import Broker
 from agent.mq.connect import open_broker
 from agent.paths import shipped
+from agent.retention.service import Retention
 from agent.rules.service import Rules
 from agent.server.application import build_application
 from agent.server.audit import Audit
@@ -38,7 +39,7 @@ from agent.threads import ThreadGroup
 
 log = logging.getLogger(__name__)
 
-PARTS = ("api", "dispatcher", "rules")
+PARTS = ("api", "dispatcher", "rules", "retention")
 _HURRIED = 75
 """The exit code after a second signal; the agent's too."""
 
@@ -151,6 +152,8 @@ def _serve(settings: Settings, database: Database, parts: tuple[str, ...], say: 
     )
     if "api" in parts:
         services.streams.start(threads)
+    retention = Retention(settings, database, threads) if "retention" in parts else None
+    services.retention = retention
     audit = Audit(database)
     threads.start("audit", audit.run)
     if dispatcher is not None:
@@ -159,6 +162,8 @@ def _serve(settings: Settings, database: Database, parts: tuple[str, ...], say: 
         rules.start()
     if "api" in parts:
         threads.start("changes-listen", changes.run)
+    if retention is not None:
+        retention.start()
     try:
         server = _http(services, audit, api="api" in parts)
         loop_stop.append(server)
@@ -175,11 +180,13 @@ def _serve(settings: Settings, database: Database, parts: tuple[str, ...], say: 
             dispatcher.stop()
         if rules is not None:
             rules.stop()
+        if retention is not None:
+            retention.stop()
         audit.stop()
         publisher.close()
         services.archives.close()
         left = threads.join(max(1.0, settings.server.shutdown_timeout))
-        for part in (dispatcher, rules):
+        for part in (dispatcher, rules, retention):
             if part is not None:
                 part.close()
         if left:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agent import __version__
+from agent.counters import COUNTERS
 from agent.errors import DatabaseError
 from agent.server.call import Answer, Call, rows
 from agent.server.route import PUBLIC, Route
@@ -42,6 +43,13 @@ def metrics(call: Call) -> Answer:
         for name, value in (("placed", totals.placed), ("recalled", totals.recalled), ("failed", totals.failed)):
             lines += [f"# TYPE attune_executions_{name}_total counter", f"attune_executions_{name}_total {value}"]
         lines += ["# TYPE attune_dispatcher_leads gauge", f"attune_dispatcher_leads {int(dispatcher.leads)}"]
+    if call.services.retention is not None:
+        leads = int(call.services.retention.leads)
+        lines += ["# TYPE attune_retention_leads gauge", f"attune_retention_leads {leads}"]
+        lines.append("# TYPE attune_pruned_total counter")
+        for (name, labels), count in sorted(COUNTERS.counts().items()):
+            if name == "attune_pruned_total":
+                lines.append(f'attune_pruned_total{{kind="{dict(labels)["kind"]}"}} {count}')
     with call.connection() as connection:
         lines.append("# TYPE attune_executions gauge")
         for row in rows(connection, "agent.server", "live_counts"):

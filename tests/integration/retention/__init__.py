@@ -1,0 +1,1 @@
+"""Pruning on real rows and files."""

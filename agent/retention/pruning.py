@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TypeVar
 
 import psycopg
 
-from agent.counters import COUNTERS
 from agent.db.error_translation import translated
 from agent.db.pool import Connection, Database
 from agent.db.queries import load_queries
@@ -47,6 +47,7 @@ class Pruning:
         self._versions = Versions()
         self._stopped = stopped
         self._rest = rest
+        self.totals: Counter[str] = Counter()
 
     @staticmethod
     def connect(database: Database) -> Connection:
@@ -62,7 +63,7 @@ class Pruning:
         def count(kind: str, number: int) -> None:
             gone[kind] = gone.get(kind, 0) + number
             if number:
-                COUNTERS.add("attune_pruned_total", number, kind=kind)
+                self.totals[kind] += number
 
         with translated("the database"):
             for kind in self._kinds():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from collections.abc import Mapping
 
 from agent.db.error_translation import translated
 from agent.db.pool import Connection, Database
@@ -39,6 +40,11 @@ class Retention:
     def leads(self) -> bool:
         """Whether this process prunes, as far as it knows."""
         return self._connection is not None
+
+    @property
+    def totals(self) -> Mapping[str, int]:
+        """How much of each kind this process has deleted."""
+        return dict(self._pruning.totals)
 
     def start(self) -> None:
         """Begin."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from agent import __version__
-from agent.counters import COUNTERS
 from agent.errors import DatabaseError
 from agent.server.call import Answer, Call, rows
 from agent.server.route import PUBLIC, Route
@@ -47,9 +46,8 @@ def metrics(call: Call) -> Answer:
         leads = int(call.services.retention.leads)
         lines += ["# TYPE attune_retention_leads gauge", f"attune_retention_leads {leads}"]
         lines.append("# TYPE attune_pruned_total counter")
-        for (name, labels), count in sorted(COUNTERS.counts().items()):
-            if name == "attune_pruned_total":
-                lines.append(f'attune_pruned_total{{kind="{dict(labels)["kind"]}"}} {count}')
+        totals = call.services.retention.totals
+        lines += [f'attune_pruned_total{{kind="{kind}"}} {number}' for kind, number in sorted(totals.items())]
     with call.connection() as connection:
         lines.append("# TYPE attune_executions gauge")
         for row in rows(connection, "agent.server", "live_counts"):

@@ -46,8 +46,8 @@ def metrics(call: Call) -> Answer:
         leads = int(call.services.retention.leads)
         lines += ["# TYPE attune_retention_leads gauge", f"attune_retention_leads {leads}"]
         lines.append("# TYPE attune_pruned_total counter")
-        totals = call.services.retention.totals
-        lines += [f'attune_pruned_total{{kind="{kind}"}} {number}' for kind, number in sorted(totals.items())]
+        pruned = call.services.retention.totals
+        lines += [f'attune_pruned_total{{kind="{kind}"}} {number}' for kind, number in sorted(pruned.items())]
     with call.connection() as connection:
         lines.append("# TYPE attune_executions gauge")
         for row in rows(connection, "agent.server", "live_counts"):

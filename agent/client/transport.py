@@ -138,7 +138,10 @@ class Transport:
 
     def decoded(self, answer: http.client.HTTPResponse) -> Any:
         """Read an answer's JSON; return what its envelope holds. Raises AgentError."""
-        return _unwrapped(_decoded(answer.read(_LARGEST + 1)))
+        body = answer.read(_LARGEST + 1)
+        if answer.length and len(body) <= _LARGEST:
+            raise ApiUnavailable(f"the answer of the API at {self.url} broke off")
+        return _unwrapped(_decoded(body))
 
     def _open(
         self, method: str, place: str, body: bytes | IO[bytes] | None, headers: Mapping[str, str], timeout: float

@@ -19,7 +19,7 @@ _NAMES = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
 _SEQUENCE = re.compile(
     r"(?:\x1b\[|\x9b)([0-?]{0,256})[ -/]{0,16}([@-~])"
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]{0,4096}(?:\x07|\x1b\\|\x9c)"
-    r"|\x1b[ -/]{0,4}[0-~]"
+    r"|\x1b[ -/]{0,4}[0-OQ-WYZ\\`-~]"
     r"|[\x80-\x9f]"
 )
 _BEGUN = re.compile(

@@ -43,6 +43,8 @@ def show(view: View) -> Response:
     worker = view.ask("GET", _ONE, at=at)
     offers = view.ask("GET", _ONE + "/capabilities", at=at)["data"]
     raw = offers["raw"]
+    for runtime in offers["runtimes"]:
+        runtime["versions"].sort(key=_by_number)
     verdicts = [one for one in raw.get("runtime_verdicts") or () if isinstance(one, dict)]
     running = view.ask("GET", "/api/v1/executions", query={"worker": at["id"], "per_page": 20})["items"]
     return view.show(
@@ -81,9 +83,11 @@ def cells(worker: dict[str, Any]) -> dict[tuple[str, str], bool]:
 
 def _columns(workers: list[dict[str, Any]]) -> list[tuple[str, str]]:
     found = {cell for worker in workers for cell in cells(worker)}
-    return sorted(
-        found, key=lambda cell: (cell[0], [int(p) if p.isdigit() else 0 for p in cell[1].split(".")], cell[1])
-    )
+    return sorted(found, key=lambda cell: (cell[0], _by_number(cell[1])))
+
+
+def _by_number(version: str) -> tuple[list[int], str]:
+    return [int(part) if part.isdecimal() and len(part) < 10 else 0 for part in version.split(".")], version
 
 
 def _id(view: View) -> int:

@@ -440,3 +440,80 @@ SELECT v.file_path, v.content, v.size_bytes
    AND (v.meta ->> 'stream' = %(stream)s OR (v.meta ->> 'stream' IS NULL AND a.ref LIKE '%%.' || %(stream)s || '.log'))
  ORDER BY v.id DESC
  LIMIT 1;
+
+-- name: artifact
+SELECT a.id, a.ref, a.scope::text AS scope, a.owner, a.type::text AS type, a.visibility::text AS visibility, a.name,
+       a.description, a.content_type, a.size_bytes, a.data, a.retention_policy::text AS retention_policy,
+       a.retention_limit, a.created, a.updated
+  FROM artifact a
+ WHERE a.id = %(id)s::bigint OR a.ref = %(ref)s::text
+ ORDER BY a.id
+ LIMIT 1;
+
+-- name: list_artifacts
+SELECT a.id, a.ref, a.scope::text AS scope, a.owner, a.type::text AS type, a.visibility::text AS visibility, a.name,
+       a.description, a.content_type, a.size_bytes, a.retention_policy::text AS retention_policy, a.retention_limit,
+       a.created, a.updated
+  FROM artifact a
+ WHERE (%(below)s::bigint IS NULL OR a.id < %(below)s)
+   AND (%(scope)s::text IS NULL OR a.scope::text = %(scope)s)
+   AND (%(owner)s::text IS NULL OR a.owner = %(owner)s)
+   AND (%(type)s::text IS NULL OR a.type::text = %(type)s)
+   AND (%(visibility)s::text IS NULL OR a.visibility::text = %(visibility)s)
+   AND (%(name)s::text IS NULL OR strpos(lower(a.name), lower(%(name)s)) > 0)
+   AND (%(execution)s::bigint IS NULL OR EXISTS (
+       SELECT 1 FROM artifact_version v WHERE v.artifact = a.id AND v.execution = %(execution)s))
+ ORDER BY a.id DESC
+ LIMIT %(limit)s;
+
+-- name: insert_artifact
+INSERT INTO artifact (ref, scope, owner, type, visibility, name, description, content_type, data, retention_policy,
+                      retention_limit)
+VALUES (%(ref)s, %(scope)s::owner_type_enum, %(owner)s, %(type)s::artifact_type_enum,
+        %(visibility)s::artifact_visibility_enum, %(name)s, %(description)s, %(content_type)s, %(data)s,
+        %(retention_policy)s::artifact_retention_enum, %(retention_limit)s)
+RETURNING id, ref, scope::text AS scope, owner, type::text AS type, visibility::text AS visibility, name, description,
+          content_type, size_bytes, data, retention_policy::text AS retention_policy, retention_limit, created, updated;
+
+-- name: artifact_versions
+SELECT id, artifact, version, execution, content_type, size_bytes, file_path, meta, created_by, created
+  FROM artifact_version
+ WHERE artifact = %(artifact)s
+ ORDER BY version DESC
+ LIMIT %(most)s;
+
+-- name: artifact_version
+SELECT id, artifact, version, execution, content_type, size_bytes, content, content_json, file_path, meta, created_by,
+       created
+  FROM artifact_version
+ WHERE artifact = %(artifact)s AND (%(version)s::bigint IS NULL OR version = %(version)s)
+ ORDER BY version DESC
+ LIMIT 1;
+
+-- name: artifacts_of_execution
+SELECT a.id, a.ref, a.scope::text AS scope, a.owner, a.type::text AS type, a.visibility::text AS visibility, a.name,
+       v.version, coalesce(v.content_type, a.content_type) AS content_type, v.size_bytes, v.file_path, v.meta, v.created
+  FROM artifact_version v
+  JOIN artifact a ON a.id = v.artifact
+ WHERE v.execution = %(id)s
+ ORDER BY v.id;
+
+-- name: delete_artifact
+WITH gone AS (DELETE FROM artifact WHERE id = %(id)s RETURNING id)
+SELECT v.file_path FROM artifact_version v JOIN gone ON gone.id = v.artifact WHERE v.file_path IS NOT NULL;
+
+-- name: delete_artifact_version
+DELETE FROM artifact_version
+ WHERE artifact = %(artifact)s AND version = %(version)s
+RETURNING coalesce(file_path, '') AS file_path;
+
+-- name: add_progress
+UPDATE artifact
+   SET data = (CASE WHEN jsonb_typeof(data) <> 'array' OR data IS NULL THEN '[]'
+                    WHEN jsonb_array_length(data) >= %(most)s THEN data - 0 ELSE data END)
+              || jsonb_build_array(%(entry)s::jsonb || jsonb_build_object('timestamp', now()))
+ WHERE id = %(id)s
+RETURNING id, ref, type::text AS type, data, updated;
+
+-- name: set_artifact_data
+UPDATE artifact SET data = %(data)s WHERE id = %(id)s RETURNING id, ref, type::text AS type, data, updated;

@@ -5,6 +5,7 @@ from __future__ import annotations
 from agent.server.resources import (
     actions,
     agent_program,
+    artifacts,
     audit_events,
     auth,
     enforcements,
@@ -38,6 +39,7 @@ ROUTES: tuple[Route, ...] = (
     *execution_requests.ROUTES,
     *execution_lists.ROUTES,
     *streams.ROUTES,
+    *artifacts.ROUTES,
     *executions.ROUTES,
     *workers.ROUTES,
     *runtimes.ROUTES,

@@ -274,6 +274,7 @@ READING_METHODS = {
         "execution/outcome/log_files.py",  # of `reading.beneath.Directory`
         "packs/archive.py",  # writes what it unpacks
         "presence/labels.py",  # a file that the operator names
+        "server/resources/artifact_rows.py",  # of `reading.beneath.Directory`
         "server/streams/log_places.py",  # of `reading.beneath.Directory`
         "worker/service.py",  # of `OomScore`
     ),

@@ -38,6 +38,7 @@ chromium chromium
 curl curl
 wget wget
 ps procps
+/usr/sbin/nginx:nginx nginx-light
 TABLE
     case $further in *" kubernetes "*)
         cat <<'TABLE'

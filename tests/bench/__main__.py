@@ -25,6 +25,7 @@ from tests.bench.latency import bare_spawns, latencies, percentiles
 from tests.bench.machine import StolenTime, description
 from tests.bench.masking import masking_speed
 from tests.bench.memory import footprint
+from tests.bench.pruning_cost import pruning_cost
 from tests.bench.recovery import recovery
 from tests.bench.stack import Stack, running_stack
 from tests.bench.throughput import bare_rate, throughput
@@ -231,6 +232,16 @@ def measure_depth(stack: Stack) -> Rows:
     ]
 
 
+def measure_pruning(stack: Stack) -> Rows:
+    """What pruning takes from those that run meanwhile."""
+    found = pruning_cost(stack)
+    return [
+        ("no-op executions, nothing is pruned", f"{found.alone:.0f}/s", "", ""),
+        ("the same while 100,000 old ones are pruned", f"{found.beside:.0f}/s", f"{found.ratio:.2f}", "at least 0.9"),
+        ("old executions that go meanwhile", f"{found.pruned:.0f}/s", "", ""),
+    ]
+
+
 PARTS: dict[str, Callable[[Stack], Rows]] = {
     "throughput": measure_throughput,
     "latency": measure_latency,
@@ -246,6 +257,7 @@ PARTS: dict[str, Callable[[Stack], Rows]] = {
     "shortcuts": measure_shortcuts,
     "recovery": measure_recovery,
     "depth": measure_depth,
+    "pruning": measure_pruning,
 }
 
 

@@ -79,9 +79,15 @@ class Project:
     command: list[str]
     environment: dict[str, str]
 
-    def run(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, check: bool = True, stdin: str = "") -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [*self.command, *words], env=self.environment, capture_output=True, text=True, timeout=300, check=False
+            [*self.command, *words],
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
         )
         assert done.returncode == 0 or not check, done.stdout + done.stderr
         return done
@@ -138,6 +144,70 @@ def test_every_worker_runs_an_action_of_its_language(project: Project, runtime: 
     done = project.run("run", "--rm", "-T", "migrations", "run", f"examples.hello_{runtime}", "--json", check=False)
     assert done.returncode == 0, done.stdout + done.stderr + project.run("logs", "--tail", "30").stdout
     assert json.loads(done.stdout)["status"] == "completed"
+
+
+#: Runs in the replica that lives on: asks both by their addresses, each request again until it is accepted.
+_CLIENT = """
+import json, os, socket, sys, time, urllib.error, urllib.request
+import psycopg
+
+def post(address, path, body, **headers):
+    headers = {"Content-Type": "application/json", **headers}
+    request = urllib.request.Request(f"http://{address}:8080{path}", json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)["data"]
+
+addresses = sorted({one[4][0] for one in socket.getaddrinfo("server", 8080)})
+assert len(addresses) == 2, addresses
+token = post(addresses[0], "/auth/login", {"login": "ada", "password": sys.argv[1]})["access_token"]
+ids = []
+for number in range(200):
+    key = {"Authorization": "Bearer " + token, "Idempotency-Key": f"request-{number}"}
+    while True:
+        address = addresses[number % len(addresses)]
+        try:
+            body = {"action_ref": "core.echo", "parameters": {"message": str(number)}}
+            made = post(address, "/api/v1/executions/execute", body, **key)
+            break
+        except urllib.error.HTTPError as refusal:
+            assert refusal.code == 503, refusal.read()
+        except OSError:
+            addresses.remove(address)  # it was killed
+    ids.append(made["id"])
+    print(number, flush=True)
+deadline = time.monotonic() + 120
+with psycopg.connect(os.environ["ATTUNE__DATABASE__URL"], autocommit=True) as database:
+    database.execute("SET search_path = attune")
+    while time.monotonic() < deadline:
+        counted = "SELECT status::text, count(*) FROM execution WHERE id = ANY(%s) GROUP BY 1"
+        statuses = dict(database.execute(counted, [ids]))
+        if statuses == {"completed": 200}:
+            break
+        time.sleep(0.1)
+    begun = "SELECT count(*), count(DISTINCT entity_id) FROM execution_history WHERE entity_id = ANY(%s)"
+    begun += " AND new_values ->> 'status' = 'running'"
+    said = database.execute("SELECT count(*) FROM execution WHERE config ->> 'message' IS NOT NULL").fetchone()
+    print(json.dumps([statuses, *database.execute(begun, [ids]).fetchone(), said[0]]))
+"""
+
+
+def test_one_of_two_servers_is_killed_during_200_executions_and_each_runs_once(
+    project: Project, docker_engine: Engine
+) -> None:
+    person = project.run("run", "--rm", "-T", "attune", "identity", "create", "ada", "--admin", stdin=PASSWORD)
+    assert "ada" in person.stdout
+    killed, alive = project.run("ps", "-q", "server").stdout.split()
+    command = ["/usr/bin/docker", "exec", alive, "python3", "-c", _CLIENT, PASSWORD]
+    with subprocess.Popen(command, env=project.environment, stdout=subprocess.PIPE, text=True) as client:
+        assert client.stdout is not None
+        for line in client.stdout:
+            if line == "100\n":
+                docker_engine.client.containers.get(killed).kill()
+            last = line
+    assert client.returncode == 0
+    # Each once: completed, begun so often, by so many, and no other was accepted.
+    assert json.loads(last) == [{"completed": 200}, 200, 200, 200]
+    assert docker_engine.client.api.inspect_container(killed)["State"]["Status"] == "exited"
 
 
 def test_a_new_installation_leaves_running_workers_alone(project: Project) -> None:

@@ -27,7 +27,7 @@ Outcome = TypeVar("Outcome")
 log = logging.getLogger(__name__)
 
 _STATEMENT_SECONDS = 30.0
-_RESTS = 4.0
+_RESTS = 10.0
 """Rests after a batch are so many times as long as it took: the database belongs to those who work."""
 
 

@@ -9,13 +9,13 @@ ARTIFACTS_SENTINEL, PACKS_SENTINEL = ".attune-api-sentinel", ".attune-packs-sent
 
 
 def shipped(name: str) -> Path:
-    """Return the directory ``packs`` or ``migrations`` that ships with this program.
+    """Return the directory ``packs``, ``migrations`` or ``download`` that ships with this program.
 
     Raises:
         FileNotFoundError: this build does not carry it.
     """
     package = Path(__file__).resolve().parent
-    for candidate in (package / "data" / name, package.parent / name):
+    for candidate in (package / "data" / name, package.parent / name, package.parent / "deploy" / name):
         if candidate.is_dir():
             return candidate
     raise FileNotFoundError(f"this build does not ship {name}/")

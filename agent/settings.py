@@ -138,7 +138,19 @@ class SecuritySettings:
 class ArtifactSettings:
     """Section ``artifacts``."""
 
-    transport: Literal["auto", "volume", "api"] = setting("auto", "how log files reach the API")
+    transport: Literal["auto", "volume", "api"] = setting(
+        "auto",
+        "how logs reach the server; auto: a volume where the server's sentinel lies, or no API is named",
+    )
+    max_upload_size: int = setting(100 * 1024 * 1024, "bytes of the largest file that the server takes", above=0)
+    spool_max_bytes: int = setting(
+        1024 * 1024 * 1024,
+        "bytes of logs that a worker keeps for a server that is away; more is cut",
+        above=0,
+    )
+    upload_wait: float = setting(
+        2.0, "seconds that the end of an execution waits until the server has its logs; then they follow", least=0
+    )
 
 
 @dataclass(frozen=True)

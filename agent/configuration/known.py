@@ -23,7 +23,6 @@ UNUSED_KEYS = frozenset(
         "pack_upload.allow_symlinks",
         "security.oidc",
         "security.ldap",
-        "artifacts.max_upload_size",
         "artifacts.flush_interval_ms",
         "artifacts.sensor_log_max_bytes",
         "artifacts.sensor_log_max_files",

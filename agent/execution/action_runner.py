@@ -125,7 +125,9 @@ class ActionRunner:
         streams: tuple[_Stream, ...] = ()
         masker = _NO_SECRETS
         runtime: str | None = None
-        writers = {name: self._files.live_log(execution.id, name) for name in ("stdout", "stderr")}
+        writers = {
+            name: self._files.live_log(execution.id, name, execution.action_ref) for name in ("stdout", "stderr")
+        }
         try:
             if stop.cause is not None:
                 conclusion = _not_started(stop.cause)
@@ -151,6 +153,7 @@ class ActionRunner:
             for writer in writers.values():
                 writer.close()
         logs = self._logs(action, execution.id, streams) if action is not None else ()
+        self._files.hand_over(writers.values())
         conclusion = self._kept(execution.id, conclusion)
         return Report(
             execution.id,
@@ -219,12 +222,13 @@ class ActionRunner:
         """Return the logs of an execution that an earlier life had begun, as far as they were written."""
         found = ((stream, self._files.left_log(execution_id, stream)) for stream in ("stdout", "stderr"))
         policy, limit = self._settings.log_policy, self._settings.log_limit
-        return tuple(
+        logs = tuple(
             LogFile(stream, f"{action_ref}.{stream}.log", path, size, policy, limit, inode, left=True)
             for stream, left in found
             if left is not None
             for path, size, inode in (left,)
         )
+        return self._files.hand_over_left(execution_id, action_ref, logs)
 
     def _logs(self, action: Action, execution_id: int, streams: tuple[_Stream, ...]) -> tuple[LogFile, ...]:
         return tuple(
@@ -236,6 +240,7 @@ class ActionRunner:
                 action.log_retention_policy or self._settings.log_policy,
                 action.log_retention_limit or self._settings.log_limit,
                 stream.writer.inode,
+                file_path=stream.writer.file_path,
             )
             for stream in streams
             if stream.writer.kept

@@ -16,6 +16,7 @@ class LogFile:
     """One stream's complete log, at ``path``, to be recorded as a new version of the artifact ``ref``.
 
     ``inode`` is the device and number of the file that was written; None in what an older agent left on disk.
+    ``file_path`` is where the server keeps it; None where it is given a name on a shared volume when it is recorded.
     ``left`` says that an earlier process wrote it: what became of it since is unknown, so it must have no other name.
     """
 
@@ -27,6 +28,7 @@ class LogFile:
     limit: int
     inode: tuple[int, int] | None = None
     left: bool = False
+    file_path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,10 @@ class Report:
     def to_json(self) -> str:
         """Encode for the spool, in what older agents read as well: an own log is not ``left``."""
         data = {name: value for name, value in asdict(self).items() if name != "runtime"}
-        data["logs"] = [{name: value for name, value in log.items() if name != "left" or value} for log in data["logs"]]
+        later = ("left", "file_path")
+        data["logs"] = [
+            {name: value for name, value in log.items() if name not in later or value} for log in data["logs"]
+        ]
         return json.dumps(data)
 
     @classmethod

@@ -44,7 +44,7 @@ class Audit:
         """Remember a request; a look at something that was allowed is none."""
         status = response.status_code
         denied = status in (401, 403)
-        if (route.method == "GET" and not denied) or route.path.startswith("/health"):
+        if ((route.method == "GET" or not route.audited) and not denied) or route.path.startswith("/health"):
             return
         outcome = "denied" if denied else "success" if status < 400 else "failure"
         permission = caller.denied[0] if caller.denied else None

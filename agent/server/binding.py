@@ -29,7 +29,7 @@ from agent.server.problems import Problem, problem_of
 from agent.server.route import Route
 from agent.server.streams.sse import EventStream, EventStreamResponse
 from agent.server.strict_json import BadJson, check_text, read_json
-from agent.server.uploads import Upload, receive
+from agent.server.uploads import Upload, receive, receive_content
 
 log = logging.getLogger(__name__)
 
@@ -75,10 +75,12 @@ class Binding:
         )
         upload: Upload | None = None
         try:
-            if self._route.upload or self._route.body is not None:
+            if self._route.upload or self._route.content or self._route.body is not None:
                 await anyio.to_thread.run_sync(permit, self._route, call, limiter=self._limiter)
             if self._route.upload:
                 upload = call.upload = await receive(request, self._services.settings.pack_upload)
+            elif self._route.content:
+                call.content = await receive_content(request, self._services.settings.artifacts.max_upload_size)
             elif self._route.body is not None:
                 call.raw = await read_body(request, self._services.settings.server.max_body_bytes)
                 call.body = _body(self._route, request, call.raw)
@@ -89,6 +91,8 @@ class Binding:
         finally:
             if upload is not None:
                 upload.close()
+            if call.content is not None:
+                call.content.close()
         if isinstance(answer.content, EventStream):
             return EventStreamResponse(answer.content, self._services.streams.open)
         return _response(self._route, answer)
@@ -149,7 +153,7 @@ def permit(route: Route, call: Call) -> None:
 
 
 def _run(route: Route, call: Call) -> Answer | Later:
-    if route.body is None and not route.upload:
+    if route.body is None and not route.upload and not route.content:
         permit(route, call)
     return route.handler(call)
 

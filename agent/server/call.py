@@ -58,6 +58,7 @@ class Call:
     cookies: Mapping[str, str] = field(default_factory=dict)
     raw: bytes = b""
     upload: Any = None
+    content: Any = None
 
     @property
     def settings(self) -> Settings:

@@ -39,10 +39,16 @@ class Caller:
             raise Problem.unauthorized("Invalid authentication token")
         return identity
 
-    @property
+    @cached_property
     def identity(self) -> Identity:
         """The account. Raises Problem when it is gone or frozen: its tokens outlive neither."""
-        return self._account[0]
+        with self.database.connection() as connection:
+            found = find_identity(connection, id=self.identity_id)
+        if found is None:
+            raise Problem.unauthorized("Invalid authentication token")
+        if found.frozen:
+            raise Problem(403, "FORBIDDEN", "this account is frozen")
+        return found
 
     @property
     def execution_id(self) -> int | None:
@@ -66,20 +72,11 @@ class Caller:
         return self._permissions[1]
 
     @cached_property
-    def _account(self) -> tuple[Identity, tuple[list[str], tuple[Grant, ...]]]:
-        """The account and what it may do, in one transaction: nearly every request asks for both."""
-        with self.database.connection() as connection:
-            found = find_identity(connection, id=self.identity_id)
-            if found is None:
-                raise Problem.unauthorized("Invalid authentication token")
-            if found.frozen:
-                raise Problem(403, "FORBIDDEN", "this account is frozen")
-            return found, permissions_of(connection, found.id)
-
-    @cached_property
     def _permissions(self) -> tuple[list[str], tuple[Grant, ...]]:
         if self.kind == "access":
-            return self._account[1]
+            identity = self.identity
+            with self.database.connection() as connection:
+                return permissions_of(connection, identity.id)
         if self.kind != "execution" or self.claims is None:
             return [], ()
         refs = _texts(self.claims.metadata, "permission_set_refs")

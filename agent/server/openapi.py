@@ -53,7 +53,7 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         operation = _operation(route, schemas, components)
-        paths.setdefault(route.path, {})[route.method.lower()] = operation
+        paths.setdefault(route.path.replace(":path}", "}"), {})[route.method.lower()] = operation
     queries = {kind.__name__ for route in routes if (kind := route.query) is not None}
     kept = {name: schema for name, schema in sorted(components.items()) if name not in queries}
     return {
@@ -109,6 +109,9 @@ def _operation(route: Route, schemas: Mapping[type, Any], components: Mapping[st
             "required": ["pack"],
         }
         operation["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
+    if route.content:
+        binary = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+        operation["requestBody"] = {"required": True, "content": binary}
     return operation
 
 
@@ -162,6 +165,7 @@ _MEANING = {
     500: "The server can't read it; its log says why",
     501: "Not configured",
     503: "Away for now; see Retry-After",
+    507: "No room for it; see Retry-After",
 }
 
 

@@ -48,7 +48,11 @@ def open_file(path: Path) -> OpenedFile:
     Raises:
         OSError: there is no regular file of this name, or it can't be read.
     """
-    descriptor = open_regular(path)
+    return opened(open_regular(path))
+
+
+def opened(descriptor: int) -> OpenedFile:
+    """Take the digest of an open file, which is closed with what is returned. Raises OSError."""
     try:
         found = os.fstat(descriptor)
         key = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

@@ -32,8 +32,9 @@ class Route:
     ``who`` are the kinds of tokens that are let in; ``needs`` is the permission that is asked for before the handler,
     on some object at least: a handler that knows the object asks again. ``body`` and ``query`` are types whose fields
     are checked; ``answer`` is the type of what the envelope holds, for the description of the API only. With
-    ``raw_limit`` the body is handed over as bytes: it is asked before a byte is read how many there may be.
-    ``streamed``: it answers with server-sent events.
+    ``raw_limit`` the body is handed over as bytes: it is asked before a byte is read how many there may be; with
+    ``content`` the handler gets a file with them. Without ``audited`` only denials leave an event. ``streamed``: it
+    answers with server-sent events.
     """
 
     method: str
@@ -48,12 +49,14 @@ class Route:
     upload: bool = False
     raw_limit: Callable[[Call], int] | None = None
     streamed: bool = False
+    content: bool = False
     answer: Any = None
     listed: bool = False
     bare: bool = False
     status: int = 200
     errors: tuple[int, ...] = ()
     tag: str = ""
+    audited: bool = True
     parameters: Mapping[str, type] = field(default_factory=dict)
 
     @property

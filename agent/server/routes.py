@@ -16,6 +16,7 @@ from agent.server.resources import (
     health,
     identities,
     integration_tokens,
+    internal_files,
     keys,
     operator_executions,
     operator_views,
@@ -35,6 +36,7 @@ from agent.server.route import Route
 
 ROUTES: tuple[Route, ...] = (
     *health.ROUTES,
+    *internal_files.ROUTES,
     *auth.ROUTES,
     *execution_requests.ROUTES,
     *execution_lists.ROUTES,

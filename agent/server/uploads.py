@@ -17,6 +17,7 @@ from agent.server.problems import Problem
 from agent.settings import PackUploadSettings
 
 _FIELD_BYTES = 1000
+_IN_MEMORY = 256 * 1024
 
 
 @dataclass
@@ -83,6 +84,34 @@ async def receive(request: Request, settings: PackUploadSettings) -> Upload:
     if upload.file is None:
         raise Problem.bad("the form has no file; it goes into the field pack")
     return upload
+
+
+async def receive_content(request: Request, limit: int) -> IO[bytes]:
+    """Read a body of bytes, in memory while it is small.
+
+    Raises:
+        Problem: it is larger than it may be, or there is no room for it.
+    """
+    length = request.headers.get("content-length", "")
+    if length.isdigit():
+        _check(int(length) if len(length) <= 18 else limit + 1, limit)
+    content = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, prefix="attune-content-")  # noqa: SIM115 - closed by the binding
+    size = 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            _check(size, limit)
+            if size <= _IN_MEMORY:
+                content.write(chunk)
+            else:
+                await anyio.to_thread.run_sync(content.write, chunk)
+    except OSError as error:
+        content.close()
+        raise Problem(507, "SERVICE_UNAVAILABLE", f"there is no room for the body: {error.strerror}") from None
+    except BaseException:
+        content.close()
+        raise
+    return content
 
 
 def _check(size: int, limit: int) -> None:

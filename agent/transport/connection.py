@@ -18,7 +18,7 @@ from agent.transport.address import ServerAddress
 #: Seconds for one piece of the network's work: a connection, a read, a write.
 PATIENCE = 30.0
 _LARGEST_ANSWER = 1 << 20
-_BUSY = (408, 425, 429, 500, 502, 503, 504)
+_BUSY = (408, 425, 429, 500, 502, 503, 504, 507)
 _LONGEST_REASON = 300
 
 

@@ -15,7 +15,6 @@ from agent.execution.action_runner import ActionRunner, RunnerSettings
 from agent.execution.arrivals import Arrivals
 from agent.execution.inputs.scratch import Scratch, scratch_candidates
 from agent.execution.inputs.variables import Site, api_url
-from agent.execution.outcome.log_files import ArtifactFiles
 from agent.execution.preparation import Preparer, PreparerSettings
 from agent.execution.recording.coordinator import Coordinator
 from agent.execution.recording.spool import Spool
@@ -34,7 +33,7 @@ from agent.runtimes.store import record_checks
 from agent.runtimes.verification import VersionCheck
 from agent.worker.advertising import Advertiser
 from agent.worker.context import WorkerContext
-from agent.worker.file_transport import file_transport
+from agent.worker.file_transport import FileTransport, file_transport
 from agent.worker.handlers import Handlers
 from agent.worker.needs import EnvironmentNeeds
 from agent.worker.provisioning import Provisioner
@@ -62,6 +61,7 @@ class Parts:
     provisioner: Provisioner
     unclaimed: UnclaimedDispatches
     rescue: Rescue
+    transport: FileTransport
 
 
 def assemble(
@@ -71,7 +71,8 @@ def assemble(
     settings = base.loaded.settings
     if (warning := weakness(settings.security.jwt_secret)) is not None:
         log.warning("%s", warning)
-    files = ArtifactFiles(settings.artifacts_dir)
+    transport = file_transport(base.loaded, base.database, base.machine)
+    files = transport.files
     candidates = scratch_candidates(settings.worker.scratch_dir, base.machine.env, settings.artifacts_dir)
     owner = _owner(base, worker_id)
     scratch = Scratch(candidates, owner=owner)
@@ -104,7 +105,6 @@ def assemble(
     compiled = CompiledActions(
         settings.runtime_envs_dir, timeout=settings.worker.install_timeout, container=base.machine.env
     )
-    transport = file_transport(base.loaded, base.database, base.machine)
     preparer = Preparer(
         _preparer_settings(base),
         registry=base.registry,
@@ -194,6 +194,7 @@ def assemble(
         provisioner=provisioner,
         unclaimed=unclaimed,
         rescue=rescue,
+        transport=transport,
     )
 
 

@@ -11,13 +11,18 @@ from agent.configuration import Loaded
 from agent.configuration.transports import Transports, transports_of
 from agent.db.pool import Database
 from agent.errors import ConfigurationError
+from agent.execution.outcome.log_files import ArtifactFiles
 from agent.execution.pack_files import PackFiles, SharedPacks
 from agent.packs.archive import Limits
 from agent.runtimes.machine import Machine
 from agent.settings import Settings
+from agent.threads import ThreadGroup
 from agent.transport.address import ServerAddress, server_address
+from agent.transport.connection import ServerConnection
 from agent.transport.fetched_packs import FetchedPacks
+from agent.transport.log_uploads import LogUploads
 from agent.transport.pack_versions import PackVersions
+from agent.transport.uploaded_files import UploadedFiles
 from agent.transport.worker_token import Source, WorkerToken, asked_of, signed_by
 from agent.worker.signing_secret import SigningSecret
 
@@ -26,11 +31,33 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FileTransport:
-    """How packs come; ``fetched`` is None where they lie in a shared directory."""
+    """How packs come and logs go; ``fetched`` and ``uploads`` are None where a directory is shared."""
 
     packs: PackFiles
     base: Path
+    files: ArtifactFiles
     fetched: FetchedPacks | None = None
+    uploads: LogUploads | None = None
+
+    def start(self, threads: ThreadGroup) -> None:
+        """Start what sends logs, and send what an earlier process could not."""
+        if self.uploads is not None and isinstance(self.files, UploadedFiles):
+            threads.start("uploader", self.uploads.run)
+            self.files.send_left()
+
+    def settled(self, timeout: float) -> bool:
+        """Wait until the server has every log that has ended; False when ``timeout`` seconds were not enough."""
+        return self.uploads is None or self.uploads.settled(timeout)
+
+    def stop(self) -> None:
+        """End what sends logs; the next process of this worker sends the rest."""
+        if self.uploads is not None:
+            self.uploads.stop()
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes of logs the server does not have."""
+        return 0 if self.uploads is None else self.uploads.waiting
 
     def changed(self, pack_ref: str) -> None:
         """Note that a pack was installed or removed."""
@@ -62,10 +89,9 @@ def file_transport(loaded: Loaded, database: Database, machine: Machine) -> File
     """
     settings = loaded.settings
     chosen = transports_of(settings, loaded.variables)
-    if settings.artifacts.transport == "api":
-        raise ConfigurationError("artifacts.transport can't be api: this agent keeps logs on a shared volume only")
     if "api" not in (chosen.packs, chosen.artifacts):
-        return FileTransport(SharedPacks(str(settings.packs_base_dir)), settings.packs_base_dir)
+        files = ArtifactFiles(settings.artifacts_dir)
+        return FileTransport(SharedPacks(str(settings.packs_base_dir)), settings.packs_base_dir, files)
     address = server_address(_url(chosen), settings.network, machine.env)
     token = WorkerToken(_source(settings, address, database))
     ways = [address.url if way == "api" else "a shared volume" for way in (chosen.packs, chosen.artifacts)]
@@ -81,7 +107,12 @@ def file_transport(loaded: Loaded, database: Database, machine: Machine) -> File
             largest=upload.max_upload_size_bytes,
             patience=settings.packs.fetch_timeout,
         )
-    return FileTransport(fetched or SharedPacks(str(settings.packs_base_dir)), settings.packs_base_dir, fetched)
+    packs = fetched or SharedPacks(str(settings.packs_base_dir))
+    if chosen.artifacts == "volume":
+        return FileTransport(packs, settings.packs_base_dir, ArtifactFiles(settings.artifacts_dir), fetched)
+    uploads = LogUploads(ServerConnection(address, token), most_waiting=settings.artifacts.spool_max_bytes)
+    files = UploadedFiles(settings.artifacts_dir, uploads, wait=settings.artifacts.upload_wait)
+    return FileTransport(packs, settings.packs_base_dir, files, fetched, uploads)
 
 
 def _url(chosen: Transports) -> str:

@@ -20,6 +20,7 @@ METRICS: Mapping[str, tuple[str, str]] = {
     "attune_worker_slots": ("gauge", "executions that may run at the same time"),
     "attune_worker_executions_running": ("gauge", "executions in hand"),
     "attune_worker_spooled_reports": ("gauge", "ends of executions that wait on disk for the database"),
+    "attune_worker_transport_waiting_bytes": ("gauge", "bytes of logs that the server does not have yet"),
     "attune_worker_ready": ("gauge", "1 when the worker is ready, else 0"),
 }
 

@@ -118,6 +118,7 @@ class WorkerService:
             self._threads.start("metrics", self._metrics.run)
         self._threads.start("publisher", parts.publisher.run)
         self._end_leftovers(parts)
+        parts.transport.start(self._threads)
         reconcile(
             parts.store,
             parts.publisher,
@@ -178,6 +179,7 @@ class WorkerService:
     def _gauges(self, parts: Parts) -> dict[str, Callable[[], int]]:
         return {
             "attune_worker_slots": lambda: parts.slots.count,
+            "attune_worker_transport_waiting_bytes": lambda: parts.transport.waiting,
             "attune_worker_executions_running": lambda: len(parts.running),
             "attune_worker_spooled_reports": lambda: len(parts.spool),
             "attune_worker_ready": lambda: int(self.why_not_ready() is None),
@@ -244,6 +246,8 @@ class WorkerService:
         parts.slots.stop()
         reported = parts.coordinator.settled(_until(deadline, at_most=_REPORT_RESERVE)) and ended
         reported = parts.publisher.flush(_until(deadline, at_most=_REPORT_RESERVE)) and reported
+        if not parts.transport.settled(_until(deadline, at_most=_REPORT_RESERVE)):
+            log.warning("not all logs are at the server: the next process on this machine's disk will send the rest")
         if not reported:
             log.warning(
                 "not everything could be reported: the next process with this worker's name will report the rest"
@@ -271,6 +275,7 @@ class WorkerService:
         for consumer in parts.consumers.values():
             consumer.close()
         parts.coordinator.stop()
+        parts.transport.stop()
         parts.publisher.close()
         parts.unclaimed.close()
 

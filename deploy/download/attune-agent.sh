@@ -7,7 +7,7 @@
 #   ATTUNE_AGENT_PATIENCE    seconds to wait for a server that is away; default 120
 #
 # Needs one of curl, wget (busybox's, too) and python3. What is kept is used again while the server has the same, and
-# when the server is away. Arguments are the agent's.
+# when the server is away. Arguments are the agent's. The server itself has this script: /api/v1/agent/script.
 set -eu
 
 say() { printf 'attune-agent.sh: %s\n' "$*" >&2; }
@@ -130,5 +130,9 @@ until fetch; do
     [ "$pause" -ge 8 ] || pause=$((pause * 2))
 done
 rm -f "$temporary"
+# What proves that the container may have the program proves that the worker may have a token, too.
+if [ -z "${ATTUNE__AGENT__BOOTSTRAP_TOKEN:-}" ]; then
+    export ATTUNE__AGENT__BOOTSTRAP_TOKEN="$token"
+fi
 unset ATTUNE_AGENT_TOKEN token
 exec "$file" "$@"

@@ -50,11 +50,11 @@ class ServerProcess:
         self.process.wait(10)
 
 
-def start_server(environment: Mapping[str, str], log_path: Path, *words: str) -> ServerProcess:
-    """Start a server on any free port and wait until it listens."""
+def start_server(environment: Mapping[str, str], log_path: Path, *words: str, port: int = 0) -> ServerProcess:
+    """Start a server on any free port, or on ``port``, and wait until it listens."""
     with log_path.open("ab") as log:
         process = subprocess.Popen(
-            [*_PROGRAM, "server", "--host", "127.0.0.1", "--port", "0", *words],
+            [*_PROGRAM, "server", "--host", "127.0.0.1", "--port", str(port), *words],
             env=dict(environment),
             cwd=ROOT,
             stdin=subprocess.DEVNULL,

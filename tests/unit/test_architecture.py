@@ -76,6 +76,7 @@ NAMES = {
     "pickle.loads": (),
     "os.open": (
         *("cli/", "client/login_file.py", "environments/lock.py", "execution/", "process/", "reading/"),
+        "server/stored_files.py",
         "transport/pack_versions.py",
     ),
 }
@@ -276,6 +277,8 @@ READING_METHODS = {
         "presence/labels.py",  # a file that the operator names
         "server/resources/artifact_rows.py",  # of `reading.beneath.Directory`
         "server/streams/log_places.py",  # of `reading.beneath.Directory`
+        "server/stored_files.py",  # of `reading.beneath.Directory`
+        "transport/uploaded_files.py",  # of the same
         "worker/service.py",  # of `OomScore`
     ),
 }

@@ -15,7 +15,7 @@ import os
 import shutil
 import stat
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from agent.reading.beneath import Directory
 log = logging.getLogger(__name__)
 
 #: The volume is shared with Attune's other services, which run as other users of one group.
-_DIRECTORY_MODE, _FILE_MODE = 0o2775, 0o664
+DIRECTORY_MODE, FILE_MODE = 0o2775, 0o664
 
 
 class LogWriter:
@@ -39,6 +39,7 @@ class LogWriter:
         self._failed = False
         self.size_bytes = 0
         self.inode: tuple[int, int] | None = None
+        self.file_path: str | None = None
 
     def write(self, data: bytes) -> None:
         """Append; a log that can't be written never fails its execution."""
@@ -54,9 +55,13 @@ class LogWriter:
                 view = view[os.write(self._fd, view) :]
             self.size_bytes += len(data)
         except OSError as error:
-            self._failed = True
-            self._files.complain(error)
-            self._cut(error)
+            self.fail(error)
+
+    def fail(self, error: OSError) -> None:
+        """Write nothing more, and say in the log why."""
+        self._failed = True
+        self._files.complain(error)
+        self._cut(error)
 
     def _cut(self, error: OSError) -> None:
         """Let the log end where it could still be written, with a mark that says so; without room for that, have none.
@@ -105,15 +110,22 @@ class ArtifactFiles:
         with contextlib.suppress(OSError):
             os.makedirs(os.path.dirname(self._directory), exist_ok=True)
             os.mkdir(self._directory)
-            os.chmod(self._directory, _DIRECTORY_MODE)
+            os.chmod(self._directory, DIRECTORY_MODE)
 
     def live_path(self, execution_id: int, stream: str) -> str:
         """Return where the log lies while its execution runs: ``execution_<id>/<stream>.log``, which followers read."""
         return f"{self._directory}/execution_{execution_id}/{stream}.log"
 
-    def live_log(self, execution_id: int, stream: str) -> LogWriter:
-        """Return the writer of a live log."""
+    def live_log(self, execution_id: int, stream: str, action_ref: str) -> LogWriter:
+        """Return the writer of a live log of an execution of ``action_ref``."""
         return LogWriter(self, self.live_path(execution_id, stream))
+
+    def hand_over(self, writers: Iterable[LogWriter]) -> None:
+        """Say that these logs have ended: on a shared volume they are where they belong."""
+
+    def hand_over_left(self, execution_id: int, action_ref: str, logs: tuple[LogFile, ...]) -> tuple[LogFile, ...]:
+        """Take on what an earlier process has left; return it as it is to be recorded."""
+        return logs
 
     def left_log(self, execution_id: int, stream: str) -> tuple[str, int, tuple[int, int]] | None:
         """Return path, size and inode of a live log that an earlier process could not record, None where there is none.
@@ -147,9 +159,9 @@ class ArtifactFiles:
         with self._parent(path) as (folder, name):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=folder)
-            fd = os.open(name, flags, _FILE_MODE, dir_fd=folder)
+            fd = os.open(name, flags, FILE_MODE, dir_fd=folder)
         with contextlib.suppress(OSError):
-            os.fchmod(fd, _FILE_MODE)
+            os.fchmod(fd, FILE_MODE)
         return fd
 
     @contextlib.contextmanager
@@ -158,16 +170,14 @@ class ArtifactFiles:
         parent, _, name = self._relative(path).rpartition("/")
         if name in ("", ".", ".."):
             raise OSError(errno.EACCES, "no file name", path)
-        with self._root() as root:
+        with self._root() as root, contextlib.ExitStack() as stack:
             try:
-                with root.folder(parent or ".") as folder:
-                    yield folder, name
-                return
+                folder = stack.enter_context(root.folder(parent or "."))
             except FileNotFoundError:
                 if parent:
-                    root.make(parent, _DIRECTORY_MODE)
-            with root.folder(parent or ".") as folder:
-                yield folder, name
+                    root.make(parent, DIRECTORY_MODE)
+                folder = stack.enter_context(root.folder(parent or "."))
+            yield folder, name
 
     def _root(self) -> Directory:
         try:
@@ -283,7 +293,7 @@ def _link_or_copy(source: int, name: str, folder: int) -> None:
     try:
         os.link(f"/proc/self/fd/{source}", name, dst_dir_fd=folder, follow_symlinks=True)
     except OSError:  # a file system without hard links, or no /proc
-        fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE, dir_fd=folder)
+        fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE, dir_fd=folder)
         with os.fdopen(os.dup(source), "rb") as reading, os.fdopen(fd, "wb") as writing:
             shutil.copyfileobj(reading, writing)
 

@@ -38,6 +38,10 @@ class LogArtifacts:
         paths = {}
         for version in versions.fetchall():
             report, log_ = logs[version.execution, version.stream]
+            if log_.file_path is not None:
+                if version.stream == "stderr" and report.wants_stderr_log:
+                    paths[version.execution] = version.file_path
+                continue  # the server has it, or gets it
             placed = self._files.place(log_, version.file_path)
             if placed is None:
                 self._sql.run(connection, "delete_versions", {"ids": as_array([version.id])})
@@ -66,6 +70,7 @@ class LogArtifacts:
             return
         sizes = self._files.measure({file.id: file.file_path for file in allocated})
         filled = [{"id": key, "size_bytes": size} for key, size in sizes.items() if size]
+        allocated = [file for file in allocated if file.id in sizes]
         if filled:
             self._sql.run(connection, "measure_versions", {"sizes": json.dumps(filled)})
         if empty := [file for file in allocated if not sizes[file.id]]:
@@ -91,4 +96,5 @@ def _log_row(report: Report, log_: LogFile) -> dict[str, Any]:
         "policy": log_.policy,
         "amount": log_.limit,
         "size_bytes": log_.size_bytes,
+        "file_path": log_.file_path,
     }

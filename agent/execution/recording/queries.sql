@@ -125,22 +125,22 @@ SELECT pg_advisory_xact_lock(id) FROM (
      ORDER BY 1) AS artifacts;
 
 -- name: insert_log_versions
--- The path of a version's file follows from its number, hence it is made here.
+-- The path of a version's file follows from its number, hence it is made here; one that went over HTTP has its path.
 WITH logs AS (
-    SELECT t.execution, t.stream, t.size_bytes, t.ref, (SELECT min(a.id) FROM artifact a WHERE a.ref = t.ref) AS artifact
-      FROM jsonb_to_recordset(%(logs)s::jsonb) AS t(execution bigint, stream text, size_bytes bigint, ref text)
+    SELECT t.execution, t.stream, t.size_bytes, t.ref, t.file_path, (SELECT min(a.id) FROM artifact a WHERE a.ref = t.ref) AS artifact
+      FROM jsonb_to_recordset(%(logs)s::jsonb) AS t(execution bigint, stream text, size_bytes bigint, ref text, file_path text)
      WHERE NOT EXISTS (
            SELECT 1 FROM artifact_version v
             WHERE v.execution = t.execution AND v.created_by = 'worker' AND v.meta ->> 'stream' = t.stream)
 ), numbered AS (
-    SELECT l.execution, l.stream, l.size_bytes, l.artifact, l.ref,
+    SELECT l.execution, l.stream, l.size_bytes, l.artifact, l.ref, l.file_path,
            row_number() OVER (PARTITION BY l.artifact ORDER BY l.execution)
            + coalesce((SELECT max(v.version) FROM artifact_version v WHERE v.artifact = l.artifact), 0) AS version
       FROM logs l
 )
 INSERT INTO artifact_version (artifact, version, execution, content_type, size_bytes, file_path, meta, created_by)
 SELECT n.artifact, n.version, n.execution, 'text/plain', n.size_bytes,
-       replace(n.ref, '.', '/') || '/v' || n.version || '.txt',
+       coalesce(n.file_path, replace(n.ref, '.', '/') || '/v' || n.version || '.txt'),
        jsonb_build_object('stream', n.stream, 'execution_id', n.execution), 'worker'
   FROM numbered n
 RETURNING id, execution, meta ->> 'stream' AS stream, file_path;

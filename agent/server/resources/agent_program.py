@@ -10,9 +10,11 @@ from typing import Any
 from msgspec import Struct
 
 from agent import __version__
+from agent.paths import shipped
 from agent.reading.regular_files import NoRegularFile
 from agent.server.call import Answer, Call
 from agent.server.opened_file import OpenedFile, open_file
+from agent.server.problems import Problem
 from agent.server.route import PUBLIC, Route
 
 ARCHITECTURES = ("x86_64", "aarch64")
@@ -54,6 +56,16 @@ def binary(call: Call) -> Answer:
     return Answer(
         file, headers={"Cache-Control": _CACHE}, media_type="application/octet-stream", file_name="attune-agent"
     )
+
+
+def script(call: Call) -> Answer:
+    """Send the script that fetches the agent and becomes it; there is nothing secret in it."""
+    try:
+        file = open_file(shipped("download") / "attune-agent.sh")
+    except OSError as error:
+        _log.error("the script can't be sent: %s", error)
+        raise Problem.not_found("this server has no script") from None
+    return Answer(file, headers={"Cache-Control": _CACHE}, media_type="text/x-shellscript", file_name="attune-agent.sh")
 
 
 def info(call: Call) -> Answer:
@@ -111,6 +123,16 @@ ROUTES = (
         answer=dict,
         bare=True,
         errors=(503,),
+        tag="agent",
+    ),
+    Route(
+        "GET",
+        "/api/v1/agent/script",
+        script,
+        "The script that fetches the agent and becomes it",
+        PUBLIC,
+        bare=True,
+        errors=(206, 404, 416),
         tag="agent",
     ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from tests.integration.server.conftest import Site, close_site, open_site
 from tests.services.agent_process import AgentProcess
 from tests.services.deployment import Deployment, running_deployment
+from tests.services.server import start_server
 
 TOKEN = "bootstrap-of-the-tests-0123456789"
 
@@ -21,6 +23,7 @@ class Apart:
     """A deployment with a server on one side and agents with directories of their own on the other."""
 
     site: Site
+    settings: dict[str, str]
 
     @property
     def deployment(self) -> Deployment:
@@ -45,6 +48,18 @@ class Apart:
         }
         return self.deployment.start_agent(name, **settings | extra)
 
+    def stop_server(self) -> None:
+        """Take the server away."""
+        self.site.server.stop()
+
+    def restart_server(self) -> None:
+        """Bring a server back to the same port."""
+        port = self.site.server.port
+        environment = self.site.environment | self.settings
+        made = start_server(environment, self.deployment.directory / f"server-{uuid.uuid4().hex}.log", port=port)
+        self.site.servers.append(made)
+        self.site.server = made
+
     def add_action(self, ref: str, script: str, **columns: object) -> None:
         """Add an action to a pack of the server."""
         pack = ref.partition(".")[0]
@@ -60,8 +75,8 @@ class Apart:
 def open_apart(deployment: Deployment) -> Apart:
     """Start the server."""
     # Agents know the token and no secret: what they show must come from the server.
-    site = open_site(deployment, ATTUNE__AGENT__BOOTSTRAP_TOKEN=TOKEN)
-    return Apart(site)
+    settings = {"ATTUNE__AGENT__BOOTSTRAP_TOKEN": TOKEN}
+    return Apart(open_site(deployment, **settings), settings)
 
 
 @pytest.fixture(scope="module")

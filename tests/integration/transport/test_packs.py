@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from pathlib import Path
 
 import pytest
 
+from agent.mq import topology
 from tests.integration.transport.conftest import Apart
 from tests.services.agent_process import AgentProcess
+from tests.services.deployment import envelope
 from tests.services.waiting import until
 
 pytestmark = [pytest.mark.postgres]
@@ -63,7 +66,11 @@ def test_a_pack_that_is_removed_while_it_runs_goes_when_it_has_ended(
     apart.deployment.write(pack, "lib/part.sh", "echo still here\n")
     running = apart.deployment.start(f"{pack}.slow")
     until(begun.exists, "the begin of the execution")
-    apart.site.admin.ok("DELETE", f"/api/v1/packs/{pack}")
+    # As Attune's Rust API does, which asks nobody.
+    shutil.rmtree(apart.deployment.packs / pack)
+    pack_id = apart.deployment.one("SELECT id FROM pack WHERE ref = %s", [pack])["id"]
+    body, message_id = envelope("PackDeleted", {"pack_id": pack_id, "pack_ref": pack}, source="api-service")
+    apart.deployment.wire.publish(topology.EVENTS, "pack.deleted", body, message_id)
     until(lambda: f"removed the environments of pack {pack}" in agent.log(), "the event")
     assert len(apart.versions("alone", pack)) == 1
     gate.touch()

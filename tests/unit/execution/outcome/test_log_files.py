@@ -30,7 +30,7 @@ def root(tmp_path: Path, outside: Path) -> Path:
 
 def written(root: Path, text: bytes = b"log") -> tuple[ArtifactFiles, LogWriter]:
     files = ArtifactFiles(root)
-    writer = files.live_log(1, "stdout")
+    writer = files.live_log(1, "stdout", "ops.rotate")
     writer.write(text)
     writer.close()
     return files, writer
@@ -182,3 +182,11 @@ def test_a_left_log_behind_a_link_of_its_directory_is_not_taken(root: Path, outs
     (root / "execution_1").rmdir()
     (root / "execution_1").symlink_to(outside)
     assert ArtifactFiles(root).left_log(1, "stdout") is None
+
+
+def test_a_log_that_is_not_there_can_be_discarded(tmp_path: Path) -> None:
+    files = ArtifactFiles(tmp_path)
+    (tmp_path / "execution_1").mkdir()
+    files.discard(f"{tmp_path}/execution_1/stdout.log")
+    files.discard(f"{tmp_path}/execution_2/stdout.log")
+    assert (tmp_path / "execution_1").is_dir()

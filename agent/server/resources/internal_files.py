@@ -1,0 +1,135 @@
+"""The files of artifacts, for workers that share no volume with the server: written in pieces, finished, read."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import re
+from collections.abc import Callable
+from typing import TypeVar
+
+from agent.server.call import Answer, Call
+from agent.server.opened_file import opened
+from agent.server.problems import Problem
+from agent.server.route import Route
+from agent.server.stored_files import StoredFiles, TooLarge, WrongContent, WrongOffset, refused_path
+
+_log = logging.getLogger(__name__)
+_WORKER = frozenset(("worker",))
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_OFFSET = "Upload-Offset"
+Result = TypeVar("Result")
+
+
+def read(call: Call) -> Answer:
+    """Send a file."""
+    path = _path(call)
+    return _tried(lambda: Answer(opened(_files(call).to_read(path)), media_type="application/octet-stream"), path)
+
+
+def append(call: Call) -> Answer:
+    """Add a piece to a file: at ``Upload-Offset``, or at its end where none is given."""
+    path, shown = _path(call), call.headers.get(_OFFSET)
+    offset = None if shown is None else _number(shown, _OFFSET)
+
+    def write() -> Answer:
+        size = _files(call).append(path, call.content, offset)
+        return Answer(None, 204, {_OFFSET: str(size)})
+
+    return _tried(write, path)
+
+
+def put(call: Call) -> Answer:
+    """Make a whole file: of the body, or of ``Upload-Source``, which was sent in pieces.
+
+    ``X-Checksum-Sha256`` says what it must be; ``Upload-Alias`` names a path that is to lead to it from now on.
+    """
+    path, files = _path(call), _files(call)
+    digest = call.headers.get("X-Checksum-Sha256")
+    if digest is not None and not _DIGEST.fullmatch(digest):
+        raise Problem.bad("X-Checksum-Sha256 must have 64 hexadecimal digits")
+    source, alias = (_named(call, name) for name in ("Upload-Source", "Upload-Alias"))
+
+    def write() -> Answer:
+        if source is None:
+            files.put(path, call.content, digest)
+        elif digest is None:
+            raise Problem.bad("Upload-Source needs X-Checksum-Sha256")
+        else:
+            files.finish(source, path, _number(call.headers.get("Upload-Length", ""), "Upload-Length"), digest)
+        if alias is not None:
+            files.alias(alias, path)
+        return Answer(None, 201)
+
+    return _tried(write, path)
+
+
+def delete(call: Call) -> Answer:
+    """Remove a file."""
+    path = _path(call)
+    if not _tried(lambda: _files(call).delete(path), path):
+        raise Problem.not_found(f"there is no file {path}")
+    return Answer(None, 204)
+
+
+def _files(call: Call) -> StoredFiles:
+    return StoredFiles(call.settings.artifacts_dir, call.settings.artifacts.max_upload_size)
+
+
+def _path(call: Call) -> str:
+    path: str = call.path["path"]
+    if (why := refused_path(path)) is not None:
+        raise Problem.bad(why)
+    return path
+
+
+def _named(call: Call, header: str) -> str | None:
+    path = call.headers.get(header)
+    if path is not None and (why := refused_path(path)) is not None:
+        raise Problem.bad(f"{header}: {why}")
+    return path
+
+
+def _number(text: str, header: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise Problem.bad(f"{header} must be a whole number")
+    return int(text)
+
+
+def _tried(action: Callable[[], Result], path: str) -> Result:
+    try:
+        return action()
+    except WrongOffset as error:
+        if error.size < 0:
+            raise Problem(409, "CONFLICT", f"{path} holds something else there: another worker writes it") from None
+        problem = Problem(409, "CONFLICT", f"{path} ends at {error.size}", headers={_OFFSET: str(error.size)})
+        raise problem from None
+    except WrongContent:
+        raise Problem.invalid("what came has another digest or size than was said") from None
+    except TooLarge:
+        raise Problem(413, "BAD_REQUEST", "the file would be larger than artifacts.max_upload_size") from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise Problem.not_found(f"there is no file {path}") from None
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR, errno.EXDEV, errno.EEXIST, errno.ENXIO):
+            raise Problem(409, "CONFLICT", f"{path} is no file that can be written") from None
+        _log.error("can't write %s: %s", path, error)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        text = "the server's disk is full" if full else f"the server can't write: {os.strerror(error.errno or 0)}"
+        raise Problem(507 if full else 503, "SERVICE_UNAVAILABLE", text, headers={"Retry-After": "5"}) from None
+
+
+_PATH = "/api/v1/internal/files/{path:path}"
+ROUTES = (
+    Route("GET", _PATH, read, "Read a file of an artifact", _WORKER, bare=True, audited=False,
+          errors=(206, 304, 400, 404, 409, 416, 503), tag="files"),
+    Route("HEAD", _PATH, read, "Ask how much of a file there is", _WORKER, bare=True, audited=False,
+          errors=(304, 400, 404, 409, 503), tag="files"),
+    Route("PATCH", _PATH, append, "Add a piece to a file", _WORKER, bare=True, audited=False, content=True,
+          status=204, errors=(400, 404, 409, 413, 503, 507), tag="files"),
+    Route("PUT", _PATH, put, "Write a whole file, or finish one that was sent in pieces", _WORKER, bare=True,
+          audited=False, content=True, status=201, errors=(400, 404, 409, 413, 422, 503, 507), tag="files"),
+    Route("DELETE", _PATH, delete, "Remove a file", _WORKER, bare=True, audited=False, status=204,
+          errors=(400, 404, 409, 503), tag="files"),
+)  # fmt: skip

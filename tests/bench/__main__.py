@@ -22,6 +22,7 @@ from tests.bench import (
 from tests.bench.depth import depth
 from tests.bench.large_results import WANTED, large_results
 from tests.bench.latency import bare_spawns, latencies, percentiles
+from tests.bench.live_views import STREAMS, live_views
 from tests.bench.machine import StolenTime, description
 from tests.bench.masking import masking_speed
 from tests.bench.memory import footprint
@@ -242,6 +243,17 @@ def measure_pruning(stack: Stack) -> Rows:
     ]
 
 
+def measure_live_views(stack: Stack) -> Rows:
+    """What those cost who watch, and how soon they see a line."""
+    found = live_views(stack)
+    return [
+        (f"{STREAMS} logs that stand still, each watched", f"{found.core:.1%} of a core", "", "under 10 %"),
+        ("connections of that server to the database", f"{found.connections}", "", "none for a viewer"),
+        ("line of an action to its viewer, p50", f"{found.p50:.0f} ms", "", ""),
+        ("line of an action to its viewer, p95", f"{found.p95:.0f} ms", "", "at most 250 ms"),
+    ]
+
+
 PARTS: dict[str, Callable[[Stack], Rows]] = {
     "throughput": measure_throughput,
     "latency": measure_latency,
@@ -258,6 +270,7 @@ PARTS: dict[str, Callable[[Stack], Rows]] = {
     "recovery": measure_recovery,
     "depth": measure_depth,
     "pruning": measure_pruning,
+    "streams": measure_live_views,
 }
 
 

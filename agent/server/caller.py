@@ -50,6 +50,10 @@ class Caller:
             raise Problem(403, "FORBIDDEN", "this account is frozen")
         return found
 
+    def forget(self) -> None:
+        """Ask the database again: the account was changed by this very request."""
+        self.__dict__.pop("_account", None)
+
     @property
     def execution_id(self) -> int | None:
         """The execution that the token was made for."""

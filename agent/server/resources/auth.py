@@ -160,7 +160,7 @@ def change_me(call: Call) -> Answer:
     with call.connection() as connection:
         values = {"id": call.caller.identity.id, "display_name": call.body.display_name}
         connection.execute(load_queries("agent.access")["set_display_name"].encode(), values)
-    del call.caller.identity
+    call.caller.forget()
     return me(call)
 
 

@@ -145,6 +145,12 @@ def test_log_out_and_a_new_password_end_what_may_be_renewed(site: Site) -> None:
     assert anybody.login(login, "another password").token
 
 
+def test_whoever_changes_his_name_is_told_the_new_one(site: Site) -> None:
+    _, client = site.person()
+    assert client.ok("PUT", "/auth/me", {"display_name": "Another name"})["display_name"] == "Another name"
+    assert client.ok("GET", "/auth/me")["display_name"] == "Another name"
+
+
 def test_a_program_logs_in_with_its_token_until_that_is_revoked(site: Site) -> None:
     _, client = site.person("core.viewer")
     me = client.ok("GET", "/auth/me")["id"]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Iterator
 from typing import Any
 
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from agent.control.cancelling import ENDED
 from agent.control.execution_output import LogReader
@@ -20,6 +21,7 @@ from agent.server.problems import Problem
 
 STREAMS = ("stdout", "stderr")
 _TAIL_BYTES, _TAIL_LINES = 128 * 1024, 300
+_EMPTY: dict[str, Any] = {"lines": [], "first": 1, "bytes": 0}
 _ONE = "/api/v1/executions/{id}"
 _HIDDEN = "[redacted]"
 _RESULT_FIELDS = ("stdout", "stderr")
@@ -44,6 +46,7 @@ def show(view: View) -> Response:
     action = _action(view, row["action_ref"])
     secrets = ParameterSchema.of(action.get("param_schema") if action else None).secrets
     result = row["result"] if isinstance(row["result"], dict) else {}
+    again = "x-live" in view.request.headers  # the script has the output already
     return view.show(
         "execution.html",
         section="executions",
@@ -57,7 +60,7 @@ def show(view: View) -> Response:
         seconds=_seconds(row, result),
         parameters=masked(row["config"], secrets),
         result={name: value for name, value in result.items() if name not in _RESULT_FIELDS} or None,
-        logs={name: _tail(view, execution_id, name, ended=ended) for name in STREAMS},
+        logs={name: _EMPTY if again else _tail(view, execution_id, name, ended=ended) for name in STREAMS},
         may_cancel=not ended and view.may("executions", "cancel"),
         may_retry=ended and action is not None and view.may("actions", "execute"),
         command=f"attune execution show {execution_id}",
@@ -83,10 +86,10 @@ def raw(view: View) -> Response:
     if stream not in STREAMS:
         raise Problem.not_found("an execution has the streams stdout and stderr")
     row = view.ask("GET", _ONE, at={"id": execution_id})["data"]
-    content = b"".join(_read(view, execution_id, stream, ended=row["status"] in ENDED))
+    chunks = _read(view, execution_id, stream, ended=row["status"] in ENDED)
     way = "attachment" if "download" in view.query else "inline"
     headers = {"Content-Disposition": f'{way}; filename="execution-{execution_id}-{stream}.log"'}
-    return Response(content, headers=headers, media_type="text/plain; charset=utf-8")
+    return StreamingResponse(chunks, headers=headers, media_type="text/plain; charset=utf-8")
 
 
 def masked(config: Any, secrets: frozenset[str]) -> Any:
@@ -120,18 +123,23 @@ def reader(view: View, execution_id: int, stream: str) -> LogReader:
     return LogReader(view.services.database, view.services.settings.artifacts_dir, execution_id, stream)
 
 
-def _read(view: View, execution_id: int, stream: str, *, ended: bool) -> list[bytes]:
+def _read(view: View, execution_id: int, stream: str, *, ended: bool) -> Iterator[bytes]:
     found = reader(view, execution_id, stream)
-    return list(found.read_rest() if ended else found.read_live())
+    return found.read_rest() if ended else found.read_live()
 
 
 def _tail(view: View, execution_id: int, stream: str, *, ended: bool) -> dict[str, Any]:
     """The end of a stream for whoever has no script; with one, all of it comes by the stream."""
-    content = b"".join(_read(view, execution_id, stream, ended=ended))
-    before = content[: -_TAIL_BYTES or None] if len(content) > _TAIL_BYTES else b""
-    lines: list[list[Piece]] = Terminal().lines(content[len(before) :].decode(errors="replace"), last=True)
-    first = before.count(b"\n") + max(0, len(lines) - _TAIL_LINES) + 1
-    return {"lines": lines[-_TAIL_LINES:], "first": first, "bytes": len(content)}
+    end, size, before = b"", 0, 0
+    for chunk in _read(view, execution_id, stream, ended=ended):
+        size += len(chunk)
+        end += chunk
+        if len(end) > 2 * _TAIL_BYTES:
+            before += end.count(b"\n", 0, len(end) - _TAIL_BYTES)
+            end = end[-_TAIL_BYTES:]
+    lines: list[list[Piece]] = Terminal().lines(end.decode(errors="replace"), last=True)
+    first = before + max(0, len(lines) - _TAIL_LINES) + 1
+    return {"lines": lines[-_TAIL_LINES:], "first": first, "bytes": size}
 
 
 def _steps(row: dict[str, Any], changes: list[dict[str, Any]]) -> list[dict[str, Any]]:

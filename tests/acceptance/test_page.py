@@ -222,3 +222,15 @@ def test_each_page_is_accessible_and_looks_like_this(reader: Reader, path: str) 
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     reader.pictures(path.replace("/", "-"))
     assert reader.complaints == []
+
+
+def test_what_waits_says_why_in_the_list_and_on_its_page(reader: Reader) -> None:
+    body = {"action_ref": "core.noop", "worker_selector": {"nowhere": "at all"}}
+    made = reader.deployment.api.ok("POST", "/api/v1/executions", body)["id"]
+    page = reader.open("/executions?status=requested")
+    expect(page.locator("tbody tr").first).to_contain_text("No compatible workers")
+    page.goto(f"/executions/{made}")
+    expect(page.locator(".notice")).to_contain_text("Waiting")
+    page.locator("button:text-is('Cancel')").click()
+    expect(page.locator(".head .status")).to_contain_text("cancelled")
+    assert reader.complaints == []

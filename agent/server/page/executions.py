@@ -61,7 +61,11 @@ def _complete(view: View, items: list[dict[str, Any]]) -> None:
         for item in items:
             more = known.get(item["id"], {})
             item["worker"], item["seconds"], item["reason"] = more.get("worker"), more.get("seconds"), None
-            if item["seconds"] is None and item["started_at"] and item["status"] in ("failed", "timeout", "abandoned"):
+            if (
+                item["seconds"] is None
+                and item.get("started_at")
+                and item["status"] in ("failed", "timeout", "abandoned")
+            ):
                 item["seconds"] = max(0.0, (item["updated"] - item["started_at"]).total_seconds())
             if item["status"] == "requested" and left:
                 left -= 1

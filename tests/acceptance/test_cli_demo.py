@@ -126,8 +126,8 @@ def test_an_action_that_does_not_complete_is_shown_and_ends_with_1(machine: dict
 @pytest.mark.parametrize(
     ("number", "stage"),
     [
-        (signal.SIGINT, "-m agent"),
-        (signal.SIGTERM, "-m agent"),
+        (signal.SIGINT, "agent.cli.main"),
+        (signal.SIGTERM, "agent.cli.main"),
         (signal.SIGINT, "initdb"),
         (signal.SIGINT, "bin/postgres -D"),
     ],

@@ -212,6 +212,12 @@ def test_half_a_character_waits_for_its_rest_wherever_it_is_cut(site: Site) -> N
         turn(site, one, "failed")
         assert json.loads(viewer.next().data) == "\N{REPLACEMENT CHARACTER}"
         assert viewer.next().name == "done"
+    for at in range(1, len(data)):  # a log that ends there for now
+        half = made(site)
+        append(log_of(site, half), data[:at])
+        with events(site.admin, log_path(half, encoding="json", follow="false")) as viewer:
+            seen = "".join(json.loads(event.data) for event in viewer if event.name == "content")
+            assert (seen, int(viewer.id)) == (data[:at].decode("utf-8", "ignore"), len(seen.encode()))
     for at in range(len(data)):  # from any byte on, too
         with events(site.admin, log_path(one, offset=at, encoding="json")) as viewer:
             rest = "".join(json.loads(event.data) for event in viewer if event.name in ("content", "append"))

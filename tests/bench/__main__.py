@@ -26,6 +26,7 @@ from tests.bench.live_views import STREAMS, live_views
 from tests.bench.machine import StolenTime, description
 from tests.bench.masking import masking_speed
 from tests.bench.memory import footprint
+from tests.bench.pages import page_costs
 from tests.bench.pruning_cost import pruning_cost
 from tests.bench.recovery import recovery
 from tests.bench.stack import Stack, running_stack
@@ -254,6 +255,19 @@ def measure_live_views(stack: Stack) -> Rows:
     ]
 
 
+def measure_page(stack: Stack) -> Rows:
+    """How soon each page begins to come with a million executions, and how much of it there is."""
+    return [
+        (
+            f"page {cost.path}, first byte p95",
+            f"{cost.seconds * 1000:.0f} ms",
+            f"{cost.transfer / 1000:.0f} kB",
+            "50 ms",
+        )
+        for cost in page_costs(stack)
+    ]
+
+
 PARTS: dict[str, Callable[[Stack], Rows]] = {
     "throughput": measure_throughput,
     "latency": measure_latency,
@@ -262,6 +276,7 @@ PARTS: dict[str, Callable[[Stack], Rows]] = {
     "results": measure_results,
     "server": measure_server,
     "dispatcher": measure_dispatcher,
+    "page": measure_page,
     "rules": measure_rules,
     "masking": measure_masking,
     "onefile": measure_onefile,

@@ -31,12 +31,12 @@ class Costs:
 def costs(stack: Stack) -> tuple[Costs, Costs]:
     """Return the costs with a thousand rows, and with full tables, ten thousand that fit nobody in front."""
     with running_server(stack, "--only", "api") as server, stack.connect() as connection:
-        _fill(connection, finished=900, waiting=90, unfit=10)
+        fill(connection, finished=900, waiting=90, unfit=10)
         few = _measure(stack, server, connection)
-        _clear(connection)
-        _fill(connection, finished=FINISHED, waiting=WAITING - UNFIT, unfit=UNFIT)
+        clear(connection)
+        fill(connection, finished=FINISHED, waiting=WAITING - UNFIT, unfit=UNFIT)
         many = _measure(stack, server, connection)
-        _clear(connection)
+        clear(connection)
     return few, many
 
 
@@ -57,7 +57,7 @@ def _list_seconds(server: Server, path: str) -> float:
     return min(seconds)
 
 
-def _fill(connection: Session, *, finished: int, waiting: int, unfit: int) -> None:
+def fill(connection: Session, *, finished: int, waiting: int, unfit: int) -> None:
     """Write rows without what triggers would make of each: history and notifications are not what is measured."""
     connection.execute("SET session_replication_role = replica")
     for count, action, status, selector in (
@@ -77,5 +77,6 @@ def _fill(connection: Session, *, finished: int, waiting: int, unfit: int) -> No
     connection.execute("VACUUM ANALYZE execution")
 
 
-def _clear(connection: Session) -> None:
+def clear(connection: Session) -> None:
+    """Take the rows away."""
     connection.execute("TRUNCATE execution CASCADE")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -49,6 +50,9 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
     """Return the description."""
     types = [kind for route in routes for kind in (route.body, route.query) if kind is not None]
     found, components = msgspec.json.schema_components(dict.fromkeys(types), ref_template=_TEMPLATE)
+    for schema in components.values():  # a later Python cuts the indentation of a docstring, an earlier one keeps it
+        if "description" in schema:
+            schema["description"] = inspect.cleandoc(schema["description"])
     schemas = dict(zip(dict.fromkeys(types), found, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:

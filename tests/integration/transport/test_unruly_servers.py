@@ -199,7 +199,7 @@ def device() -> tarfile.TarInfo:
         (archive(link()), "is a link or a device"),
         (archive(device()), "is a link or a device"),
         (archive(outside()), "leads out of the pack"),
-        (gzip.compress(b"no tar"), "can't be read"),
+        (gzip.compress(b"no tar", mtime=0), "can't be read"),
         (b"x" * 100, "can't be read"),
         (b"x" * (2 << 20), "more than 1048576 bytes"),
     ],

@@ -39,16 +39,10 @@ class Caller:
             raise Problem.unauthorized("Invalid authentication token")
         return identity
 
-    @cached_property
+    @property
     def identity(self) -> Identity:
         """The account. Raises Problem when it is gone or frozen: its tokens outlive neither."""
-        with self.database.connection() as connection:
-            found = find_identity(connection, id=self.identity_id)
-        if found is None:
-            raise Problem.unauthorized("Invalid authentication token")
-        if found.frozen:
-            raise Problem(403, "FORBIDDEN", "this account is frozen")
-        return found
+        return self._account[0]
 
     def forget(self) -> None:
         """Ask the database again: the account was changed by this very request."""
@@ -76,11 +70,20 @@ class Caller:
         return self._permissions[1]
 
     @cached_property
+    def _account(self) -> tuple[Identity, tuple[list[str], tuple[Grant, ...]]]:
+        """The account and what it may do, in one transaction: nearly every request asks for both."""
+        with self.database.connection() as connection:
+            found = find_identity(connection, id=self.identity_id)
+            if found is None:
+                raise Problem.unauthorized("Invalid authentication token")
+            if found.frozen:
+                raise Problem(403, "FORBIDDEN", "this account is frozen")
+            return found, permissions_of(connection, found.id)
+
+    @cached_property
     def _permissions(self) -> tuple[list[str], tuple[Grant, ...]]:
         if self.kind == "access":
-            identity = self.identity
-            with self.database.connection() as connection:
-                return permissions_of(connection, identity.id)
+            return self._account[1]
         if self.kind != "execution" or self.claims is None:
             return [], ()
         refs = _texts(self.claims.metadata, "permission_set_refs")

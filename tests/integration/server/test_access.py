@@ -54,7 +54,7 @@ def test_every_route_lets_in_the_tokens_that_it_names_and_no_other(site: Site, r
         if not expected_in:
             assert found == 403
     gone = status(token("access", subject="987654321"))
-    assert gone == 401
+    assert gone == (401 if "access" in route.who else 403)
 
 
 def test_a_token_is_looked_at_before_the_body_is_read(site: Site) -> None:

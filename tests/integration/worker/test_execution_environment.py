@@ -27,6 +27,9 @@ CONTAINER = {
     "HTTP_PROXY": "http://proxy",
     "ATTUNE_API_TOKEN": "of the container",
     "ATTUNE_API_URL": "http://0.0.0.0:9/",
+    # With a URL and no sentinel, packs and logs would go over HTTP.
+    "ATTUNE__PACKS__TRANSPORT": "volume",
+    "ATTUNE__ARTIFACTS__TRANSPORT": "volume",
 }
 
 

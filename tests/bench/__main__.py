@@ -12,6 +12,7 @@ from rich.table import Table
 from tests.bench import (
     control_side,
     environments,
+    file_transport,
     full_tables,
     onefile,
     pika_shortcuts,
@@ -268,6 +269,19 @@ def measure_page(stack: Stack) -> Rows:
     ]
 
 
+def measure_transport(stack: Stack) -> Rows:
+    """What it costs to send files over HTTP."""
+    found = file_transport.measure(stack)
+    beyond = found.api - found.volume
+    return [
+        ("an execution that writes a line, shared volume", f"{found.volume:.1f} ms", "", ""),
+        ("the same, files over HTTP", f"{found.api:.1f} ms", f"{found.api / found.volume:.2f}", ""),
+        ("what HTTP costs an execution", f"{beyond:.1f} ms", "", "at most 5 ms"),
+        ("a line until a viewer has it, p95, shared volume", f"{found.line_volume:.0f} ms", "", "at most 250 ms"),
+        ("the same, files over HTTP", f"{found.line_api:.0f} ms", "", "at most 250 ms"),
+    ]
+
+
 PARTS: dict[str, Callable[[Stack], Rows]] = {
     "throughput": measure_throughput,
     "latency": measure_latency,
@@ -277,6 +291,7 @@ PARTS: dict[str, Callable[[Stack], Rows]] = {
     "server": measure_server,
     "dispatcher": measure_dispatcher,
     "page": measure_page,
+    "transport": measure_transport,
     "rules": measure_rules,
     "masking": measure_masking,
     "onefile": measure_onefile,

@@ -21,9 +21,12 @@ def bare_spawns(count: int) -> list[float]:
     return seconds
 
 
-def latencies(stack: Stack, count: int = 200, action: str = "bench.noop") -> list[float]:
-    """Return the seconds from each dispatch, once it is published, to receiving its completion; one at a time."""
-    agent, worker_id = start_agent(stack)
+def latencies(stack: Stack, count: int = 200, action: str = "bench.noop", **extra: str) -> list[float]:
+    """Return the seconds from each dispatch, once it is published, to receiving its completion; one at a time.
+
+    ``extra`` are further variables of the agent.
+    """
+    agent, worker_id = start_agent(stack, **extra)
     work = Workload(stack, worker_id)
     work.purge()
     seconds = []

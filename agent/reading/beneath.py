@@ -80,6 +80,17 @@ class Directory:
             yield fd
 
     @contextlib.contextmanager
+    def made_folder(self, path: str, mode: int) -> Iterator[int]:
+        """Open the directory ``path`` as ``folder`` does, made first where it is missing. Raises OSError."""
+        with contextlib.ExitStack() as stack:
+            try:
+                opened = stack.enter_context(self.folder(path))
+            except FileNotFoundError:
+                self.make(path, mode)
+                opened = stack.enter_context(self.folder(path))
+            yield opened
+
+    @contextlib.contextmanager
     def _folder(self, parts: list[str]) -> Iterator[int]:
         fd = os.dup(self.fd)
         try:

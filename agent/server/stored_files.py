@@ -173,13 +173,7 @@ class StoredFiles:
     @contextlib.contextmanager
     def _place(self, path: str) -> Iterator[tuple[int, str]]:
         parent, name = os.path.split(path)
-        with self._root() as root, contextlib.ExitStack() as stack:
-            try:
-                folder = stack.enter_context(root.folder(parent or "."))
-            except FileNotFoundError:
-                if parent:
-                    root.make(parent, DIRECTORY_MODE)
-                folder = stack.enter_context(root.folder(parent or "."))
+        with self._root() as root, root.made_folder(parent or ".", DIRECTORY_MODE) as folder:
             yield folder, name
 
     def _root(self) -> Directory:

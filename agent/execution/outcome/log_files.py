@@ -170,13 +170,7 @@ class ArtifactFiles:
         parent, _, name = self._relative(path).rpartition("/")
         if name in ("", ".", ".."):
             raise OSError(errno.EACCES, "no file name", path)
-        with self._root() as root, contextlib.ExitStack() as stack:
-            try:
-                folder = stack.enter_context(root.folder(parent or "."))
-            except FileNotFoundError:
-                if parent:
-                    root.make(parent, DIRECTORY_MODE)
-                folder = stack.enter_context(root.folder(parent or "."))
+        with self._root() as root, root.made_folder(parent or ".", DIRECTORY_MODE) as folder:
             yield folder, name
 
     def _root(self) -> Directory:

@@ -127,6 +127,11 @@ def one(
     return found[0]
 
 
+def counted_page(call: Call, found: Sequence[Any], total: int) -> Answer:
+    """Put the page that the query asks for into the envelope; ``found`` may hold one row more than it has."""
+    return page(found[: call.query.size], number=call.query.page, size=call.query.page_size, total=total)
+
+
 def page(items: Sequence[Any], *, number: int, size: int, total: int | None = None, more: bool = False) -> Answer:
     """Put a page of a list into the envelope; ``more`` says whether another follows where nobody counted."""
     pagination: dict[str, Any] = {"page": number, "page_size": size}

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from psycopg.types.json import Jsonb
 
 from agent.formats import Delivery, OutputFormat, ParameterFormat
-from agent.server.call import Answer, Call, data, deleted, one, page, rows
+from agent.server.call import Answer, Call, counted_page, data, deleted, one, page, rows
 from agent.server.problems import Problem
 from agent.server.resources.changes import Change, changed
 from agent.server.route import Route
@@ -189,7 +189,7 @@ def _page(call: Call, connection: Any, packs: list[str] | None, words: str | Non
     values = {"pack_refs": packs, "words": words} | call.query.window()
     found = [shown(row) for row in rows(connection, _PACKAGE, "list_actions", values)]
     total = one(connection, _PACKAGE, "count_actions", values)["total"]
-    return page(found[: call.query.size], number=call.query.page, size=call.query.page_size, total=total)
+    return counted_page(call, found, total)
 
 
 def _action(call: Call, connection: Any) -> dict[str, Any]:

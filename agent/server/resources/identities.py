@@ -11,7 +11,7 @@ from agent.access.identities import create_identity
 from agent.access.passwords import hash_password
 from agent.db.pool import Connection
 from agent.db.queries import load_queries
-from agent.server.call import Answer, Call, data, deleted, one, page, rows
+from agent.server.call import Answer, Call, counted_page, data, deleted, one, rows
 from agent.server.delegation import pass_on_role, take_over
 from agent.server.problems import Problem
 from agent.server.route import ACCESS, Route
@@ -48,7 +48,7 @@ def list_all(call: Call) -> Answer:
     with call.connection() as connection:
         found = rows(connection, _PACKAGE, "list_identities", call.query.window())
         total = one(connection, _PACKAGE, "count_identities")["total"]
-    return page(found[: call.query.size], number=call.query.page, size=call.query.page_size, total=total)
+    return counted_page(call, found, total)
 
 
 def show(call: Call) -> Answer:

@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from agent.mq.messages import rule_created, rule_switched
 from agent.rules.saving import prepare_rule, wrong_ref
-from agent.server.call import Answer, Call, data, deleted, one, page, rows
+from agent.server.call import Answer, Call, counted_page, data, deleted, one, rows
 from agent.server.delegation import pass_on_sets
 from agent.server.problems import Problem
 from agent.server.route import Route
@@ -62,7 +62,7 @@ def list_all(call: Call) -> Answer:
     with call.connection() as connection:
         found = rows(connection, _PACKAGE, "list_rules", values)
         total = one(connection, _PACKAGE, "count_rules", values)["total"]
-    return page(found[: call.query.size], number=call.query.page, size=call.query.page_size, total=total)
+    return counted_page(call, found, total)
 
 
 def list_enabled(call: Call) -> Answer:
@@ -183,6 +183,10 @@ def _listing(path: str, handler: Any, summary: str) -> Route:
     return Route("GET", path, handler, summary, needs=_READ, query=RulesQuery, listed=True, answer=dict, tag="rules")
 
 
+def _change(path: str, handler: Any, summary: str) -> Route:
+    return Route("POST", path, handler, summary, needs=("rules", "update"), answer=dict, errors=(404,), tag="rules")
+
+
 ROUTES = (
     _listing("/api/v1/rules", list_all, "List rules"),
     _listing("/api/v1/rules/enabled", list_enabled, "List rules that are on"),
@@ -223,24 +227,6 @@ ROUTES = (
         errors=(404,),
         tag="rules",
     ),
-    Route(
-        "POST",
-        f"{_ONE}/enable",
-        enable,
-        "Switch a rule on",
-        needs=("rules", "update"),
-        answer=dict,
-        errors=(404,),
-        tag="rules",
-    ),
-    Route(
-        "POST",
-        f"{_ONE}/disable",
-        disable,
-        "Switch a rule off",
-        needs=("rules", "update"),
-        answer=dict,
-        errors=(404,),
-        tag="rules",
-    ),
+    _change(f"{_ONE}/enable", enable, "Switch a rule on"),
+    _change(f"{_ONE}/disable", disable, "Switch a rule off"),
 )

@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 
 from agent.mq.messages import runtime_verify_requested
 from agent.runtimes.names import normalize_runtime_name
-from agent.server.call import Answer, Call, data, deleted, one, page, rows
+from agent.server.call import Answer, Call, counted_page, data, deleted, one, rows
 from agent.server.problems import Problem
 from agent.server.resources.changes import Change, changed
 from agent.server.route import Route
@@ -64,7 +64,7 @@ def list_all(call: Call) -> Answer:
             one(connection, _PACKAGE, "pack", {"ref": pack_ref}, missing=f"there is no pack {pack_ref}")
         found = rows(connection, _PACKAGE, "list_runtimes", values)
         total = one(connection, _PACKAGE, "count_runtimes", values)["total"]
-    return page(found[: call.query.size], number=call.query.page, size=call.query.page_size, total=total)
+    return counted_page(call, found, total)
 
 
 def show(call: Call) -> Answer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.server.call import Answer, Call, data, one, page, rows
+from agent.server.call import Answer, Call, counted_page, data, one, rows
 from agent.server.route import Route
 from agent.server.shapes import Paging
 
@@ -24,7 +24,7 @@ def list_all(call: Call) -> Answer:
     with call.connection() as connection:
         found = rows(connection, _PACKAGE, "list_sensors", values)
         total = one(connection, _PACKAGE, "count_sensors", values)["total"]
-    return page(found[: call.query.size], number=call.query.page, size=call.query.page_size, total=total)
+    return counted_page(call, found, total)
 
 
 def list_enabled(call: Call) -> Answer:

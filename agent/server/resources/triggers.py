@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 from psycopg.types.json import Jsonb
 
 from agent.rules.saving import wrong_ref
-from agent.server.call import Answer, Call, Later, data, deleted, one, page, rows
+from agent.server.call import Answer, Call, Later, counted_page, data, deleted, one, page, rows
 from agent.server.problems import Problem
 from agent.server.resources.changes import Change, changed
 from agent.server.route import ANY, Route
@@ -64,7 +64,7 @@ def list_all(call: Call) -> Answer:
     with call.connection() as connection:
         found = rows(connection, _PACKAGE, "list_triggers", values)
         total = one(connection, _PACKAGE, "count_triggers", values)["total"]
-    return page(found[: call.query.size], number=call.query.page, size=call.query.page_size, total=total)
+    return counted_page(call, found, total)
 
 
 def list_enabled(call: Call) -> Answer:

@@ -1,7 +1,7 @@
 """Hear what the database tells: a connection of its own that listens, and that knows when it has gone deaf.
 
-It notifies itself now and then. When its own call does not come back, or the connection is lost, it connects again and
-rings at once, because anything may have been missed meanwhile. Nothing may depend on it but speed.
+It notifies itself now and then. When its own call does not come back, or the connection is lost, it connects again,
+and who listens has to act at once, because anything may have been missed meanwhile.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import secrets
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 from psycopg import Notify
@@ -25,14 +26,15 @@ log = logging.getLogger(__name__)
 _SELF_CALL, _DEAF_AFTER, _PAUSE = 10.0, 15.0, 1.0
 
 
-class Listener:
-    """The body of the listening thread, in which its callback runs."""
+class Listening(ABC):
+    """The body of the listening thread, in which everything else here runs."""
 
-    def __init__(self, database: Database, channels: Sequence[str], told: Callable[[Notify | None], None]) -> None:
-        """Prepare; ``run`` connects. ``told`` gets each notification, and None when any may have been missed."""
+    def __init__(self, database: Database, channels: Sequence[str], *, subject: str, meanwhile: str) -> None:
+        """Prepare; ``run`` connects. Logs say what is listened to, and what happens while it is not."""
         self._database = database
         self._channels = tuple(channels)
-        self._told = told
+        self._subject = subject
+        self._meanwhile = meanwhile
         self._stop = threading.Event()
         self._own = f"server_listener_{os.getpid()}_{secrets.token_hex(4)}"
         self.hears = threading.Event()
@@ -47,13 +49,13 @@ class Listener:
                     translated(self._database.address.label),
                 ):
                     if away:
-                        log.info("listening to the database again")
+                        log.info("listening to %s again", self._subject)
                     away = False
                     self._listen(connection)
             except DatabaseError as error:
                 self.hears.clear()
                 if not away:
-                    log.warning("not listening to the database, changes are found by time only: %s", error)
+                    log.warning("not listening to %s, %s: %s", self._subject, self._meanwhile, error)
                 away = True
                 self._stop.wait(_PAUSE)
 
@@ -61,24 +63,50 @@ class Listener:
         """End ``run`` within a second."""
         self._stop.set()
 
-    def prepare(self, connection: Connection) -> None:
-        """Do more on each new connection. Raises psycopg.Error."""
+    @abstractmethod
+    def connected(self, connection: Connection) -> None:
+        """Act on a new connection: anything may have been missed before it. Raises psycopg.Error."""
+
+    @abstractmethod
+    def notified(self, connection: Connection, notices: Sequence[Notify]) -> None:
+        """Act on what came; on nothing where only our own call did. Raises psycopg.Error."""
 
     def _listen(self, connection: Connection) -> None:
         for channel in (*self._channels, self._own):
             connection.execute(f"LISTEN {channel}".encode())
-        self.prepare(connection)
+        self.connected(connection)
         self.hears.set()
-        self._told(None)
         heard = called = time.monotonic()
         while not self._stop.is_set():
-            for notice in connection.notifies(timeout=1.0, stop_after=1):
+            notices = list(connection.notifies(timeout=1.0, stop_after=1))
+            if notices:
                 heard = time.monotonic()
-                if notice.channel != self._own:
-                    self._told(notice)
+                self.notified(connection, [notice for notice in notices if notice.channel != self._own])
             now = time.monotonic()
             if now - heard > _DEAF_AFTER:
                 raise DatabaseError("the listening connection receives no notifications any more")
             if now - called > _SELF_CALL:
                 connection.execute("SELECT pg_notify(%s, '')", [self._own])
                 called = now
+
+
+class Listener(Listening):
+    """Rings: its callback gets each notification, and None when any may have been missed."""
+
+    def __init__(self, database: Database, channels: Sequence[str], told: Callable[[Notify | None], None]) -> None:
+        """Prepare; ``run`` connects."""
+        super().__init__(database, channels, subject="the database", meanwhile="changes are found by time only")
+        self._told = told
+
+    def prepare(self, connection: Connection) -> None:
+        """Do more on each new connection. Raises psycopg.Error."""
+
+    def connected(self, connection: Connection) -> None:
+        """Ring, once all is prepared."""
+        self.prepare(connection)
+        self._told(None)
+
+    def notified(self, connection: Connection, notices: Sequence[Notify]) -> None:
+        """Ring for each."""
+        for notice in notices:
+            self._told(notice)

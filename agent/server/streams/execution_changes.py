@@ -1,39 +1,36 @@
 """Changes of executions, heard once a process and given to everybody who follows.
 
-One connection listens. It notifies itself now and then: when its own call does not come back, or the connection is
-lost, it connects again and reads the present state of every execution that changed since it last heard anything. A
-client that comes again with ``Last-Event-ID`` gets the same: the id of an event is the database's time, in
-microseconds, up to which nothing had been missed. What changed shortly before is told again: a transaction commits
-later than the time that it writes.
+One connection listens. When it has gone deaf, or is lost, it connects again and reads the present state of every
+execution that changed since it last heard anything. A client that comes again with ``Last-Event-ID`` gets the same:
+the id of an event is the database's time, in microseconds, up to which nothing had been missed. What changed shortly
+before is told again: a transaction commits later than the time that it writes.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
-import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from psycopg import Notify
 from psycopg.rows import dict_row
 
-from agent.db.error_translation import translated
 from agent.db.pool import Connection, Database
 from agent.db.queries import load_queries
+from agent.dispatch.listening import Listening
 from agent.errors import DatabaseError
 from agent.reading.json_text import read_json
 from agent.server.streams.sse import frame
 
 log = logging.getLogger(__name__)
 
-_SELF_CALL, _DEAF_AFTER, _PAUSE = 10.0, 15.0, 1.0
 OVERLAP = 30.0
 """Seconds before a gap that are told again."""
 MOST_REPLAYED = 5000
@@ -125,14 +122,13 @@ class Feed:
             self._waiting.extend(kept)
 
 
-class Changes:
+class Changes(Listening):
     """The listener: ``run`` is the body of its thread."""
 
     def __init__(self, database: Database) -> None:
         """Prepare; ``run`` connects. ``ended`` is called in its thread with the id of each execution that ends."""
-        self._database = database
-        self._stop = threading.Event()
-        self._own = f"server_streams_{os.getpid()}"
+        channels = ("execution_created", "execution_status_changed")
+        super().__init__(database, channels, subject="changes of executions", meanwhile="streams wait")
         self._lock = threading.Lock()
         self._feeds: dict[int | None, set[Feed]] = {}
         self._replays = threading.Lock()
@@ -141,7 +137,6 @@ class Changes:
         self._until = 0.0
         self._clock = 0.0  # the database's time minus the monotonic clock
         self.ended: Callable[[int], None] = lambda execution_id: None
-        self.hears = threading.Event()
 
     def follow(self, feed: Feed) -> None:
         """Fill ``feed`` from now on."""
@@ -179,33 +174,8 @@ class Changes:
             self._last = Replay(since, begun, found[:MOST_REPLAYED], len(found) <= MOST_REPLAYED)
             return self._last
 
-    def run(self) -> None:
-        """Listen until ``stop``; reconnect for as long as it takes."""
-        away = False
-        while not self._stop.is_set():
-            try:
-                with (
-                    contextlib.closing(self._database.connect(autocommit=True)) as connection,
-                    translated(self._database.address.label),
-                ):
-                    if away:
-                        log.info("listening to changes of executions again")
-                    away = False
-                    self._listen(connection)
-            except DatabaseError as error:
-                self.hears.clear()
-                if not away:
-                    log.warning("not listening to changes of executions, streams wait: %s", error)
-                away = True
-                self._stop.wait(_PAUSE)
-
-    def stop(self) -> None:
-        """End ``run`` within a second."""
-        self._stop.set()
-
-    def _listen(self, connection: Connection) -> None:
-        for channel in ("execution_created", "execution_status_changed", self._own):
-            connection.execute(f"LISTEN {channel}".encode())
+    def connected(self, connection: Connection) -> None:
+        """Tell what changed since something was heard last."""
         now = float(self._rows(connection, "database_time", {})[0]["now"])
         self._clock = now - time.monotonic()
         if not self._until and self._feeds:  # they came before the first connection
@@ -214,20 +184,11 @@ class Changes:
             found = self._changed(connection, self._until - OVERLAP)
             self._told(found[:MOST_REPLAYED], complete=len(found) <= MOST_REPLAYED)
         self._until = now
-        self.hears.set()
-        heard = called = time.monotonic()
-        while not self._stop.is_set():
-            notices = list(connection.notifies(timeout=1.0, stop_after=1))
-            if notices:
-                heard = time.monotonic()
-                self._until = heard + self._clock
-                self._told(self._read(connection, [one.payload for one in notices if one.channel != self._own]))
-            now = time.monotonic()
-            if now - heard > _DEAF_AFTER:
-                raise DatabaseError("the listening connection receives no notifications any more")
-            if now - called > _SELF_CALL:
-                connection.execute("SELECT pg_notify(%s, '')", [self._own])
-                called = now
+
+    def notified(self, connection: Connection, notices: Sequence[Notify]) -> None:
+        """Tell what changed; nothing was missed up to now."""
+        self._until = time.monotonic() + self._clock
+        self._told(self._read(connection, [notice.payload for notice in notices]))
 
     def _read(self, connection: Connection, payloads: list[str]) -> list[Change]:
         documents = []

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CommandOutcome:
-    """What became of a command; ``exit_code`` is -1 when a signal ended it and None when it never started."""
+    """What became of a command; ``exit_code`` is -1 when a signal ended it and None when it never started.
+
+    ``waited`` says that this machine had no room for it at first: a limit of processes, descriptors or memory.
+    """
 
     kind: Literal["exited", "timed_out", "failed_to_start", "cancelled"]
     exit_code: int | None
@@ -25,6 +28,7 @@ class CommandOutcome:
     stderr: bytes
     reason: str
     seconds: float
+    waited: bool = False
 
     @property
     def succeeded(self) -> bool:
@@ -88,7 +92,7 @@ def run_command(
     elif outcome.ending is Ending.SIGNAL:
         reason = f"ended by signal {outcome.signal}"
     code = None if kind == "failed_to_start" else -1 if outcome.exit_code is None else outcome.exit_code
-    return CommandOutcome(kind, code, out.last(), err.last(), reason, outcome.seconds)
+    return CommandOutcome(kind, code, out.last(), err.last(), reason, outcome.seconds, outcome.waited)
 
 
 _KINDS: Mapping[Ending, Literal["exited", "timed_out", "failed_to_start", "cancelled"]] = {

@@ -25,7 +25,8 @@ def run_commands(
 ) -> list[CommandOutcome]:
     """Start all ``commands`` at once, each in a process group of its own; return their outcomes in the same order.
 
-    Where this program may have no further thread, what is left is run one after the other.
+    Where there is no room for so many processes or threads, those that did not end are run again, one after another:
+    what one of them lacked, or waited for, the others had.
 
     They read an empty standard input and have ``timeout`` seconds; then the whole group is killed. Of each stream the
     last ``max_output`` bytes are kept. ``env`` defaults to the container's own environment, ``cwd`` to ours. Never
@@ -33,6 +34,7 @@ def run_commands(
     """
     environment = container_environment() if env is None else env
     outcomes: dict[int, CommandOutcome] = {}
+    unstarted: list[int] = []
 
     def run_one(number: int) -> None:
         outcomes[number] = run_command(
@@ -43,8 +45,12 @@ def run_commands(
     for number in range(len(commands)):
         try:
             threads.start(f"command-{number + 1}", partial(run_one, number))
-        except MachineTooSmall:  # here, one after the other, while the others make room
-            run_one(number)
+        except MachineTooSmall:
+            unstarted.append(number)
     threads.join(timeout + _GIVE_UP_SECONDS)
+    ended = dict(outcomes)
+    if unstarted or any(outcome.waited for outcome in ended.values()):
+        for number in [*unstarted, *(number for number, outcome in ended.items() if not outcome.succeeded)]:
+            run_one(number)
     given_up = CommandOutcome("timed_out", -1, b"", b"", f"can't be ended after {timeout:g} s", timeout)
     return [outcomes.get(number, given_up) for number in range(len(commands))]

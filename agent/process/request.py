@@ -44,10 +44,14 @@ class ProcessRequest:
 
 @dataclass(frozen=True, slots=True)
 class ProcessOutcome:
-    """What became of a child: ``exit_code`` is None unless it exited by itself, ``signal`` unless one ended it."""
+    """What became of a child: ``exit_code`` is None unless it exited by itself, ``signal`` unless one ended it.
+
+    ``waited`` says that this machine had no room for it at first: a limit of processes, descriptors or memory.
+    """
 
     ending: Ending
     exit_code: int | None
     signal: int | None
     seconds: float
     reason: str = ""
+    waited: bool = False

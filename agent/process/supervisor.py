@@ -63,8 +63,9 @@ def run(request: ProcessRequest, stop: CancellationToken) -> ProcessOutcome:
     try:
         run_ = _started(request, stop)
     except (OSError, ValueError) as error:
-        ending = (stop.cause if _is_want(error) else None) or Ending.SPAWN_FAILED
-        return ProcessOutcome(ending, None, None, time.monotonic() - started, _why(error, request))
+        want = _is_want(error)
+        ending = (stop.cause if want else None) or Ending.SPAWN_FAILED
+        return ProcessOutcome(ending, None, None, time.monotonic() - started, _why(error, request), waited=want)
     try:
         run_.supervise()
         return run_.outcome()
@@ -83,7 +84,7 @@ def _started(request: ProcessRequest, stop: CancellationToken) -> _Run:
     attempt = 0
     while True:
         try:
-            return _Run(request, stop, time.monotonic())
+            return _Run(request, stop, time.monotonic(), waited=attempt > 0)
         except OSError as error:
             over = stop.cause is not None or (give_up is not None and time.monotonic() >= give_up)
             if not _is_want(error) or over:
@@ -109,8 +110,9 @@ def _why(error: OSError | ValueError, request: ProcessRequest) -> str:
 class _Run:
     """The state of one run; everything happens in the thread that made it."""
 
-    def __init__(self, request: ProcessRequest, stop: CancellationToken, started: float) -> None:
+    def __init__(self, request: ProcessRequest, stop: CancellationToken, started: float, *, waited: bool) -> None:
         self._request = request
+        self._waited = waited
         self._stop = stop
         self._started = started
         self._deadline = None if request.timeout is None else started + request.timeout
@@ -354,4 +356,4 @@ class _Run:
         if ending in (Ending.EXIT, Ending.SIGNAL) and code != 0 and JOB_GROUPS.was_full(self.pid):
             most = self._request.limits.processes
             reason = f"Execution was refused another process: worker.limits.processes allows {most}"
-        return ProcessOutcome(ending, code, number, seconds, reason)
+        return ProcessOutcome(ending, code, number, seconds, reason, self._waited)

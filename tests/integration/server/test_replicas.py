@@ -124,6 +124,8 @@ def refused(url: str) -> bool:
         httpx.get(f"{url}/health", trust_env=False)
     except httpx.ConnectError:
         return True
+    except httpx.TransportError:  # it was accepted just before the end, and let go without an answer
+        return False
     return False
 
 

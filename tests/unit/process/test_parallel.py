@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from agent.errors import MachineTooSmall
 from agent.process import supervisor
 from agent.process.children import CHILDREN
 from agent.process.parallel import run_commands
+from agent.process.spawn import spawn
+from agent.threads import ThreadGroup
 from tests.children.interpreters import HANGS, write_program
 from tests.children.processes import wait_until_gone
 from tests.services.waiting import not_for_ever
@@ -94,3 +100,36 @@ def test_nothing_is_left_open_and_no_child_uncollected(tmp_path: Path) -> None:
     left, were = state(), before
     assert left[:2] == were[:2]
     assert left[2] <= were[2]
+
+
+def test_where_one_had_to_wait_for_room_those_that_failed_run_again_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused_once: list[str] = []
+
+    def start(argv: Sequence[str], **how: Any) -> int:
+        if argv[-1] == "late" and not refused_once:
+            refused_once.append("late")
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return spawn(argv, **how)
+
+    monkeypatch.setattr(supervisor, "spawn", start)
+    tries = tmp_path / "tries"
+    starved = sh(f"echo >> {tries}; [ $(wc -l < {tries}) = 2 ] || exit 1; echo found")
+    first, late, whole = run_commands([starved, [*sh("echo late"), "late"], sh(f"echo >> {tmp_path}/whole")], timeout=5)
+    assert (first.stdout, late.stdout, whole.kind) == (b"found\n", b"late\n", "exited")
+    assert (tmp_path / "whole").read_text() == "\n"  # what succeeded ran once
+
+
+def test_where_there_was_room_nothing_runs_twice(tmp_path: Path) -> None:
+    (outcome,) = run_commands([sh(f"echo >> {tmp_path}/tries; exit 1")], timeout=5)
+    assert (outcome.exit_code, (tmp_path / "tries").read_text()) == (1, "\n")
+
+
+def test_where_there_is_no_thread_each_runs_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(group: ThreadGroup, name: str, target: object) -> None:
+        raise MachineTooSmall("no thread", hint="")
+
+    monkeypatch.setattr(ThreadGroup, "start", refuse)
+    outcomes = run_commands([sh("echo one"), sh("echo two")], timeout=5)
+    assert [outcome.stdout for outcome in outcomes] == [b"one\n", b"two\n"]

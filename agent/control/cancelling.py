@@ -13,7 +13,8 @@ from agent.db.pool import Connection
 from agent.errors import Conflict, NotFound
 from agent.execution.outcome.results import cancelled_before_start
 from agent.mq.broker import Outgoing
-from agent.mq.messages import CancelRequest, cancel_request, status_changed
+from agent.mq.messages import CancelRequest
+from agent.mq.outgoing_messages import cancel_request, status_changed
 
 ENDED = frozenset({"completed", "failed", "cancelled", "timeout", "abandoned"})
 WAITING = frozenset({"requested", "scheduling", "scheduled"})

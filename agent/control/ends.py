@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from agent.mq.broker import Outgoing
-from agent.mq.messages import execution_completed, status_changed
+from agent.mq.outgoing_messages import execution_completed, status_changed
 
 
 class Ended(NamedTuple):

@@ -17,7 +17,8 @@ from agent.db.pool import Connection, Database
 from agent.db.queries import load_queries
 from agent.errors import AgentError, BrokerError, UsageError
 from agent.mq.broker import Outgoing
-from agent.mq.messages import Dispatch, dispatch
+from agent.mq.messages import Dispatch
+from agent.mq.outgoing_messages import dispatch
 from agent.placement.candidate import Candidate
 from agent.placement.choice import choose
 from agent.placement.demand import Demand, demand_of

@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 from agent.control.outbox import Outbox
 from agent.db.named_statements import Statements
 from agent.db.pool import Connection
-from agent.mq.messages import event_created
+from agent.mq.outgoing_messages import event_created
 
 
 @dataclass(frozen=True)

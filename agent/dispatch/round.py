@@ -24,7 +24,8 @@ from agent.dispatch.lock_keys import PLACING
 from agent.dispatch.recall import Unclaimed, decide
 from agent.dispatch.waiting import Key, Waiting
 from agent.mq.broker import Outgoing
-from agent.mq.messages import Dispatch, dispatch
+from agent.mq.messages import Dispatch
+from agent.mq.outgoing_messages import dispatch
 from agent.placement.choice import Room
 from agent.placement.demand import Demand, demand_of
 from agent.placement.explanation import explain

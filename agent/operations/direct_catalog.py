@@ -9,7 +9,7 @@ from typing import Any
 from agent.control import catalog
 from agent.db.pool import Database
 from agent.errors import BrokerError
-from agent.mq.messages import pack_deleted, pack_registered
+from agent.mq.outgoing_messages import pack_deleted, pack_registered
 from agent.operations.interface import PackOutcome
 from agent.operations.means import Means
 from agent.packs.install import Installed, install

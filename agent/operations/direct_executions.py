@@ -14,7 +14,7 @@ from agent.control.parameter_values import ParameterSchema
 from agent.control.requesting import dispatcher_runs, executor_consumes
 from agent.control.submission import SubmittableAction, Submitted, find_action, submit
 from agent.db.pool import Database
-from agent.mq.messages import execution_requested
+from agent.mq.outgoing_messages import execution_requested
 from agent.operations.means import Means
 
 

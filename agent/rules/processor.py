@@ -22,7 +22,7 @@ from agent.db.named_statements import Statements
 from agent.db.pool import Connection, Database
 from agent.errors import AgentError, DatabaseError
 from agent.execution.secrets.redaction import redact_result
-from agent.mq.messages import execution_requested
+from agent.mq.outgoing_messages import execution_requested
 from agent.rules.decision import Decision, Failure, decide
 from agent.rules.store import Event, Rule
 

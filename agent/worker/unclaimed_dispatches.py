@@ -12,7 +12,7 @@ from agent.errors import BrokerError, DatabaseError
 from agent.execution.recording.store import ExecutionStore
 from agent.mq import topology
 from agent.mq.broker import Broker, Delivery, Publisher
-from agent.mq.messages import execution_requested
+from agent.mq.outgoing_messages import execution_requested
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ from agent.db.named_statements import Statements
 from agent.db.pool import Connection
 from agent.dispatch.alerts import Alert, raise_alert
 from agent.liveness import DEAD_AFTER
-from agent.mq.messages import CancelRequest, cancel_request
+from agent.mq.messages import CancelRequest
+from agent.mq.outgoing_messages import cancel_request
 
 _AGAIN_SECONDS = 15.0
 

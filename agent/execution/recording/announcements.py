@@ -9,7 +9,7 @@ from typing import Any
 from agent.execution.model import Claim
 from agent.execution.report import Finished
 from agent.mq.broker import Outgoing
-from agent.mq.messages import execution_completed, status_changed
+from agent.mq.outgoing_messages import execution_completed, status_changed
 
 
 def announce_claim(claim: Claim) -> Outgoing:

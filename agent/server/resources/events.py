@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from agent.execution.secrets.redaction import redact_result
-from agent.mq.messages import event_created
+from agent.mq.outgoing_messages import event_created
 from agent.rules.event_explanation import explain_event
 from agent.rules.event_explanation import shown as explained
 from agent.rules.new_event import NewEvent as Sent

@@ -12,7 +12,7 @@ from agent.access.listing import list_accounts
 from agent.control import catalog, fleet
 from agent.control.version_choice import explain_action
 from agent.control.workers import worker_state
-from agent.mq.messages import pack_registered
+from agent.mq.outgoing_messages import pack_registered
 from agent.packs.archive import Limits, unpacked
 from agent.packs.install import install
 from agent.packs.parser import parse_pack

@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from agent.control.catalog import remove_pack_files, remove_pack_rows
 from agent.db.pool import Connection
-from agent.mq.messages import pack_deleted, pack_registered
+from agent.mq.outgoing_messages import pack_deleted, pack_registered
 from agent.packs.archive import Limits, unpacked
 from agent.packs.install import install
 from agent.packs.parser import parse_pack

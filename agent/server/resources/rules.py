@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
-from agent.mq.messages import rule_created, rule_switched
+from agent.mq.outgoing_messages import rule_created, rule_switched
 from agent.rules.saving import prepare_rule, wrong_ref
 from agent.server.call import Answer, Call, counted_page, data, deleted, one, rows
 from agent.server.delegation import pass_on_sets

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType
 from psycopg.types.json import Jsonb
 
-from agent.mq.messages import runtime_verify_requested
+from agent.mq.outgoing_messages import runtime_verify_requested
 from agent.runtimes.names import normalize_runtime_name
 from agent.server.call import Answer, Call, counted_page, data, deleted, one, rows
 from agent.server.problems import Problem

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 from psycopg.types.json import Jsonb
 
-from agent.mq.messages import event_created
+from agent.mq.outgoing_messages import event_created
 from agent.rules.new_event import NewEvent, write_event
 from agent.rules.signatures import Unverified, verify
 from agent.rules.webhook_settings import WebhookSettings, new_secret, read_settings, with_secret

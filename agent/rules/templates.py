@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.rules.expression.functions import as_text
+from agent.rules.expression.text_functions import as_text
 from agent.rules.expression.values import ExpressionError
 
 LARGEST = 4 * 1024 * 1024

@@ -11,7 +11,8 @@ from typing import Any
 
 from lark import Token, Tree
 
-from agent.rules.expression.functions import FUNCTIONS, arity, call, within
+from agent.rules.expression.collection_functions import within
+from agent.rules.expression.functions import FUNCTIONS, arity, call
 from agent.rules.expression.grammar import Node, parse
 from agent.rules.expression.values import (
     ExpressionError,

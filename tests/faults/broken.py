@@ -32,8 +32,8 @@ BREAKS = {
         "duplicates",
     ),
     "no acknowledgement": Break(
-        "agent/execution/recording/coordinator.py",
-        "self._acknowledge(unannounced.deliveries)",
+        "agent/execution/recording/unannounced.py",
+        "self._acknowledge(self._deliveries)",
         "pass",
         "duplicates",
     ),

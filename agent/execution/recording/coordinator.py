@@ -12,23 +12,24 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from agent.backoff import Backoff
 from agent.db.error_translation import may_pass
 from agent.errors import DatabaseError
 from agent.execution.model import Assignment, Claim
-from agent.execution.outcome.results import not_storable
 from agent.execution.recording.action_cache import ActionCache
-from agent.execution.recording.announcements import announce_claim, announce_end
 from agent.execution.recording.overdue import OverdueLooks
 from agent.execution.recording.pending_reports import PendingReports
 from agent.execution.recording.refused_dispatches import RefusedDispatches
+from agent.execution.recording.refused_reports import store_one_by_one
 from agent.execution.recording.spool import Spool
 from agent.execution.recording.store import ExecutionStore
-from agent.execution.report import Finished, Report
+from agent.execution.recording.unannounced import Unannounced
+from agent.execution.report import Report
 from agent.execution.running import RunningExecutions
-from agent.mq.broker import MAX_BACKLOG, Delivery, Outgoing, Publisher
+from agent.mq.broker import MAX_BACKLOG, Delivery, Publisher
 
 log = logging.getLogger(__name__)
 
@@ -56,14 +57,6 @@ class _Wake:
     """Something other than a dispatch or a report happened: look at the flags."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Unannounced:
-    """Committed claims of which the broker doesn't know yet."""
-
-    deliveries: list[Delivery]
-    claims: list[Claim]
-
-
 class Coordinator:
     """Owns the store. ``run`` is the body of its thread; everything else may be called from any thread."""
 
@@ -84,13 +77,12 @@ class Coordinator:
         self._free = slots
         self._running = running
         self._publisher = publisher
-        self._acknowledge = acknowledge
         self._assign = assign
         self._pending = PendingReports(spool)
         self._inbox: queue.SimpleQueue[_Dispatch | Report | _Wake] = queue.SimpleQueue()
         self._dispatches: deque[_Dispatch] = deque()
         self._claims: list[Claim] = []
-        self._unannounced = _Unannounced([], [])
+        self._unannounced = Unannounced(publisher, acknowledge)
         self._actions = ActionCache(store)
         self._refused_dispatches = RefusedDispatches(store, publisher)
         self._uncertain_claims: set[int] = set()
@@ -155,7 +147,7 @@ class Coordinator:
         try:
             while not self._ended.is_set():
                 self.run_once(self.patience())
-            self._announce([])
+            self._unannounced.announce()
         finally:
             self._store.close()
 
@@ -191,7 +183,7 @@ class Coordinator:
     def patience(self) -> float | None:
         """Return the seconds that ``run_once`` may wait for something new, None for any time."""
         patience = self._patience_for_work()
-        if self._unannounced.deliveries:
+        if self._unannounced.waiting:
             return _SLOTS_FIRST if patience is None else min(patience, _SLOTS_FIRST)
         return patience
 
@@ -215,7 +207,7 @@ class Coordinator:
                 log.info("the database is back: executions are claimed again")
             self._failures = 0
         except DatabaseError as error:
-            self._announce([])
+            self._unannounced.announce()
             if not self._failures:
                 log.error("no executions are claimed: %s", error)
             self._failures += 1
@@ -227,7 +219,7 @@ class Coordinator:
         dispatches, new = ([], []) if self._draining.is_set() else self._next_dispatches()
         reports = list(self._pending.waiting)
         if not dispatches and not reports:
-            self._announce([])
+            self._unannounced.announce()
             return
         try:
             claims, finished = self._store.record(new, reports, again=self._uncertain_claims)
@@ -241,7 +233,7 @@ class Coordinator:
             raise
         self._uncertain_claims.difference_update(new)
         certain = self._pending.trust(reports, finished)
-        self._announce(finished)
+        self._unannounced.announce(finished)
         self._pending.forget(certain, finished)
         self._take_on(dispatches, new, claims)
 
@@ -253,7 +245,7 @@ class Coordinator:
         doubtful = self._pending.doubtful()
         if doubtful:
             finished = self._store.already_finished(doubtful)
-            self._announce(finished)
+            self._unannounced.announce(finished)
             self._pending.forget_looked_at(doubtful, finished)
         if self._uncertain_claims and self._draining.is_set():
             self._store.unclaim(self._uncertain_claims)
@@ -298,22 +290,12 @@ class Coordinator:
             return
         self._free -= len(claims)
         self._claims += claims
-        self._unannounced.deliveries.extend(d.delivery for d in dispatches if d.delivery is not None)
+        self._unannounced.add((d.delivery for d in dispatches if d.delivery is not None), claims)
         if len(claims) < len(dispatches):
             self._note_refused(
                 {dispatch.execution_id for dispatch in dispatches} - {claim.execution.id for claim in claims}, new
             )
-        self._unannounced.claims.extend(claims)
         self._assign_claims()
-
-    def _announce(self, finished: Sequence[Finished]) -> None:
-        """Announce ends, and before them what was claimed earlier: with one call, for each is a system call."""
-        unannounced = self._unannounced
-        if unannounced.claims or finished:
-            self._publisher.send([*map(announce_claim, unannounced.claims), *_ends(finished)])
-        if unannounced.deliveries:
-            self._acknowledge(unannounced.deliveries)
-        self._unannounced = _Unannounced([], [])
 
     def _assign_claims(self) -> None:
         if self._claims:
@@ -332,42 +314,11 @@ class Coordinator:
         self._refused_dispatches.add(new)
 
     def _store_one_by_one(self) -> None:
-        """One report that the server refuses must not hold up the others, nor its own execution."""
-        try:
+        with suppress(DatabaseError):
             self._resolve_uncertain()  # some may have been written before another one was refused
-        except DatabaseError:
-            return
-        for report in list(self._pending.waiting):
-            try:
-                _, finished = self._store.record([], [report])
-            except DatabaseError as error:
-                if may_pass(error):
-                    return
-                log.error("the result of execution %d can't be stored: %s", report.execution_id, error)
-                bare = self._store_bare(report, error)
-                if bare is None:
-                    continue  # the server refuses everything: an operator has to look after it, the report waits
-                finished = bare
-            certain = self._pending.trust([report], finished)
-            self._announce(finished)
-            self._pending.forget(certain, finished)
-
-    def _store_bare(self, report: Report, error: DatabaseError) -> list[Finished] | None:
-        end = not_storable(str(error))
-        bare = Report(report.execution_id, report.action_id, report.action_ref, end.status, end.result)
-        try:
-            return self._store.record([], [bare])[1]
-        except DatabaseError as second:
-            log.error("execution %d can't be ended: %s", report.execution_id, second)
-            if may_pass(second):  # it may have been written, and is to be recognised then
-                self._pending.replace(report, bare)
-            return None
+            store_one_by_one(self._store, self._pending, self._unannounced.announce)
 
     def _return_dispatches(self) -> None:
         self._returned = [(d.execution_id, d.delivery) for d in self._dispatches if d.delivery is not None]
         self._dispatches.clear()
         self._returned_ready.set()
-
-
-def _ends(finished: Sequence[Finished]) -> list[Outgoing]:
-    return [message for done in finished for message in announce_end(done)]

@@ -56,7 +56,7 @@ def _let_settle(site: Site) -> None:
     queues = [name for agent in site.agents if agent.running for name in topology.owned_queues(agent.worker_id)]
     deadline = time.monotonic() + _SETTLE_SECONDS
     while queues and time.monotonic() < deadline:
-        if not any(map(site.depth, queues)) and not any(artifacts.glob(".attune-spool-*/*")):
+        if not any(map(site.direct.depth, queues)) and not any(artifacts.glob(".attune-spool-*/*")):
             return
         time.sleep(0.05)
 
@@ -64,12 +64,12 @@ def _let_settle(site: Site) -> None:
 def _look_at_executions(site: Site, found: Audit) -> None:
     rows = {
         row[0]: row[1:]
-        for row in site.rows("SELECT id, status::text, started_at, result, worker FROM execution")
+        for row in site.direct.rows("SELECT id, status::text, started_at, result, worker FROM execution")
         if row[0] in set(site.submitted)
     }
     trace = Counter(site.trace())
     completions: dict[int, set[str]] = {}
-    for envelope in site.completions():
+    for envelope in site.direct.completions():
         execution_id = envelope["payload"]["execution_id"]
         completions.setdefault(execution_id, set()).add(envelope["message_id"])
         status = rows[execution_id][0]
@@ -90,7 +90,7 @@ def _look_at_executions(site: Site, found: Audit) -> None:
 
 
 def _look_at_logs(site: Site, found: Audit) -> None:
-    twice = site.rows(
+    twice = site.direct.rows(
         "SELECT execution, meta ->> 'stream' FROM artifact_version WHERE created_by = 'worker'"
         " GROUP BY 1, 2 HAVING count(*) > 1"
     )
@@ -98,7 +98,9 @@ def _look_at_logs(site: Site, found: Audit) -> None:
     artifacts = site.directory / "artifacts"
     known = {
         str(artifacts / path): size
-        for path, size in site.rows("SELECT file_path, size_bytes FROM artifact_version WHERE file_path IS NOT NULL")
+        for path, size in site.direct.rows(
+            "SELECT file_path, size_bytes FROM artifact_version WHERE file_path IS NOT NULL"
+        )
     }
     for path, size in known.items():
         if not Path(path).is_file() or Path(path).stat().st_size != size:
@@ -112,7 +114,9 @@ def _told_of(site: Site, path: Path) -> str:
     number = path.parent.name.removeprefix("execution_")
     if not number.isdigit():
         return ""
-    rows = site.rows("SELECT status::text, started_at, updated, result FROM execution WHERE id = %s", int(number))
+    rows = site.direct.rows(
+        "SELECT status::text, started_at, updated, result FROM execution WHERE id = %s", int(number)
+    )
     found = path.stat()
     return f", {found.st_size} bytes, {found.st_nlink} names: {rows[0] if rows else 'no such execution'}"
 
@@ -134,5 +138,5 @@ def _look_for_leftovers(site: Site, found: Audit) -> None:
     found.complaints += [f"process {pid} was left behind" for pid in wait_until_gone(belongs)]
     for worker_id in sorted({agent.worker_id for agent in site.agents if agent.worker_id}):
         for queue in topology.owned_queues(worker_id):
-            if depth := site.depth(queue):
+            if depth := site.direct.depth(queue):
                 found.complaints.append(f"{depth} messages were left in {queue}")

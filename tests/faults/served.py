@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from tests.faults.site import SHORT, Site
+from tests.faults.jobs import SHORT
+from tests.faults.site import Site
 from tests.services.server import ApiClient, ServerProcess, attune, start_server
 
 _PASSWORD = "a password of the faults"
@@ -106,6 +107,6 @@ def _start(site: Site) -> ServerProcess:
 
 def _let_outbox_empty(site: Site) -> None:
     deadline = time.monotonic() + site.patience
-    while site.one("SELECT count(*) FROM server_outbox"):
+    while site.direct.one("SELECT count(*) FROM server_outbox"):
         assert time.monotonic() < deadline, "messages stay in the outbox"
         time.sleep(0.05)

@@ -6,8 +6,6 @@ did is counted outside: each appends a line to a file when it starts, and one wh
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import signal
 import subprocess
@@ -18,30 +16,24 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-import pika
-import pika.exceptions
 import psycopg
 
 from agent.mq import topology
+from tests.faults.direct_connections import PATIENCE, DirectConnections, now
+from tests.faults.jobs import QUICK, SHORT, register_jobs
 from tests.faults.servers import ROOT, Servers
 from tests.services.agent_process import AgentProcess, own_environment
-from tests.services.catalog import Catalog
 from tests.services.postgres import fresh_database
 from tests.services.proxy import Proxy, broker_proxy, database_proxy, until
-from tests.services.wire import OBSERVER, RabbitWire
+from tests.services.wire import RabbitWire
 
-QUICK, SHORT, LONG, STUBBORN = "fault.quick", "fault.short", "fault.long", "fault.stubborn"
-_OPTIONS = "-c search_path=attune,public -c default_transaction_read_only=off"
 ENDED = ("completed", "failed", "cancelled", "timeout", "abandoned")
-PATIENCE = 60.0
 _START_TIMEOUT = 60.0
 #: How often an agent is started that leaves with 1 because a server is away.
 _STARTS = 10
-_SCRIPT = '#!/bin/sh\necho "$ATTUNE_EXEC_ID start" >> {trace}\n{body}\necho "$ATTUNE_EXEC_ID end" >> {trace}\n'
 
 
 class Skipped(Exception):
@@ -62,8 +54,8 @@ class Site:
 
     servers: Servers
     directory: Path
-    database_url: str
-    amqp_url: str
+    #: The servers themselves, past the proxies.
+    direct: DirectConnections
     database: Proxy
     broker: Proxy
     environment: dict[str, str]
@@ -77,14 +69,13 @@ class Site:
     ended_elsewhere: set[int] = field(default_factory=set)
     #: Seconds from the end of a fault until an execution that was submitted then had ended.
     recovery: float | None = None
-    _channel: Any = None
 
     # --- agents ---
 
     def start_agent(self, name: str = "worker-1", *, wait: bool = True, **extra: str) -> AgentProcess:
         """Start an agent, and wait until it is active; start it again, as its supervisor does, where it can't begin."""
         for _ in range(_STARTS):
-            before = self.one("SELECT clock_timestamp()")
+            before = self.direct.one("SELECT clock_timestamp()")
             agent = self._spawn(name, extra)
             if not wait or self.wait_active(agent, before):
                 return agent
@@ -109,7 +100,7 @@ class Site:
         """Wait until its row says so; False when it has left because it can't begin."""
         deadline = time.monotonic() + _START_TIMEOUT
         while True:
-            rows = self.rows(
+            rows = self.direct.rows(
                 "SELECT id FROM worker WHERE name = %s AND status = 'active' AND last_heartbeat >= %s",
                 agent.name,
                 since,
@@ -144,7 +135,7 @@ class Site:
     def schedule(self, number: int, action: str = SHORT, *, agent: AgentProcess | None = None) -> list[int]:
         """Insert rows as the executor leaves them when it dispatches; no message is sent."""
         worker = (agent or self.agents[-1]).worker_id
-        rows = self.rows(
+        rows = self.direct.rows(
             "INSERT INTO execution (action, action_ref, config, status, worker)"
             " SELECT a.id, a.ref, '{}', 'scheduled', %s FROM action a, generate_series(1, %s) WHERE a.ref = %s"
             " RETURNING id",
@@ -161,19 +152,19 @@ class Site:
         worker = (agent or self.agents[-1]).worker_id
         for execution_id in ids:
             payload = {"execution_id": execution_id, "worker_id": worker, "action_ref": SHORT, "config": {}}
-            payload["scheduled_attempt_updated_at"] = _now()
-            self._publish(topology.dispatch_key(worker), "ExecutionRequested", payload)
+            payload["scheduled_attempt_updated_at"] = now()
+            self.direct.publish(topology.dispatch_key(worker), "ExecutionRequested", payload)
 
     def cancel(self, ids: Iterable[int], *, agent: AgentProcess | None = None) -> None:
         """Cancel as the API does."""
         worker = (agent or self.agents[-1]).worker_id
         for execution_id in ids:
-            self.rows(
+            self.direct.rows(
                 "UPDATE execution SET status = 'canceling' WHERE id = %s AND status IN ('scheduled', 'running')"
                 " RETURNING id",
                 execution_id,
             )
-            self._publish(
+            self.direct.publish(
                 topology.cancel_key(worker),
                 "ExecutionCancelRequested",
                 {"execution_id": execution_id, "worker_id": worker},
@@ -181,7 +172,7 @@ class Site:
 
     def end_elsewhere(self, ids: Iterable[int]) -> None:
         """End what runs, as a monitor does that takes the worker for dead."""
-        rows = self.rows(
+        rows = self.direct.rows(
             "UPDATE execution SET status = 'abandoned', result = '{\"abandoned_by\": \"execution_timeout_monitor\"}'"
             " WHERE id = ANY(%s) AND status = 'running' RETURNING id",
             list(ids),
@@ -200,7 +191,7 @@ class Site:
         while time.monotonic() < deadline:
             with suppress(psycopg.Error):
                 if (
-                    self.one(
+                    self.direct.one(
                         "SELECT count(*) FROM execution WHERE id = ANY(%s) AND status <> ALL(%s)", wanted, list(ENDED)
                     )
                     == 0
@@ -233,88 +224,9 @@ class Site:
         """The executions whose process has started."""
         return {number for number, what in self.trace() if what == "start"}
 
-    def completions(self) -> list[dict[str, Any]]:
-        """Take all completions that were published."""
-        found = []
-        channel = self.channel
-        for method, _, body in channel.consume(OBSERVER.name, auto_ack=True, inactivity_timeout=0.5):
-            if method is None:
-                break
-            envelope = json.loads(body)
-            if envelope["message_type"] == "ExecutionCompleted":
-                found.append(envelope)
-        channel.cancel()
-        return found
-
-    def depth(self, queue: str) -> int:
-        """How many messages lie in a queue; 0 where there is none."""
-        try:
-            return int(self.channel.queue_declare(queue, passive=True).method.message_count)
-        except pika.exceptions.ChannelClosedByBroker:
-            return 0
-
-    def rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Run a statement on the server itself; again while it is away."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                with psycopg.connect(
-                    self.database_url,
-                    autocommit=True,
-                    options="-c search_path=attune,public -c default_transaction_read_only=off",
-                ) as connection:
-                    cursor = connection.execute(statement.encode(), values or None)
-                    return cursor.fetchall() if cursor.description else []
-            except psycopg.OperationalError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
-
-    def one(self, statement: str, *values: Any) -> Any:
-        """Return the only value."""
-        return self.rows(statement, *values)[0][0]
-
-    @property
-    def vhost(self) -> str:
-        """The name of the virtual host."""
-        return self.amqp_url.rpartition("/")[2]
-
-    @property
-    def channel(self) -> Any:
-        """A channel to the broker itself."""
-        deadline = time.monotonic() + PATIENCE
-        while self._channel is None or not self._channel.is_open:
-            try:
-                parameters = pika.URLParameters(self.amqp_url)
-                parameters.heartbeat = 0
-                self._channel = pika.BlockingConnection(parameters).channel()
-                self._channel.confirm_delivery()
-            except (pika.exceptions.AMQPError, OSError):
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
-        return self._channel
-
-    def _publish(self, key: str, kind: str, payload: dict[str, Any]) -> None:
-        message_id = str(uuid.uuid4())
-        envelope = {"message_id": message_id, "correlation_id": message_id, "message_type": kind, "version": "1.0"}
-        envelope |= {"timestamp": _now(), "headers": {"retry_count": 0}, "payload": payload}  # type: ignore[dict-item]
-        properties = pika.BasicProperties(delivery_mode=2, content_type="application/json", message_id=message_id)
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                self.channel.basic_publish(topology.EXECUTIONS, key, json.dumps(envelope).encode(), properties)
-                return
-            except (pika.exceptions.AMQPError, OSError):
-                self._channel = None
-                if time.monotonic() > deadline:
-                    raise
-
     def close(self) -> None:
         """Stop every agent, and close the connection."""
-        if self._channel is not None:
-            with suppress(pika.exceptions.AMQPError, OSError):
-                self._channel.connection.close()
+        self.direct.close()
         self.release()
         self.database.accept()
         self.broker.accept()
@@ -325,10 +237,6 @@ class Site:
                     agent.stop(60)
                 finally:
                     agent.kill()
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
 
 
 @contextmanager
@@ -362,10 +270,19 @@ def site(
             "ATTUNE_WORKER_RUNTIMES": "shell",
             **settings,
         }
-        _register(url, directory)
+        register_jobs(url, directory)
+        (directory / "artifacts").mkdir()
         RabbitWire(amqp).declare()
         laid_out = Site(
-            servers, directory, url, amqp, database, broker, environment, program or Program(), scale, patience
+            servers,
+            directory,
+            DirectConnections(url, amqp),
+            database,
+            broker,
+            environment,
+            program or Program(),
+            scale,
+            patience,
         )
         stack.callback(laid_out.close)
         yield laid_out
@@ -374,18 +291,3 @@ def site(
 def _drop(drop: Callable[[str], None], vhost: str) -> None:
     with suppress(OSError):
         drop(vhost)
-
-
-def _register(url: str, directory: Path) -> None:
-    catalog = Catalog(url, directory / "packs")
-    trace, release = directory / "trace", directory / "release"
-    wait = f"n=0; while [ ! -e {release} ] && [ $n -lt 600 ]; do sleep 0.1; n=$((n+1)); done"
-    for action, body in (
-        (QUICK, "echo quick"),
-        (SHORT, "echo short; sleep 0.1"),
-        (LONG, f"echo long; {wait}"),
-        (STUBBORN, f"trap '' TERM; {wait}"),
-    ):
-        catalog.add_action(action, _SCRIPT.format(trace=trace, body=body))
-    catalog.database.close()
-    os.makedirs(directory / "artifacts", exist_ok=True)

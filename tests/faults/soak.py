@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import psutil
 
 from tests.faults.audit import audit
+from tests.faults.jobs import QUICK
 from tests.faults.servers import running_servers
-from tests.faults.site import QUICK, Site, site
+from tests.faults.site import Site, site
 
 #: How much more memory than after the first tenth is still flat, in bytes; and more descriptors and threads.
 _MORE_MEMORY, _MORE_OF_OTHERS = 12_000_000, 12

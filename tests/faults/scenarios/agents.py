@@ -24,7 +24,7 @@ def one_name_twice(site: Site) -> None:
     second.worker_id = first.worker_id
     ids = site.submit(60)
     site.wait_running(ids, 10)
-    since = site.one("SELECT clock_timestamp()")
+    since = site.direct.one("SELECT clock_timestamp()")
     first.kill()
     site.wait_active(second, since)
     site.healed()

@@ -7,8 +7,9 @@ import time
 from functools import partial
 
 from agent.mq import topology
+from tests.faults.jobs import LONG, QUICK
 from tests.faults.scenarios.work import for_a_while, jobs_flow
-from tests.faults.site import LONG, QUICK, Site
+from tests.faults.site import Site
 from tests.services.proxy import until
 from tests.services.rabbitmq import RabbitNode, manage
 
@@ -60,7 +61,7 @@ def queue_deleted(site: Site) -> None:
     agent = site.start_agent()
     site.submit(100)
     name = topology.owned_queues(agent.worker_id)[0]
-    manage(f"http://127.0.0.1:{site.servers.rabbit.http_port}", "DELETE", f"/api/queues/{site.vhost}/{name}")
+    manage(f"http://127.0.0.1:{site.servers.rabbit.http_port}", "DELETE", f"/api/queues/{site.direct.vhost}/{name}")
     time.sleep(1)
     site.healed()
 
@@ -120,7 +121,7 @@ def second_broker_node(site: Site) -> None:
         second.start()
         second.join(first)
         everywhere = '{"ha-mode":"all","ha-sync-mode":"automatic"}'
-        first.ctl("set_policy", "-p", site.vhost, "everywhere", ".*", everywhere)
+        first.ctl("set_policy", "-p", site.direct.vhost, "everywhere", ".*", everywhere)
         site.broker.lead_to(partial(socket.create_connection, ("127.0.0.1", second.port)))
         jobs_flow(site)
         site.broker.lead_to(partial(socket.create_connection, ("127.0.0.1", first.port)))

@@ -68,36 +68,38 @@ def answers_lost(site: Site) -> None:
 def serialization_failures(site: Site) -> None:
     """Every third write of an execution fails with a conflict."""
     site.start_agent()
-    site.rows("CREATE SEQUENCE unlucky")
-    site.rows(
+    site.direct.rows("CREATE SEQUENCE unlucky")
+    site.direct.rows(
         "CREATE FUNCTION fail_now_and_then() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
         " IF nextval('attune.unlucky') % 3 = 0 THEN RAISE EXCEPTION 'unlucky' USING ERRCODE = '40001'; END IF;"
         " RETURN NEW; END $$"
     )
-    site.rows(
+    site.direct.rows(
         "CREATE TRIGGER unlucky BEFORE UPDATE ON execution FOR EACH STATEMENT EXECUTE FUNCTION fail_now_and_then()"
     )
     site.submit(100)
     time.sleep(3)
-    site.rows("DROP TRIGGER unlucky ON execution")
+    site.direct.rows("DROP TRIGGER unlucky ON execution")
     site.healed()
 
 
 def rows_locked(site: Site) -> None:
     """Somebody holds locks on the rows for some seconds."""
     jobs_flow(site, 60, running=2)
-    site.rows("BEGIN; SELECT count(*) FROM (SELECT 1 FROM execution FOR UPDATE) AS held; SELECT pg_sleep(3); COMMIT")
+    site.direct.rows(
+        "BEGIN; SELECT count(*) FROM (SELECT 1 FROM execution FOR UPDATE) AS held; SELECT pg_sleep(3); COMMIT"
+    )
     site.healed()
 
 
 def commits_hanging(site: Site) -> None:
     """Commits wait in the server, their connections are lost meanwhile, and then the commits come through."""
     site.start_agent()
-    site.rows(
+    site.direct.rows(
         "CREATE FUNCTION hang() RETURNS trigger LANGUAGE plpgsql AS"
         f" $$ BEGIN PERFORM pg_advisory_xact_lock_shared({_GATE}); RETURN NULL; END $$"
     )
-    site.rows(
+    site.direct.rows(
         "CREATE CONSTRAINT TRIGGER hang AFTER UPDATE ON execution DEFERRABLE INITIALLY DEFERRED"
         " FOR EACH ROW EXECUTE FUNCTION hang()"
     )
@@ -105,9 +107,9 @@ def commits_hanging(site: Site) -> None:
     site.wait_running(ids, 2)
     waiting = f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = {_GATE} AND NOT granted"
     for _ in range(3):
-        with psycopg.connect(site.database_url, autocommit=True) as holder:
+        with psycopg.connect(site.direct.database_url, autocommit=True) as holder:
             holder.execute(f"SELECT pg_advisory_lock({_GATE})")
-            until(lambda: site.one(waiting), "a commit that hangs")
+            until(lambda: site.direct.one(waiting), "a commit that hangs")
             site.database.sever()
             time.sleep(0.5)
         site.submit(10)

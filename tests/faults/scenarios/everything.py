@@ -6,8 +6,9 @@ import random
 import time
 from collections.abc import Callable
 
+from tests.faults.jobs import QUICK, SHORT
 from tests.faults.scenarios.work import for_a_while
-from tests.faults.site import QUICK, SHORT, Site
+from tests.faults.site import Site
 
 
 def at_random(site: Site, seconds: float = 90.0) -> None:

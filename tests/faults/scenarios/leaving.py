@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 import time
 
+from tests.faults.jobs import STUBBORN
 from tests.faults.scenarios.work import jobs_flow, jobs_last
-from tests.faults.site import STUBBORN, Site
+from tests.faults.site import Site
 
 
 def drained_in_time(site: Site) -> None:

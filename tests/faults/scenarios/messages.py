@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.faults.site import LONG, QUICK, Site
+from tests.faults.jobs import LONG, QUICK
+from tests.faults.site import Site
 
 
 def duplicates(site: Site) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import time
 
+from tests.faults.jobs import LONG
 from tests.faults.served import Served, served
-from tests.faults.site import LONG, Site
+from tests.faults.site import Site
 from tests.services.proxy import until
 
 

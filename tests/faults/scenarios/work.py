@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from tests.faults.site import LONG, Site
+from tests.faults.jobs import LONG
+from tests.faults.site import Site
 from tests.services.agent_process import AgentProcess
 
 

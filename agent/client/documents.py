@@ -70,7 +70,7 @@ def _read(kind: Any, found: Any) -> Any:
 
 def _listed(found: Any) -> list[Any]:
     if not isinstance(found, list):
-        raise TypeError(f"{found!r:.100} is no list")
+        raise TypeError(f"{found!r:.100} is not a list")
     return found
 
 

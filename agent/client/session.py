@@ -95,5 +95,5 @@ def _session(transport: Transport, path: str, body: Mapping[str, str]) -> dict[s
     if not isinstance(found, dict) or not all(
         isinstance(found.get(key), str) and found[key] for key in ("access_token", "refresh_token")
     ):
-        raise AgentError("what answers is no API of Attune", hint="is the URL right?")
+        raise AgentError("the server that answered is not an Attune API", hint="is the URL right?")
     return found

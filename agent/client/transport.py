@@ -212,7 +212,7 @@ def _decoded(body: bytes) -> Any:
     try:
         return read_json(body)
     except ValueError as error:
-        raise AgentError(f"what answers is no API of Attune: {error}", hint="is the URL right?") from None
+        raise AgentError(f"the server that answered is not an Attune API: {error}", hint="is the URL right?") from None
 
 
 def _unwrapped(found: Any) -> Any:

@@ -126,7 +126,7 @@ class Pruning:
             with connection.transaction():
                 return kind.batch(connection, self._settings.batch)
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
-            log.info("%s: somebody holds what is old; later: %s", kind.name, error)
+            log.info("%s: another session has locked old rows; they are deleted later: %s", kind.name, error)
             return 0
 
     def _expired_versions(self, connection: Connection, count: Callable[[str, int], None]) -> None:

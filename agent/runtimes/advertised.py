@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from agent.runtimes.verification import VersionCheck
 
 _LONGEST_REASON = 300
-_MOST_VERDICTS = 400
+_MOST_CHECKS = 400
 
 
 def detected_versions(detected: Iterable[DetectedInterpreter]) -> dict[str, list[str]]:
@@ -53,7 +53,7 @@ def merged_versions(*parts: Mapping[str, Sequence[str]]) -> dict[str, list[str]]
     )
 
 
-def version_verdicts(checks: Iterable[VersionCheck], at: str) -> list[dict[str, Any]]:
+def version_checks(checks: Iterable[VersionCheck], at: str) -> list[dict[str, Any]]:
     """Return what a worker tells of its checks, for people and for placement; ``at`` is when they were made."""
     return [
         {
@@ -65,7 +65,7 @@ def version_verdicts(checks: Iterable[VersionCheck], at: str) -> list[dict[str, 
             "at": at,
         }
         for check in checks
-    ][:_MOST_VERDICTS]
+    ][:_MOST_CHECKS]
 
 
 def refused_versions(capabilities: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:

@@ -87,7 +87,7 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, AccessDenied):
         return Problem(401, "UNAUTHORIZED", str(error))
     if isinstance(error, UnicodeEncodeError):
-        return Problem.invalid("a text holds a character that can't be stored")
+        return Problem.invalid("a string contains a character that can't be stored")
     for kind, status, code in _KINDS:
         if isinstance(error, kind):
             return Problem(status, code, str(error), hint=error.hint if isinstance(error, AgentError) else None)

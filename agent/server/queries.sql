@@ -162,9 +162,9 @@ UPDATE runtime_version v
    AND v.is_default IS DISTINCT FROM (v.version = %(version)s AND %(on)s)
    AND (v.version = %(version)s OR %(on)s);
 
--- name: version_verdicts
+-- name: version_checks
 -- What each live worker says about the versions of a runtime, and what it has of it at all.
-SELECT w.id, w.name, w.capabilities -> 'runtime_verdicts' AS verdicts, w.capabilities -> 'runtime_versions' AS versions,
+SELECT w.id, w.name, w.capabilities -> 'runtime_verdicts' AS checks, w.capabilities -> 'runtime_versions' AS versions,
        w.capabilities -> 'runtimes' AS runtimes, w.capabilities @> '{"guarded_claim": true}' AS ours
   FROM worker w
  WHERE w.worker_role = 'action' AND w.status IN ('active', 'busy')

@@ -93,7 +93,7 @@ def _prepare(database: Database, only: tuple[str, ...], *, named: bool) -> tuple
     found = status(database, directory)
     if found.origin == "reference" and not named:
         raise ConfigurationError(
-            "this database was made by Attune's Rust services: nothing runs on it unnamed",
+            "this database belongs to Attune's Rust services: no part of this server runs on it unless it is named",
             hint=f"name the parts that those services don't run: attune server --only {','.join(PARTS)}",
         )
     if found.origin != "reference":

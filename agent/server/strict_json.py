@@ -40,9 +40,9 @@ def read_json(body: bytes) -> Any:
 def check_text(text: str) -> str:
     """Return a text that the database can hold. Raises BadJson."""
     if "\x00" in text:
-        raise BadJson("a text can't hold the character NUL")
+        raise BadJson("a string can't contain the character NUL")
     if any("\ud800" <= character <= "\udfff" for character in text):
-        raise BadJson("a text holds half a character (a lone surrogate)")
+        raise BadJson("a string contains half a character (a lone surrogate)")
     return text
 
 

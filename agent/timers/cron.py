@@ -97,7 +97,7 @@ def cron(expression: object, zone: tzinfo) -> Cron:
         raise InvalidTimer(f"a cron expression has at most {_LONGEST} characters")
     if text.startswith("@") and text.lower() not in _SHORTHANDS:
         known = ", ".join(sorted(_SHORTHANDS))
-        raise InvalidTimer(f"{text[:40]} is no time that comes again; use {known}, or five fields")
+        raise InvalidTimer(f"{text[:40]} is not a repeating time; use {known}, or five fields")
     fields = _SHORTHANDS.get(text.lower(), text).upper().split()
     if len(fields) not in (5, 6, 7):
         raise InvalidTimer(

@@ -77,7 +77,7 @@ class Follower:
             document = read_json(self._get(path + (held if page == 1 else "")).body.decode())
             found = document.get("items") if isinstance(document, dict) else None
             if not isinstance(found, list):
-                raise ValueError("the answer is no list of rules")  # noqa: TRY004 - as for an answer that is no JSON
+                raise ValueError("the answer is not a list of rules")  # noqa: TRY004 - as for an answer that is no JSON
             now = document.get("version")
             if page > 1 and now != told:
                 return self._rules(None)  # changed between two pages

@@ -67,7 +67,7 @@ def _said(params: Mapping[str, Any]) -> dict[str, Any]:
         if not part.strip():
             continue
         if not equals or not value or name in said or name not in _PARAMETERS.values():
-            raise InvalidTimer(f"{part.strip()[:40]!r} is no part of a recurrence rule, or stands there twice")
+            raise InvalidTimer(f"{part.strip()[:40]!r} is not a part of a recurrence rule, or is given twice")
         said[name] = value
     return said
 

@@ -210,7 +210,7 @@ class LogUploads:
         there = reply.headers.get("upload-offset", "")
         if reply.status == 409:
             if not there.isdigit() or int(there) > size:
-                raise ServerError(f"{upload.path} on the server is somebody else's", status=409)
+                raise ServerError(f"{upload.path} on the server belongs to another worker", status=409)
             upload.sent = int(there)  # a server that came back has less than it had acknowledged, or more
             return
         if not there:  # Attune's Rust API: the whole comes at the end

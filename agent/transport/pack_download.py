@@ -50,7 +50,9 @@ class PackDownload:
                 named = _named(answer)
                 if named is not None and named in self.known:
                     return named
-                raise ServerUnavailable(f"the server says that pack {self.ref} is what it isn't")
+                raise ServerUnavailable(
+                    f"the server answered that pack {self.ref} has not changed, but this worker doesn't have it"
+                )
             if answer.status == 416:
                 self._forget()
                 raise ServerUnavailable(f"the archive of pack {self.ref} has changed while it was fetched")

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agent.errors import DatabaseError
-from agent.runtimes.advertised import detected_versions, merged_versions, verified_versions, version_verdicts
+from agent.runtimes.advertised import detected_versions, merged_versions, verified_versions, version_checks
 from agent.runtimes.capabilities import WorkerFacts, build_capabilities
 from agent.runtimes.verification import VersionCheck
 
@@ -52,8 +52,8 @@ class Advertiser:
         verified = verified_versions(available, self._allowed)
         versions = merged_versions(detected_versions(self._facts.detected), verified)
         capabilities, _ = build_capabilities(replace(self._facts, runtime_versions=versions))
-        verdicts = [entry for check, when in known for entry in version_verdicts([check], when)]
+        checks = [entry for check, when in known for entry in version_checks([check], when)]
         try:
-            self._write({**capabilities, "runtime_verdicts": verdicts})
+            self._write({**capabilities, "runtime_verdicts": checks})
         except DatabaseError as error:
             log.warning("verified versions are not advertised: %s", error)

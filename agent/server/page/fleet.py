@@ -45,14 +45,14 @@ def show(view: View) -> Response:
     raw = offers["raw"]
     for runtime in offers["runtimes"]:
         runtime["versions"].sort(key=_by_number)
-    verdicts = [one for one in raw.get("runtime_verdicts") or () if isinstance(one, dict)]
+    checks = [one for one in raw.get("runtime_verdicts") or () if isinstance(one, dict)]
     running = view.ask("GET", "/api/v1/executions", query={"worker": at["id"], "per_page": 20})["items"]
     return view.show(
         "worker.html",
         section="fleet",
         worker=worker,
         offers=offers,
-        verdicts=verdicts,
+        checks=checks,
         version=raw.get("agent_version") or raw.get("version") or "",
         recent=running,
         may_manage=view.may("workers", "manage"),

@@ -102,11 +102,11 @@ def _tried(action: Callable[[], Result], path: str) -> Result:
         return action()
     except WrongOffset as error:
         if error.size < 0:
-            raise Problem(409, "CONFLICT", f"{path} holds something else there: another worker writes it") from None
+            raise Problem(409, "CONFLICT", f"{path} has other content there: another worker is writing it") from None
         problem = Problem(409, "CONFLICT", f"{path} ends at {error.size}", headers={_OFFSET: str(error.size)})
         raise problem from None
     except WrongContent:
-        raise Problem.invalid("what came has another digest or size than was said") from None
+        raise Problem.invalid("the body doesn't have the digest or the size that its headers announce") from None
     except TooLarge:
         raise Problem(413, "BAD_REQUEST", "the file would be larger than artifacts.max_upload_size") from None
     except (FileNotFoundError, NotADirectoryError):

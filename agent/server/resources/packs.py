@@ -100,7 +100,7 @@ def update(call: Call) -> Answer:
     body: PackChange = call.body
     description = changed(body.description)
     if description is not None and not isinstance(description, str):
-        raise Problem.invalid("description must be a text")
+        raise Problem.invalid("description must be a string")
     with call.connection() as connection:
         before = _pack(call, connection)
         call.caller.require("packs", "configure", _facts(call, before))
@@ -169,7 +169,7 @@ def _install(call: Call, directory: Path, *, force: bool) -> dict[str, Any]:
     with call.connection() as connection:
         before = rows(connection, _PACKAGE, "pack", {"ref": ref})
     if before and not force:
-        raise Problem(409, "CONFLICT", f"pack {ref} is there already", hint="send force to replace it")
+        raise Problem(409, "CONFLICT", f"pack {ref} exists already", hint="send force to replace it")
     with call.connection() as connection:
         may_replace(call, connection, ref)
     done = install(database, parsed.pack, call.settings.packs_base_dir).registration

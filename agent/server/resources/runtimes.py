@@ -150,7 +150,7 @@ def verify(call: Call) -> Answer:
     """Ask all workers to look again which versions they have; the answer names those that can be asked."""
     with call.connection() as connection:
         runtime = _runtime(call, connection)
-        workers = rows(connection, _PACKAGE, "version_verdicts")
+        workers = rows(connection, _PACKAGE, "version_checks")
         version = call.body.version if call.body else None
         message = runtime_verify_requested(runtime["id"], runtime["ref"], version, at=datetime.now(UTC))
         call.services.outbox.add(connection, [message])
@@ -178,18 +178,18 @@ def _version(call: Call, connection: Any) -> dict[str, Any]:
 
 def _versions(connection: Any, runtime: dict[str, Any]) -> list[dict[str, Any]]:
     found = rows(connection, _PACKAGE, "runtime_versions", {"ref": runtime["ref"], "version": None})
-    workers = rows(connection, _PACKAGE, "version_verdicts")
+    workers = rows(connection, _PACKAGE, "version_checks")
     name = normalize_runtime_name(runtime["name"])
     for version in found:
         version["workers"] = [
-            verdict for worker in workers if (verdict := _verdict(worker, runtime["ref"], name, version["version"]))
+            check for worker in workers if (check := _check_of(worker, runtime["ref"], name, version["version"]))
         ]
     return found
 
 
-def _verdict(worker: dict[str, Any], ref: str, name: str, version: str) -> dict[str, Any] | None:
+def _check_of(worker: dict[str, Any], ref: str, name: str, version: str) -> dict[str, Any] | None:
     """Say what a worker knows of a version: that it checked it, that it advertises it, or nothing."""
-    for entry in worker["verdicts"] if isinstance(worker["verdicts"], list) else ():
+    for entry in worker["checks"] if isinstance(worker["checks"], list) else ():
         if isinstance(entry, dict) and entry.get("ref") == ref and entry.get("version") == version:
             return {"worker": worker["name"], **{key: entry.get(key) for key in ("ok", "reason", "at")}}
     table = worker["versions"]
@@ -206,7 +206,7 @@ def _absent(call: Call) -> str:
 
 def _text(value: Any) -> str | None:
     if value is not None and not isinstance(value, str):
-        raise Problem.invalid("description must be a text")
+        raise Problem.invalid("description must be a string")
     return value
 
 
@@ -275,7 +275,7 @@ ROUTES = (
         "GET",
         f"{_ONE}/versions",
         versions,
-        "List versions with workers' verdicts",
+        "List versions with the workers' verification results",
         needs=_READ,
         answer=dict,
         errors=(404,),

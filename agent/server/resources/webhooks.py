@@ -265,7 +265,7 @@ def _check_network(address: str) -> None:
     try:
         ipaddress.ip_network(address, strict=False)
     except ValueError:
-        raise Problem.invalid(f"allowed_addresses: {address!r:.60} is no address and no network") from None
+        raise Problem.invalid(f"allowed_addresses: {address!r:.60} is neither an address nor a network") from None
 
 
 def _keys(call: Call) -> tuple[str, ...]:

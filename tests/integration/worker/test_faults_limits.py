@@ -71,7 +71,7 @@ def test_a_full_disk_loses_no_completion_that_was_written_and_leaves_no_partial_
         agent = fresh_deployment.start_agent(
             ATTUNE__MESSAGE_QUEUE__URL=broker_url, ATTUNE__WORKER__HEARTBEAT_INTERVAL="0.1", **ONLY_SHELL
         )
-        written, unwritten = [jobs.begin(), jobs.begin()], jobs.begin()
+        written, waiting = [jobs.begin(), jobs.begin()], jobs.begin()
         with suppress(OSError), (small_disk / "ballast").open("wb", buffering=0) as ballast:
             while ballast.write(b"x" * 512):
                 pass
@@ -89,8 +89,8 @@ def test_a_full_disk_loses_no_completion_that_was_written_and_leaves_no_partial_
         broker.accept()
     (small_disk / "ballast").unlink()
     fresh_deployment.start_agent(ATTUNE__DATABASE__URL=fresh_deployment.database_url, **ONLY_SHELL)
-    assert fresh_deployment.wait(unwritten).status == "abandoned"
-    for execution_id, status in ((written[0], "Completed"), (written[1], "Completed"), (unwritten, "Abandoned")):
+    assert fresh_deployment.wait(waiting).status == "abandoned"
+    for execution_id, status in ((written[0], "Completed"), (written[1], "Completed"), (waiting, "Abandoned")):
         assert {message.payload["status"] for message in jobs.completions(execution_id)} == {status}
         assert len({message.envelope["message_id"] for message in jobs.completions(execution_id)}) <= 1
         assert len(jobs.starts(execution_id)) == 1

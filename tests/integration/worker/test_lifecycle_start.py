@@ -204,8 +204,8 @@ def test_a_full_worker_verifies_versions_and_builds_environments_when_it_starts(
     assert {row["version"]: row["available"] for row in rows} == {version: True, "2.2": False}
     told = fresh_deployment.one("SELECT capabilities FROM worker")["capabilities"]
     assert version in told["runtime_versions"]["python"] and "2.2" not in told["runtime_versions"]["python"]
-    verdicts = {entry["version"]: entry["ok"] for entry in told["runtime_verdicts"]}
-    assert verdicts[version] is True and verdicts["2.2"] is False
+    checks = {entry["version"]: entry["ok"] for entry in told["runtime_verdicts"]}
+    assert checks[version] is True and checks["2.2"] is False
     assert told["runtimes"] == ["python"]
     assert "agent_mode" not in told
     assert "detected_interpreters" not in told

@@ -8,11 +8,12 @@ import subprocess
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import InvalidExecution
 from agent.execution.inputs.dotenv import to_dotenv
+from tests.unit.examples import examples
 
 names = st.text(st.sampled_from("abcXYZ019_-.:/%é鍵"), min_size=1)
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
@@ -101,7 +102,7 @@ def test_a_name_that_a_shell_could_take_for_code_or_for_its_own_is_refused(name:
 
 
 @given(st.dictionaries(st.text(min_size=1, max_size=12), st.text(max_size=20), max_size=4))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_whatever_is_written_a_shell_that_reads_it_runs_nothing(parameters: dict[str, str]) -> None:
     try:
         document = to_dotenv(parameters)

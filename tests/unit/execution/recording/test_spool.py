@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from agent.execution.recording import spool as spool_module
 from agent.execution.recording.spool import Spool
 from agent.execution.report import LogFile, SecretValue
+from tests.unit.examples import examples
 from tests.unit.fakes.worker import report
 
 FULL = report(
@@ -169,7 +170,7 @@ def test_a_damaged_file_is_named_and_holds_up_no_other(
     assert (directory / "6.json").exists()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@examples(60, HealthCheck.function_scoped_fixture)
 @given(cut=st.integers(0, len(FULL.to_json())), tail=st.binary(max_size=8))
 def test_a_file_that_was_cut_anywhere_is_never_an_error(tmp_path: Path, cut: int, tail: bytes) -> None:
     directory = tmp_path / "cut"

@@ -8,8 +8,14 @@ from typing import Any
 
 from agent.mq import topology
 from agent.mq.broker import Outgoing
-from agent.mq.envelope import format_timestamp, quote, stable_id, to_json, to_json_pieces, wrap
+from agent.mq.envelope import format_timestamp, quote, stable_id, to_bytes, to_json, to_json_pieces, wrap
 from agent.mq.messages import CancelRequest, Dispatch
+
+#: The largest message that is sent, in bytes: RabbitMQ takes 16 MiB (from 4.0 on, as it comes), and closes the channel
+#: of who sends more, which would send it again for ever. What is left out stands in the row, which all readers go by.
+LARGEST = 15 * 1024 * 1024
+#: A value of a result that has fewer bytes of JSON is never left out of a completion.
+_SMALL_VALUE = 16 * 1024
 
 
 def status_changed(
@@ -42,13 +48,32 @@ def execution_completed(
 ) -> Outgoing:
     """Tell that an execution has ended: ``status`` and ``result`` as the committed row says.
 
-    ``status`` is the row's lower-case name, capitalised on the wire. The same values give the same bytes.
+    ``status`` is the row's lower-case name, capitalised on the wire. The same values give the same bytes. Where a
+    broker would refuse it for its size, the large values of the result are left out, and named: the row has them.
 
     Raises:
         MessageError: the result isn't JSON.
 
     Promise: commit before publish.
     """
+
+    def told(shown: object) -> Outgoing:
+        return _completion(execution_id, action_id, action_ref, status, shown, completed_at)
+
+    whole = told(result)
+    return whole if len(whole.body) <= LARGEST else told(_without_large_values(result))
+
+
+def _without_large_values(result: object) -> Mapping[str, Any]:
+    values = result if isinstance(result, Mapping) else {}
+    sizes = {key: sum(map(len, to_json_pieces(value))) for key, value in values.items()}
+    small = {key: value for key, value in values.items() if sizes[key] < _SMALL_VALUE}
+    return small | {"left_out": sorted(sizes.keys() - small.keys())}
+
+
+def _completion(
+    execution_id: int, action_id: int, action_ref: str, status: str, result: object, completed_at: datetime
+) -> Outgoing:
     return wrap(
         "ExecutionCompleted",
         (
@@ -78,6 +103,8 @@ def execution_requested(
 ) -> Outgoing:
     """Ask the scheduler to find a worker for an execution: a new one, or one that is handed back.
 
+    A configuration that no broker would take is left out.
+
     Promise: unstarted work is handed back.
     """
     payload = {
@@ -88,18 +115,14 @@ def execution_requested(
         "enforcement_id": enforcement_id,
         "config": config,
     }
-    return wrap(
-        "ExecutionRequested",
-        to_json(payload),
-        exchange=topology.EXECUTIONS,
-        routing_key=topology.EXECUTION_REQUESTED,
-        timestamp=at,
-        source=source,
-    )
+    return _requested(payload, topology.EXECUTION_REQUESTED, at, source)
 
 
 def dispatch(message: Dispatch, *, at: datetime, source: str = "executor") -> Outgoing:
-    """Send an execution to the worker that was chosen for it, as the executor does."""
+    """Send an execution to the worker that was chosen for it, as the executor does.
+
+    A configuration that no broker would take is left out.
+    """
     scheduled = message.scheduled_attempt_updated_at
     payload = {
         "execution_id": message.execution_id,
@@ -108,11 +131,18 @@ def dispatch(message: Dispatch, *, at: datetime, source: str = "executor") -> Ou
         "config": message.config,
         "scheduled_attempt_updated_at": None if scheduled is None else format_timestamp(scheduled),
     }
+    return _requested(payload, topology.dispatch_key(message.worker_id), at, source)
+
+
+def _requested(payload: Mapping[str, Any], routing_key: str, at: datetime, source: str) -> Outgoing:
+    text = to_json(payload)
+    if len(text) > LARGEST // 4:  # a character has up to four bytes
+        text = to_json(payload if len(to_bytes(text)) <= LARGEST else {**payload, "config": None})
     return wrap(
         "ExecutionRequested",
-        to_json(payload),
+        text,
         exchange=topology.EXECUTIONS,
-        routing_key=topology.dispatch_key(message.worker_id),
+        routing_key=routing_key,
         timestamp=at,
         source=source,
     )

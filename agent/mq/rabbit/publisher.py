@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
+import re
 import threading
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
+from pika.exceptions import ChannelClosedByBroker
 from pika.spec import Basic
 
 from agent.errors import BrokerUnavailable
@@ -21,6 +24,8 @@ log = logging.getLogger(__name__)
 # Enough to hide the round trip; what is in flight is repeated after a loss.
 _WINDOW = 1000
 _NACK_PAUSE_SECONDS = 1.0
+#: How RabbitMQ says that a message is larger than its ``max_message_size`` when it closes the channel.
+_TOO_LARGE = re.compile(r"larger than configured max size (\d+)")
 
 
 class RabbitPublisher(Link):
@@ -36,6 +41,8 @@ class RabbitPublisher(Link):
         self._serial = 0
         self._tag = 0
         self._wakened = False
+        #: Bytes that the broker takes at most, as far as it has said.
+        self._largest = math.inf
 
     @property
     def backlog(self) -> int:
@@ -105,11 +112,30 @@ class RabbitPublisher(Link):
         with self._books:
             while self._waiting and channel.is_open and len(self._in_flight) < _WINDOW:
                 entry = self._waiting[0]
+                if len(entry[1].body) > self._largest:
+                    self._give_up(self._waiting.popleft()[1])
+                    continue
                 connection.publish(channel, entry[1])
                 # Afterwards: the broker numbers what it gets, and what can't be framed never gets there.
                 self._waiting.popleft()
                 self._tag += 1
                 self._in_flight[self._tag] = entry
+
+    def _channel_closed(self, channel: Any, why: BaseException) -> None:
+        """A message that is too large would be sent again and again, with all that is behind it."""
+        if isinstance(why, ChannelClosedByBroker) and (said := _TOO_LARGE.search(why.reply_text)):
+            self._largest = int(said[1])
+        super()._channel_closed(channel, why)
+
+    def _give_up(self, message: Outgoing) -> None:
+        log.error(
+            "%s: message %s is not published: it has %d bytes, RabbitMQ takes %d (max_message_size)",
+            self._name,
+            message.message_id,
+            len(message.body),
+            self._largest,
+        )
+        self._books.notify_all()
 
     def _confirmed(self, frame: Any) -> None:
         """The broker has stored the messages up to a tag, or that one alone, or could not (nack)."""

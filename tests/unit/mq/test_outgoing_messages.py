@@ -72,6 +72,41 @@ def test_a_completion_says_what_the_row_says(
     assert (sent.exchange, sent.routing_key) == ("attune.executions", "execution.completed")
 
 
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [
+        (
+            {"succeeded": True, "exit_code": 0, "stdout": "\N{REPLACEMENT CHARACTER}" * 6_000_000},
+            {"succeeded": True, "exit_code": 0, "left_out": ["stdout"]},
+        ),
+        (
+            {"data": list(range(3_000_000)), "stderr": "e" * 20_000, "stderr_log": "some/path", "queue_ack": {"a": 1}},
+            {"stderr_log": "some/path", "queue_ack": {"a": 1}, "left_out": ["data", "stderr"]},
+        ),
+        (["x" * 16_000_000], {"left_out": []}),
+    ],
+    ids=["text", "data", "list"],
+)
+def test_what_no_broker_would_take_is_left_out_of_a_completion_and_named(
+    result: object, told: dict[str, object]
+) -> None:
+    sent = outgoing_messages.execution_completed(1, 2, "a.b", "completed", result, completed_at=NOW)
+    assert decode(sent.body).payload["result"] == told
+    assert sent == outgoing_messages.execution_completed(1, 2, "a.b", "completed", result, completed_at=NOW)
+
+
+def test_a_configuration_that_no_broker_would_take_is_left_out_of_a_dispatch_and_of_what_is_handed_back() -> None:
+    for value in ("x" * 16_000_000, "\N{SNOWMAN}" * 5_500_000):
+        for sent in (
+            outgoing_messages.dispatch(messages.Dispatch(1, "a.b", 7, {"text": value}, None), at=NOW),
+            outgoing_messages.execution_requested(1, "a.b", at=NOW, config={"text": value}),
+        ):
+            assert decode(sent.body).payload["config"] is None
+    for value in ("x" * 15_000_000, "\N{SNOWMAN}" * 5_000_000):
+        sent = outgoing_messages.dispatch(messages.Dispatch(1, "a.b", 7, {"text": value}, None), at=NOW)
+        assert decode(sent.body).payload["config"] == {"text": value}
+
+
 @given(ids, text, st.sampled_from(["running", "completed", "failed", "abandoned"]))
 def test_a_status_change_carries_lower_case_names(execution: int, ref: str, status: str) -> None:
     sent = outgoing_messages.status_changed(execution, ref, "scheduled", status, changed_at=NOW)

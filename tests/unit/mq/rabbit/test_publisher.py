@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from pika.exceptions import ChannelClosedByBroker
 from pika.frame import Method
 from pika.spec import Basic
 
@@ -41,6 +43,9 @@ class FakeChannel:
 
     add_on_connection_unblocked_callback = add_on_connection_blocked_callback
 
+    def close(self) -> None:
+        self.is_open = False
+
     @contextmanager
     def together(self) -> Iterator[None]:
         yield
@@ -72,6 +77,11 @@ class LinkedPublisher(RabbitPublisher):
         """Connect, with a new channel."""
         self.channel = self._channel = self._connection = FakeChannel()  # type: ignore[assignment]
         self._prepare(self.channel)
+
+    def close_channel(self, text: str) -> None:
+        """Let the broker close the channel with these words, and the connection end because of it."""
+        self._channel_closed(self.channel, ChannelClosedByBroker(406, text))
+        self.lose()
 
     def lose(self) -> None:
         """Lose the connection."""
@@ -207,3 +217,23 @@ def test_a_channel_that_closes_takes_nothing_more(connected: LinkedPublisher) ->
     connected.channel.is_open = False
     connected.sent([1])
     assert (connected.channel.published, connected.backlog) == ([], 1)
+
+
+def test_what_is_larger_than_the_broker_takes_holds_up_no_other(
+    connected: LinkedPublisher, caplog: pytest.LogCaptureFixture
+) -> None:
+    connected.sent([1])
+    connected.send([replace(message(2), body=b"x" * 101), message(3)])
+    connected.close_channel("PRECONDITION_FAILED - message size 101 is larger than configured max size 100")
+    connected.open()
+    assert connected.channel.published == ["1", "3"]
+    connected.answer(2, multiple=True)
+    assert connected.flush(0)
+    assert "message 2 is not published: it has 101 bytes, RabbitMQ takes 100" in caplog.text
+
+
+def test_a_channel_that_is_closed_for_another_reason_repeats_everything(connected: LinkedPublisher) -> None:
+    connected.send([replace(message(1), body=b"x" * 101)])
+    connected.close_channel("PRECONDITION_FAILED - unknown delivery tag 1")
+    connected.open()
+    assert connected.channel.published == ["1"]

@@ -331,6 +331,26 @@ def test_a_replaced_queue_argument_does_not_spin(broker: Broker) -> None:
     assert time.process_time() - before < 0.5
 
 
+@pytest.fixture
+def small_messages(rabbit_node: RabbitNode) -> Iterator[int]:
+    """The largest message that the broker takes; new channels go by it."""
+    setting = "application:{}_env(rabbit, max_message_size{})."
+    rabbit_node.ctl("eval", setting.format("set", ", 100000"))
+    yield 100_000
+    rabbit_node.ctl("eval", setting.format("unset", ""))
+
+
+def test_what_is_larger_than_the_broker_takes_holds_up_no_other(small_messages: int, broker: Broker) -> None:
+    inbox = Inbox()
+    before, large, after, later = (dispatch(text) for text in ("before", "large", "after", "later"))
+    with running(broker.consumer(subscription(inbox))), publishing(broker) as publish:
+        publish(before, replace(large, body=b"x" * (small_messages + 1)), after)
+        publish(later)
+        until(lambda: later.body in inbox.bodies)
+    # What was on its way when the channel was closed may have come twice.
+    assert list(dict.fromkeys(inbox.bodies)) == [before.body, after.body, later.body]
+
+
 def test_a_connection_that_is_accepted_and_reset_is_a_failed_attempt(
     network: tuple[Proxy, str], broker: Broker
 ) -> None:

@@ -127,7 +127,7 @@ def test_a_token_follows_no_redirection(server: Server) -> None:
 @pytest.mark.parametrize("sent", [b"", b"<html>", b"{", b'{"a": NaN}', b"[" * 100_000, b"\xff"])
 def test_what_is_no_api_is_said_to_be_none(server: Server, sent: bytes) -> None:
     server.answers = [lambda handler: handler.answer(200, sent)]
-    with pytest.raises(AgentError, match="no API of Attune"):
+    with pytest.raises(AgentError, match="not an Attune API"):
         Transport(server.url).ask("GET", "/x")
 
 

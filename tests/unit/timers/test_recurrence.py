@@ -130,7 +130,7 @@ def test_a_rule_that_never_comes_ends_soon(rule: str) -> None:
         ({"rule": "FREQ=HOURLY;BYMONTH=2"}, "FREQ=DAILY"),
         ({"rule": "FREQ=DAILY;COUNT=3;UNTIL=20300101"}, "exclude"),
         ({"rule": "FREQ=DAILY;FREQ=DAILY"}, "twice"),
-        ({"rule": "FREQ=DAILY;EXDATE=1"}, "no part"),
+        ({"rule": "FREQ=DAILY;EXDATE=1"}, "not a part"),
         ({"rule": "FREQ=WEEKLY;BYDAY=2MO"}, "MONTHLY"),
         ({"rule": "FREQ=MONTHLY;BYDAY=XX"}, "BYDAY"),
         ({"rule": "FREQ=MONTHLY;BYMONTHDAY=0"}, "from 1 to 31"),

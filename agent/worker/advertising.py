@@ -52,8 +52,8 @@ class Advertiser:
         verified = verified_versions(available, self._allowed)
         versions = merged_versions(detected_versions(self._facts.detected), verified)
         capabilities, _ = build_capabilities(replace(self._facts, runtime_versions=versions))
-        checks = [entry for check, when in known for entry in version_checks([check], when)]
+        entries = [entry for check, when in known for entry in version_checks([check], when)]
         try:
-            self._write({**capabilities, "runtime_verdicts": checks})
+            self._write({**capabilities, "runtime_verdicts": entries})
         except DatabaseError as error:
             log.warning("verified versions are not advertised: %s", error)

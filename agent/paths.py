@@ -21,6 +21,12 @@ def shipped(name: str) -> Path:
     raise FileNotFoundError(f"this build does not ship {name}/")
 
 
+def shipped_zones() -> Path | None:
+    """Return the archive of time zones that the one-file agent carries; None elsewhere: a package has them there."""
+    archive = Path(__file__).resolve().parent / "data" / "zones.zip"
+    return archive if archive.is_file() else None
+
+
 def source_tree() -> Path | None:
     """Return the root of the source tree when the program runs from one, else None."""
     root = Path(__file__).resolve().parent.parent

@@ -63,7 +63,7 @@ EXCLUDED_MODULES = [
     # psycopg's adapters for libraries that are not shipped, and its pure Python implementation
     "numpy",
     "shapely",
-    "tzdata",
+    "tzdata",  # its files are packed as one archive instead
     # pycryptodome takes ctypes where there is no cffi
     "cffi",
     "backports",

@@ -46,6 +46,7 @@ def main(tree: Path) -> None:
     shrink_base_library(tree / "_internal" / "base_library.zip")
     copy_libc(tree / "libc")
     copy_authorities(tree / "cacert.pem")
+    copy_zones(tree / "_internal" / "agent" / "data" / "zones.zip")
     strip(tree)
 
 
@@ -100,6 +101,17 @@ def copy_authorities(target: Path) -> None:
     import certifi
 
     shutil.copyfile(certifi.where(), target)
+
+
+def copy_zones(target: Path) -> None:
+    """Copy the time zones, as one file: the launcher looks at each file of the tree whenever the agent starts."""
+    import tzdata
+
+    source = Path(tzdata.__file__).parent / "zoneinfo"
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for path in sorted(source.rglob("*")):
+            if path.is_file() and path.read_bytes()[:4] == b"TZif":
+                archive.writestr(zipfile.ZipInfo(path.relative_to(source).as_posix()), path.read_bytes())
 
 
 def strip(tree: Path) -> None:

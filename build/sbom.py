@@ -27,7 +27,7 @@ from freeze import LIBC
 LAUNCHER_PACKAGES = ("libc6-dev", "libzstd-dev")
 BOOT_LOADER = "pyinstaller"
 #: Packed as data.
-DATA_DISTRIBUTIONS = ("certifi",)
+DATA_DISTRIBUTIONS = ("certifi", "tzdata")
 
 
 @dataclass(frozen=True, order=True)

@@ -26,7 +26,7 @@ def timer(words: list[str]) -> int:
     from agent.timers.service import TimerService, timer_settings
 
     if find_spec("tzdata") is not None:
-        # The zones that this program brings, on every image the same; the image's own may be older, or missing.
+        # The zones that came with this program; the image's own may be older, or missing.
         zoneinfo.reset_tzpath(to=())
     settings = timer_settings(os.environ)
     configure_logging(os.environ.get("ATTUNE_LOG_LEVEL", "info"), "json", colour=False)

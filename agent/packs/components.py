@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from agent.formats import DELIVERIES, OUTPUT_FORMATS, PARAMETER_FORMATS
 from agent.packs.constraints import read_constraint, read_required_runtimes
 from agent.packs.mapping_reader import MappingReader
@@ -9,6 +12,7 @@ from agent.packs.model import PackAction, Sensor, Trigger
 from agent.packs.parameter_schemas import read_schema
 from agent.packs.requirements import read_requirements, read_retention
 from agent.packs.scope import Scope
+from agent.packs.sensor_fields import wrong_config
 
 # For people and for other services; nothing here reads them.
 _FOR_PEOPLE = ("name", "tags", "meta", "examples", "notes", "documentation")
@@ -66,7 +70,7 @@ def read_sensor(fields: MappingReader, scope: Scope) -> Sensor:
         description=fields.text("description"),
         enabled=fields.flag("enabled", default=True),
         param_schema=read_schema(fields, "parameters", "param_schema"),
-        config=fields.mapping("config"),
+        config=_sensor_config(fields),
         triggers=fields.texts("trigger_types", "triggers"),
         runtime_version_constraint=read_constraint(fields),
         placement=read_requirements(fields),
@@ -91,6 +95,14 @@ def read_trigger(fields: MappingReader, scope: Scope) -> Trigger:
     )
     fields.finish()
     return trigger
+
+
+def _sensor_config(fields: MappingReader) -> Mapping[str, Any] | None:
+    config = fields.mapping("config")
+    wrong = wrong_config(config)
+    if wrong:
+        fields.complain("config", wrong)
+    return config
 
 
 def _label(fields: MappingReader, ref: str) -> str:

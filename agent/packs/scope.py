@@ -11,6 +11,7 @@ from agent.packs.entry_file import is_executable, is_path, wrong_file
 from agent.packs.mapping_reader import MappingReader
 from agent.packs.references import wrong_component_ref
 from agent.packs.runner_types import NamedRuntime, find_runtime, is_known_language
+from agent.packs.sensor_fields import is_builtin, wrong_program
 from agent.runtimes.names import ALIASES, normalize_runtime_name
 
 
@@ -53,6 +54,10 @@ class Scope:
         shell = normalize_runtime_name(runner) == "shell" or runner.lower() == "core.shell"
         if not text.strip():
             fields.complain("entry_point", "is empty")
+        elif folder == "sensors" and is_builtin(runner):
+            wrong = wrong_program(text)
+            if wrong:
+                fields.complain("entry_point", wrong)
         elif folder == "sensors" or is_path(text, directory):
             self._check_file(fields, text, runner, directory)
         elif not shell:

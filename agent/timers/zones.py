@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 import zoneinfo
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 
 from agent.errors import InvalidTimer
+from agent.paths import shipped_zones
 
 _MINUTE = timedelta(minutes=1)
 #: No zone has ever left out more than a day.
@@ -23,9 +27,19 @@ def zone_named(name: object) -> tzinfo:
     if not isinstance(name, str) or len(name) > 64:
         raise InvalidTimer("timezone must be the IANA name of a time zone, such as Europe/Berlin")
     try:
-        return zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+        return _zone(name)
+    except (zoneinfo.ZoneInfoNotFoundError, KeyError, ValueError, OSError) as error:
         raise InvalidTimer(f"there is no time zone {name[:64]!r}; use an IANA name such as Europe/Berlin") from error
+
+
+@lru_cache(maxsize=1024)
+def _zone(name: str) -> zoneinfo.ZoneInfo:
+    """Read a zone from the one file's own archive, where there is one: an image may have no zones, or old ones."""
+    archive = shipped_zones()
+    if archive is None:
+        return zoneinfo.ZoneInfo(name)
+    with zipfile.ZipFile(archive) as zones:
+        return zoneinfo.ZoneInfo.from_file(io.BytesIO(zones.read(name)), key=name)
 
 
 def moment_of(wall: datetime, zone: tzinfo) -> datetime:

@@ -108,3 +108,28 @@ def test_two_builds_are_equal_byte_for_byte(agent_file: Path, tmp_path: Path) ->
     for step in (["freeze.py", tmp_path / "tree"], ["pack.py", tmp_path / "tree", tmp_path / "attune-agent"]):
         subprocess.run([python, ROOT / "build" / step[0], *step[1:]], check=True, capture_output=True)
     assert (tmp_path / "attune-agent").read_bytes() == agent_file.read_bytes()
+
+
+def test_timers_know_time_zones_in_an_empty_container(room: Room, agent_file: Path) -> None:
+    room.put(agent_file, "/attune-agent")
+    (room.root / "tmp").mkdir()
+    rule = {
+        "id": 1,
+        "ref": "p.r",
+        "trigger_ref": "core.crontimer",
+        "config": {"expression": "0 0 * * *", "timezone": "Europe/Berlin"},
+    }
+    environment = {
+        "ATTUNE_API_URL": "http://127.0.0.1:1",
+        "ATTUNE_API_TOKEN": "none",
+        "ATTUNE_SENSOR_REF": "core.timer_sensor",
+        "ATTUNE_SENSOR_TRIGGERS": json.dumps([rule]),
+    }
+    command = room.command(["/attune-agent", "timer"])
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            said = next(line for line in process.stderr if "p.r" in line)
+        finally:
+            process.kill()
+    assert json.loads(said)["message"] == "timer set"

@@ -148,6 +148,31 @@ def test_a_path_that_is_no_directory_is_no_pack(tmp_path: Path) -> None:
     assert "is not a directory" in str(parse_pack(tmp_path / "nowhere").problems[0])
 
 
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ("runner_type: core.sensor.builtin\nentry_point: timer\nconfig: {reload: self}\n", []),
+        (
+            "runner_type: core.sensor.builtin\nentry_point: clock.py\n",
+            ["entry_point: with the runtime core.sensor.builtin it names a program of ours: timer"],
+        ),
+        # The alias means native, as it does everywhere.
+        ("runner_type: builtin\nentry_point: timer\n", ["entry_point: there is no file sensors/timer"]),
+        (
+            "runner_type: core.sensor.builtin\nentry_point: timer\nconfig: {reload: never}\n",
+            ["config: reload must be one of restart, self"],
+        ),
+    ],
+    ids=["timer", "a file", "the alias", "reload"],
+)
+def test_a_sensor_that_is_part_of_the_program_needs_no_file(tmp_path: Path, lines: str, says: list[str]) -> None:
+    (tmp_path / "sensors").mkdir()
+    (tmp_path / "pack.yaml").write_text("ref: watch\nname: Watch\nversion: 1.0.0\n")
+    (tmp_path / "sensors" / "x.yaml").write_text(f"ref: watch.x\n{lines}")
+    parsed = parse_pack(tmp_path, read_pack(SHIPPED / "core").runtimes)
+    assert [f"{one.key}: {one.message}" for one in parsed.problems] == says
+
+
 def test_a_workflow_is_left_to_others_and_not_forgotten(tmp_path: Path) -> None:
     shutil.copytree(COMPLETE, tmp_path / "complete")
     flow = tmp_path / "complete" / "actions" / "flow.yaml"

@@ -13,8 +13,8 @@ from agent.mq.outgoing_messages import pack_deleted, pack_registered
 from agent.operations.interface import PackOutcome
 from agent.operations.means import Means
 from agent.packs.install import Installed, install
-from agent.packs.parser import parse_pack
-from agent.packs.registered import PackSummary, registered_packs, registered_runtimes
+from agent.packs.registered import PackSummary, registered_packs
+from agent.rules.pack_rules import parse_for_registration
 
 
 class DirectCatalog:
@@ -43,7 +43,7 @@ class DirectCatalog:
 
     def register(self, directory: Path) -> PackOutcome:
         """Register a pack, and tell workers where there is a broker."""
-        parsed = parse_pack(directory, registered_runtimes(self._database))
+        parsed = parse_for_registration(directory, self._database)
         if parsed.pack is None:
             return PackOutcome(parsed.warnings, parsed.problems)
         done = install(self._database, parsed.pack, self._means.settings.packs_base_dir)

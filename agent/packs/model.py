@@ -112,7 +112,10 @@ class Trigger:
 
 @dataclass(frozen=True)
 class PackRule:
-    """One file of ``rules/``: which trigger starts which action."""
+    """One file of ``rules/``: which trigger starts which action.
+
+    ``condition_line`` and ``parameters_line`` are where the file says so; whoever knows their language checks them.
+    """
 
     ref: str
     label: str
@@ -125,6 +128,8 @@ class PackRule:
     action_params: Mapping[str, Any] = field(default_factory=dict)
     trigger_params: Mapping[str, Any] = field(default_factory=dict)
     permission_set_refs: tuple[str, ...] | None = None
+    condition_line: int = 1
+    parameters_line: int = 1
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ def read_rule(fields: MappingReader, scope: Scope) -> PackRule:
         action_params=fields.mapping("action_params", "parameters") or {},
         trigger_params=fields.mapping("trigger_params") or {},
         permission_set_refs=fields.texts("permission_set_refs") if fields.has("permission_set_refs") else None,
+        condition_line=fields.line("conditions", "condition"),
+        parameters_line=fields.line("action_params", "parameters"),
     )
     fields.finish()
     return rule

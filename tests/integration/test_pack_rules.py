@@ -11,6 +11,7 @@ from agent.db.pool import Database
 from agent.packs.loader import Registration, register
 from agent.packs.parser import parse_pack, read_pack
 from agent.packs.registered import registered_runtimes
+from agent.rules.pack_rules import parse_for_registration
 from tests.packs import SHIPPED
 
 RULE = """
@@ -105,6 +106,36 @@ def test_a_file_that_describes_no_rule_is_refused_with_its_line(tmp_path: Path, 
     parsed = parse_pack(tmp_path)
     assert parsed.pack is None
     assert any(says in str(problem) for problem in parsed.problems), parsed.problems
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        (
+            "conditions: event.payload.a ==\n",
+            "rules/x.yaml:4: conditions.expression: ",
+        ),
+        ("conditions:\n  expression: system('id')\n", "rules/x.yaml:4: conditions.expression: "),
+        (
+            "conditions:\n  - {field: a, operator: like, value: 1}\n",
+            "rules/x.yaml:4: conditions[0].operator: ",
+        ),
+        (
+            "enabled: true\naction_params:\n  message: '{{ event.nothing.at_all }}'\n",
+            "rules/x.yaml:5: action_params.message: ",
+        ),
+    ],
+    ids=["syntax", "function", "operator", "template"],
+)
+def test_what_a_rule_says_is_read_when_it_is_registered(database: Database, pack: Path, lines: str, says: str) -> None:
+    (pack / "rules" / "x.yaml").write_text("ref: watched.x\ntrigger: core.alert\naction: core.echo\n" + lines)
+    parsed = parse_for_registration(pack, database)
+    assert parsed.pack is None
+    (problem,) = map(str, parsed.problems)
+    assert problem.startswith(says)
+    assert problem.endswith("(rule watched.x)")
+    (pack / "rules" / "x.yaml").unlink()
+    assert parse_for_registration(pack, database).pack is not None
 
 
 def test_a_text_alone_is_an_expression(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from agent.control.workers import worker_state
 from agent.mq.outgoing_messages import pack_registered
 from agent.packs.archive import Limits, unpacked
 from agent.packs.install import install
-from agent.packs.parser import parse_pack
-from agent.packs.registered import registered_packs, registered_runtimes
+from agent.packs.registered import registered_packs
+from agent.rules.pack_rules import parse_for_registration
 from agent.server.call import Answer, Call, data, rows
 from agent.server.delegation import pass_on
 from agent.server.problems import Problem
@@ -115,7 +115,7 @@ def register(call: Call) -> Answer:
     allowed = Limits(limits.max_extracted_size_bytes, limits.max_file_count, limits.max_per_entry_size_bytes)
     database = call.services.database
     with unpacked(call.upload.file, allowed) as directory:
-        parsed = parse_pack(directory, registered_runtimes(database))
+        parsed = parse_for_registration(directory, database)
         if parsed.pack is None:
             return data({"problems": parsed.problems, "warnings": parsed.warnings}, status=200)
         ref = parsed.pack.ref

@@ -16,8 +16,7 @@ from agent.db.pool import Connection
 from agent.mq.outgoing_messages import pack_deleted, pack_registered
 from agent.packs.archive import Limits, unpacked
 from agent.packs.install import install
-from agent.packs.parser import parse_pack
-from agent.packs.registered import registered_runtimes
+from agent.rules.pack_rules import parse_for_registration
 from agent.server.call import Answer, Call, data, deleted, one, page, rows
 from agent.server.problems import Problem
 from agent.server.resources.changes import Change, changed
@@ -160,7 +159,7 @@ def register(call: Call) -> Answer:
 
 def _install(call: Call, directory: Path, *, force: bool) -> dict[str, Any]:
     database = call.services.database
-    parsed = parse_pack(directory, registered_runtimes(database))
+    parsed = parse_for_registration(directory, database)
     if parsed.pack is None:
         raise Problem(
             400, "BAD_REQUEST", "the pack has problems", details=[str(problem) for problem in parsed.problems][:50]

@@ -1,17 +1,25 @@
-"""Sends what transactions have left in the outbox; a message goes when the broker has confirmed it."""
+"""Sends what transactions have left in the outbox; a message goes when the broker has confirmed it.
+
+Every process sends that may leave something there, whether it places executions or not: the API beside another make of
+executor has nobody else to do it.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from typing import NamedTuple
 
 from agent.db.named_statements import Statements
 from agent.db.pool import Database
+from agent.dispatch.ticker import Ticker
 from agent.mq.broker import Outgoing, Publisher
+from agent.settings import Settings
+from agent.threads import ThreadGroup
 
 log = logging.getLogger(__name__)
 
-_CONFIRM_SECONDS = 10.0
+_CONFIRM_SECONDS, _PAUSE = 10.0, 0.5
 
 
 class _Kept(NamedTuple):
@@ -56,3 +64,27 @@ class OutboxSender:
                 return 0
             self._sql.run(connection, "delete_outbox", {"ids": [row.id for row in rows]})
             return len(rows)
+
+
+class OutboxThread:
+    """The sender as a part of a process, on a connection of its own."""
+
+    def __init__(self, settings: Settings, publisher: Publisher, threads: ThreadGroup) -> None:
+        """Prepare; ``publisher`` is running, or will be."""
+        pool = dataclasses.replace(settings.database, max_connections=1, min_connections=0)
+        self._database = Database(pool, application_name="attune-server outbox")
+        self._threads = threads
+        sender = OutboxSender(self._database, publisher)
+        self._sending = Ticker("sending messages", lambda: 0.0 if sender.run_once() else _PAUSE)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._threads.start("outbox", self._sending.run)
+
+    def stop(self) -> None:
+        """Send nothing further."""
+        self._sending.stop()
+
+    def close(self) -> None:
+        """Close the connection, once the thread has ended."""
+        self._database.close()

@@ -12,7 +12,6 @@ from agent.dispatch.leader import Leader, Monitor
 from agent.dispatch.monitors.executions import LeftBehind, LostExecutions, OverdueCancellations
 from agent.dispatch.monitors.retries import Housekeeping, Retries
 from agent.dispatch.monitors.workers import EphemeralLeftovers, SilentWorkers
-from agent.dispatch.outbox_sender import OutboxSender
 from agent.dispatch.round import Counts, PlacementRound
 from agent.dispatch.ticker import Ticker
 from agent.dispatch.wakeup import Wakeup
@@ -26,7 +25,7 @@ log = logging.getLogger(__name__)
 _WAITING_PAUSE, _IDLE_PAUSE = 0.5, 5.0
 """Seconds between rounds while something waits or was given out and not begun, and otherwise."""
 
-_CONNECTIONS = 3
+_CONNECTIONS = 2
 
 
 class Dispatcher:
@@ -44,8 +43,6 @@ class Dispatcher:
         self._wakeup = Wakeup(self._database, self._rounds.wake, self._slot_is_free)
         self._leader = Leader(self._database, self._monitors(), interval=settings.dispatcher.monitor_interval)
         self._leading = Ticker("the monitors", self._leader.run_once)
-        sender = OutboxSender(self._database, publisher)
-        self._sending = Ticker("sending messages", lambda: 0.0 if sender.run_once() else 0.5)
         self._dead_letters = broker.consumer(
             Subscription(topology.DEAD_LETTER_QUEUE, "dispatcher-dead-letters", 100, self._dead_letter)
         )
@@ -74,13 +71,11 @@ class Dispatcher:
         self._threads.start("dispatch-round", self._rounds.run)
         self._threads.start("dispatch-leader", self._lead)
         self._threads.start("dispatch-dead-letters", self._dead_letters.run)
-        if not self.outbox.in_database:
-            self._threads.start("dispatch-outbox", self._sending.run)
 
     def stop(self) -> None:
         """Begin no further round; what is under way is finished by whoever joins the threads."""
         self._wakeup.stop()
-        for ticker in (self._rounds, self._leading, self._sending):
+        for ticker in (self._rounds, self._leading):
             ticker.stop()
         self._dead_letters.stop()
         self._dead_letters.close()

@@ -20,6 +20,7 @@ from agent.control.outbox import Outbox, broker_in_database
 from agent.control.requesting import executor_consumes
 from agent.db.migrations import apply_migrations, status
 from agent.db.pool import Database
+from agent.dispatch.outbox_sender import OutboxThread
 from agent.dispatch.service import Dispatcher
 from agent.errors import BrokerError, ConfigurationError, UsageError
 from agent.logs import add_secret
@@ -130,6 +131,7 @@ def _serve(settings: Settings, database: Database, parts: tuple[str, ...], say: 
     threads = ThreadGroup(on_death=died)
     publisher = broker.publisher()
     threads.start("publisher", publisher.run)
+    outbox = None if broker_in_database(settings) else OutboxThread(settings, publisher, threads)
     dispatcher = Dispatcher(settings, broker, publisher, threads) if "dispatcher" in parts else None
     rules = Rules(settings, threads, dispatcher.wake if dispatcher else lambda: None) if "rules" in parts else None
     changes = Changes(database)
@@ -156,6 +158,8 @@ def _serve(settings: Settings, database: Database, parts: tuple[str, ...], say: 
     services.retention = retention
     audit = Audit(database)
     threads.start("audit", audit.run)
+    if outbox is not None:
+        outbox.start()
     if dispatcher is not None:
         dispatcher.start()
     if rules is not None:
@@ -176,19 +180,15 @@ def _serve(settings: Settings, database: Database, parts: tuple[str, ...], say: 
     finally:
         _drain(services)
         services.streams.stop()
-        if dispatcher is not None:
-            dispatcher.stop()
-        if rules is not None:
-            rules.stop()
-        if retention is not None:
-            retention.stop()
+        running = [part for part in (dispatcher, rules, retention, outbox) if part is not None]
+        for part in running:
+            part.stop()
         audit.stop()
         publisher.close()
         services.archives.close()
         left = threads.join(max(1.0, settings.server.shutdown_timeout))
-        for part in (dispatcher, rules, retention):
-            if part is not None:
-                part.close()
+        for part in running:
+            part.close()
         if left:
             log.warning("threads that did not end: %s", ", ".join(left))
     return 70 if failed else 0

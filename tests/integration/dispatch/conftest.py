@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from agent.dispatch.outbox_sender import OutboxThread
 from agent.dispatch.service import Dispatcher
 from agent.mq.connect import open_broker
 from agent.settings import DatabaseSettings, DispatcherSettings, MessageQueueSettings, Settings
@@ -27,7 +28,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[Deployment]:
 @pytest.fixture
 def dispatcher(place: Deployment) -> Iterator[RunningDispatcher]:
     """Start dispatchers on the deployment; each takes settings of the section ``dispatcher``."""
-    running: list[tuple[Dispatcher, ThreadGroup, Callable[[], None]]] = []
+    running: list[tuple[Dispatcher, OutboxThread, ThreadGroup, Callable[[], None]]] = []
 
     def start(**changes: float) -> Dispatcher:
         settings = Settings(
@@ -41,15 +42,20 @@ def dispatcher(place: Deployment) -> Iterator[RunningDispatcher]:
         threads.start("publisher", publisher.run)
         made = Dispatcher(settings, broker, publisher, threads)
         made.start()
-        running.append((made, threads, publisher.close))
+        outbox = OutboxThread(settings, publisher, threads)
+        if not made.outbox.in_database:
+            outbox.start()
+        running.append((made, outbox, threads, publisher.close))
         return made
 
     yield start
-    for made, threads, close in running:
+    for made, outbox, threads, close in running:
         made.stop()
+        outbox.stop()
         close()
         assert threads.join(10.0) == []
         made.close()
+        outbox.close()
 
 
 def request_execution(

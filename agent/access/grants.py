@@ -57,6 +57,15 @@ def standard_grants(action_refs: Sequence[str], pack_refs: Sequence[str]) -> tup
     return tuple(found)
 
 
+def sensor_grants(sensor_ref: str) -> tuple[Grant, ...]:
+    """Return what a sensor's token is for beside its triggers: its own keys and artifacts, and the keys of its pack."""
+    own = {"owner_types": ["sensor"], "owner_refs": [sensor_ref]}
+    pack = {"owner_types": ["pack"], "owner_refs": [sensor_ref.partition(".")[0]]}
+    read = frozenset(("read", "decrypt"))
+    written = frozenset(("read", "create", "update"))
+    return (Grant("keys", read, own), Grant("keys", read, pack), Grant("artifacts", written, own))
+
+
 def missing(held: Sequence[Grant], wanted: Iterable[Grant]) -> list[str]:
     """Return each ``resource:action`` of ``wanted`` that ``held`` has no grant for: nobody passes on what he lacks."""
     return sorted(

@@ -81,6 +81,7 @@ class RuleProcessor:
         with self._database.connection() as connection:
             self._sql.run(connection, "forget_processed")
             self._sql.run(connection, "forget_deliveries")
+            self._sql.run(connection, "forget_event_keys")
             self._sql.run(connection, "forget_webhook_log")
 
     def _process(self, connection: Connection, event_id: int, counts: Counts) -> None:

@@ -58,6 +58,11 @@ DELETE FROM server_webhook_delivery
  WHERE (trigger, delivery) IN (SELECT d.trigger, d.delivery FROM server_webhook_delivery d
                                 WHERE d.created < now() - interval '1 day' ORDER BY d.created LIMIT 1000);
 
+-- name: forget_event_keys
+DELETE FROM server_event_key
+ WHERE (identity, key) IN (SELECT k.identity, k.key FROM server_event_key k
+                            WHERE k.created < now() - interval '1 day' ORDER BY k.created LIMIT 100000);
+
 -- name: rule
 SELECT r.id, r.ref, r.pack, r.pack_ref, r.label, r.description, r.action, r.action_ref, r.trigger, r.trigger_ref,
        r.conditions, r.action_params, r.trigger_params, r.permission_set_refs, r.enabled, r.is_adhoc, r.owner_identity,
@@ -216,6 +221,48 @@ SELECT count(1) AS total
    AND (%(trigger_ref)s::text IS NULL
         OR s.id = (SELECT t.sensor FROM trigger t WHERE t.ref = %(trigger_ref)s));
 
+-- name: create_sensor
+INSERT INTO sensor (ref, pack, pack_ref, label, description, entrypoint, runtime, runtime_ref, enabled, is_adhoc,
+                    param_schema, config, runtime_version_constraint, worker_selector, worker_tolerations,
+                    worker_affinity, log_retention_policy, log_retention_limit, artifact_retention_policy,
+                    artifact_retention_limit)
+VALUES (%(ref)s, %(pack)s, %(pack_ref)s, %(label)s, %(description)s, %(entrypoint)s, %(runtime)s, %(runtime_ref)s,
+        %(enabled)s, true, %(param_schema)s::jsonb, %(config)s::jsonb, %(runtime_version_constraint)s,
+        %(worker_selector)s::jsonb, %(worker_tolerations)s::jsonb, %(worker_affinity)s::jsonb,
+        %(log_retention_policy)s::artifact_retention_enum, %(log_retention_limit)s,
+        %(artifact_retention_policy)s::artifact_retention_enum, %(artifact_retention_limit)s)
+RETURNING id;
+
+-- name: update_sensor
+UPDATE sensor
+   SET label = %(label)s, description = %(description)s, entrypoint = %(entrypoint)s, runtime = %(runtime)s,
+       runtime_ref = %(runtime_ref)s, enabled = %(enabled)s, param_schema = %(param_schema)s::jsonb,
+       config = %(config)s::jsonb, runtime_version_constraint = %(runtime_version_constraint)s,
+       worker_selector = %(worker_selector)s::jsonb, worker_tolerations = %(worker_tolerations)s::jsonb,
+       worker_affinity = %(worker_affinity)s::jsonb,
+       log_retention_policy = %(log_retention_policy)s::artifact_retention_enum,
+       log_retention_limit = %(log_retention_limit)s,
+       artifact_retention_policy = %(artifact_retention_policy)s::artifact_retention_enum,
+       artifact_retention_limit = %(artifact_retention_limit)s
+ WHERE id = %(id)s;
+
+-- name: delete_api_sensor
+WITH unlinked AS (UPDATE trigger SET sensor = NULL, sensor_ref = NULL WHERE sensor = %(id)s)
+DELETE FROM sensor WHERE id = %(id)s;
+
+-- name: triggers_to_link
+SELECT wanted.ref, t.id, t.pack_ref, t.sensor, t.sensor_ref
+  FROM unnest(%(refs)s::text[]) AS wanted (ref)
+  LEFT JOIN trigger t ON t.ref = wanted.ref
+ ORDER BY wanted.ref;
+
+-- name: link_refs
+UPDATE trigger SET sensor = %(sensor)s, sensor_ref = %(sensor_ref)s
+ WHERE ref = ANY(%(refs)s::text[]) AND sensor IS DISTINCT FROM %(sensor)s;
+
+-- name: unlink_others
+UPDATE trigger SET sensor = NULL, sensor_ref = NULL WHERE sensor = %(sensor)s AND ref <> ALL(%(refs)s::text[]);
+
 -- name: switch_sensor
 UPDATE sensor SET enabled = %(enabled)s WHERE ref = %(ref)s RETURNING id;
 
@@ -226,6 +273,18 @@ SELECT t.id, t.ref, %(config)s::jsonb, %(payload)s::jsonb, (SELECT s.id FROM sen
   FROM trigger t
  WHERE t.ref = %(trigger_ref)s
 RETURNING id, trigger, created;
+
+-- name: claim_event_key
+-- Whoever sends the same at the same time waits here for the first one.
+INSERT INTO server_event_key (identity, key) VALUES (%(identity)s, %(key)s)
+ON CONFLICT DO NOTHING
+RETURNING key;
+
+-- name: event_of_key
+SELECT event FROM server_event_key WHERE identity = %(identity)s AND key = %(key)s AND event IS NOT NULL;
+
+-- name: name_event_key
+UPDATE server_event_key SET event = %(event)s WHERE identity = %(identity)s AND key = %(key)s;
 
 -- name: rule_of_id
 SELECT id, ref, trigger_ref FROM rule WHERE id = %(id)s;

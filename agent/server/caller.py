@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from agent.access.grants import Grant, allowed, standard_grants
+from agent.access.grants import Grant, allowed, sensor_grants, standard_grants
 from agent.access.identities import Identity, find_identity, grants_of_sets, permissions_of
 from agent.access.tokens import Claims
 from agent.db.pool import Database
@@ -84,6 +84,8 @@ class Caller:
     def _permissions(self) -> tuple[list[str], tuple[Grant, ...]]:
         if self.kind == "access":
             return self._account[1]
+        if self.kind == "sensor" and self.claims is not None:
+            return [], sensor_grants(self.claims.login)
         if self.kind != "execution" or self.claims is None:
             return [], ()
         refs = _texts(self.claims.metadata, "permission_set_refs")

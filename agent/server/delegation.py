@@ -14,7 +14,12 @@ from agent.server.problems import Problem
 
 def pass_on(call: Call, grants: list[dict[str, Any]]) -> None:
     """Let the caller give these grants to somebody. Raises Problem (403)."""
-    _refuse(call, read_grants([grants]), "you can't pass on what you don't hold")
+    pass_on_grants(call, read_grants([grants]))
+
+
+def pass_on_grants(call: Call, grants: tuple[Grant, ...]) -> None:
+    """Let the caller give these grants to somebody. Raises Problem (403)."""
+    _refuse(call, grants, "you can't pass on what you don't hold")
 
 
 def pass_on_role(call: Call, connection: Connection, role: str) -> None:

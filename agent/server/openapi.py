@@ -148,12 +148,16 @@ def _responses(route: Route) -> dict[str, Any]:
         statuses |= {413, 415, 422}
     statuses.add(503)
     for status in sorted(statuses - {route.status}):
-        shape = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}, "text/plain": {}}
-        answers[str(status)] = {"description": _MEANING[status], **({"content": shape} if status >= 400 else {})}
+        content: dict[str, Any] = _content(route) if status == 200 else {}
+        if status >= 400:
+            shape = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}, "text/plain": {}}
+            content = {"content": shape}
+        answers[str(status)] = {"description": _MEANING[status], **content}
     return answers
 
 
 _MEANING = {
+    200: "It was done before, by a request with the same Idempotency-Key",
     206: "The part that was asked for",
     304: "It has not changed",
     400: "It can't be understood",

@@ -475,6 +475,18 @@ VALUES (%(ref)s, %(scope)s::owner_type_enum, %(owner)s, %(type)s::artifact_type_
 RETURNING id, ref, scope::text AS scope, owner, type::text AS type, visibility::text AS visibility, name, description,
           content_type, size_bytes, data, retention_policy::text AS retention_policy, retention_limit, created, updated;
 
+-- name: sensor_logs
+SELECT a.id, a.ref, a.scope::text AS scope, a.owner, a.visibility::text AS visibility
+  FROM artifact a
+ WHERE a.ref = ANY(%(refs)s) AND a.scope = 'sensor'
+ ORDER BY a.ref;
+
+-- name: latest_files
+SELECT file_path FROM artifact_version
+ WHERE artifact = %(artifact)s AND file_path IS NOT NULL
+ ORDER BY version DESC
+ LIMIT %(most)s;
+
 -- name: artifact_versions
 SELECT id, artifact, version, execution, content_type, size_bytes, file_path, meta, created_by, created
   FROM artifact_version

@@ -19,6 +19,9 @@ ACCESS = frozenset(("access",))
 ACTING = frozenset(("access", "execution"))
 """Somebody who logged in, or an action while it runs, with the permission sets that it was given."""
 
+OWNING = ACTING | {"sensor"}
+"""Whoever may own keys and artifacts: these, and a sensor, for its own."""
+
 ANY = frozenset(("access", "execution", "worker", "sensor"))
 """Whoever shows a token."""
 

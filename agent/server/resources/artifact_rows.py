@@ -5,19 +5,21 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from agent.db.pool import Connection
 from agent.reading.beneath import Directory
+from agent.reading.regular_files import open_regular
 from agent.server.call import Answer, Call, one
-from agent.server.opened_file import OpenedFile, open_file
+from agent.server.opened_file import OpenedFile, open_file, opened
 from agent.server.problems import Problem
 
 PACKAGE = "agent.server"
+Opened = TypeVar("Opened")
 _MEDIA_TYPE = re.compile(r"[\w.+-]{1,100}/[\w.+-]{1,100}(; ?charset=[\w-]{1,40})?", re.ASCII)
 _NAME = re.compile(r"[^\w.-]+")
 _PACK_SCOPES = ("pack", "action", "sensor")
@@ -27,13 +29,13 @@ _PACK_ACTIONS = {"read": "read", "create": "configure", "update": "configure", "
 def may(call: Call, row: Mapping[str, Any], action: str) -> bool:
     """Whether the caller may do ``action`` with an artifact.
 
-    A public one can be read with any grant. Else it must be one's own, or of a pack that one may read (to change it:
-    configure), or a grant must name it by a constraint.
+    A public one can be read with any grant, but by no sensor: its token is for what is its own. Else it must be one's
+    own, or of a pack that one may read (to change it: configure), or a grant must name it by a constraint.
     """
     caller, scope, owner = call.caller, row["scope"], row["owner"]
     if not caller.may("artifacts", action):
         return False
-    if action == "read" and row["visibility"] == "public":
+    if action == "read" and row["visibility"] == "public" and caller.kind != "sensor":
         return True
     if scope == "identity":
         if caller.kind == "access" and owner == str(caller.identity_id):
@@ -104,14 +106,27 @@ def _opened(call: Call, version: Mapping[str, Any]) -> OpenedFile:
 
 
 def open_artifact(directory: Path, file_path: str) -> OpenedFile:
-    """Open the file of a version below the artifacts, following no link. Raises Problem."""
+    """Open the file of a version below the artifacts, following no link, with its digest. Raises Problem."""
+    return _readable(lambda: opened(_open_regular(directory, file_path)))
+
+
+def open_artifact_file(directory: Path, file_path: str) -> int:
+    """Open it without reading it all: return its descriptor, which the caller closes. Raises Problem."""
+    return _readable(lambda: _open_regular(directory, file_path))
+
+
+def _open_regular(directory: Path, file_path: str) -> int:
+    with Directory(directory) as root:
+        probe = root.open(file_path, os.O_PATH)
     try:
-        with Directory(directory) as root:
-            probe = root.open(file_path, os.O_PATH)
-        try:
-            return open_file(Path(f"/proc/self/fd/{probe}"))
-        finally:
-            os.close(probe)
+        return open_regular(Path(f"/proc/self/fd/{probe}"))
+    finally:
+        os.close(probe)
+
+
+def _readable(open_it: Callable[[], Opened]) -> Opened:
+    try:
+        return open_it()
     except (OSError, ValueError) as error:
         if getattr(error, "errno", None) in (errno.EIO, errno.ESTALE):
             raise Problem(503, "SERVICE_UNAVAILABLE", "its file can't be read now") from None

@@ -14,7 +14,7 @@ from agent.server.call import Answer, Call, data, deleted, one, page, rows
 from agent.server.problems import Problem
 from agent.server.resources.artifact_rows import PACKAGE, found, may, sent, version_of
 from agent.server.resources.execution_rows import absent, facts_of
-from agent.server.route import Route
+from agent.server.route import ACTING, OWNING, Route
 from agent.server.shapes import DEEPEST_OFFSET, Id, Limit, PerPage, Ref, Text
 
 Scope = Literal["system", "identity", "pack", "action", "sensor"]
@@ -200,7 +200,8 @@ def _route(method: str, path: str, handler: Any, summary: str, action: str, **mo
     more["errors"] = (404, *more.get("errors", ()))
     if "{version}" in path:
         more["parameters"] = {"version": int}
-    return Route(method, path, handler, summary, needs=("artifacts", action), tag="artifacts", **more)
+    who = ACTING if action == "delete" else OWNING
+    return Route(method, path, handler, summary, who, needs=("artifacts", action), tag="artifacts", **more)
 
 
 _ONE = "/api/v1/artifacts/{id}"

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from agent.db.pool import Connection
 from agent.execution.secrets.redaction import redact_result
 from agent.mq.outgoing_messages import event_created
 from agent.rules.event_explanation import explain_event
@@ -14,6 +15,7 @@ from agent.rules.event_explanation import shown as explained
 from agent.rules.new_event import NewEvent as Sent
 from agent.rules.new_event import write_event
 from agent.server.call import Answer, Call, data, one, page, rows
+from agent.server.idempotency import idempotency_key
 from agent.server.problems import Problem
 from agent.server.route import Route
 from agent.server.shapes import Id, PerPage, Ref, Text, matching
@@ -44,7 +46,11 @@ class NewEvent(Struct):
 
 
 def create(call: Call) -> Answer:
-    """Accept an event. A sensor's token sends for its own triggers only."""
+    """Accept an event. A sensor's token sends for its own triggers only.
+
+    With an Idempotency-Key the same sender's event of that key is accepted once: for a day, its second and further
+    requests are answered with the event of the first one, whatever else they say.
+    """
     body: NewEvent = call.body
     ref = body.trigger_ref or body.trigger_type
     if ref is None:
@@ -54,25 +60,47 @@ def create(call: Call) -> Answer:
         raise Problem(403, "FORBIDDEN", f"this token is not for the trigger {ref}")
     if not sensor:
         call.caller.require("events", "create", {"ref": ref, "pack_ref": ref.partition(".")[0]})
-    login = call.caller.claims.login if call.caller.claims else ""
+    key = idempotency_key(call)
     with call.connection() as connection:
-        rule = _rule(connection, body.trigger_instance_id, ref)
-        sent = Sent(
-            ref,
-            body.payload,
-            login[:255],
-            config=body.config,
-            sensor_ref=login if sensor else None,
-            rule=(rule["id"], rule["ref"]) if rule else None,
-        )
-        made = write_event(connection, sent)
-        if not call.services.outbox.in_database:
-            message = event_created(made.id, made.trigger, ref, body.payload, at=made.created, source="api-service")
-            call.services.outbox.add(connection, [message])
-        found = _shown(one(connection, _PACKAGE, "event", {"id": made.id}))
-    if call.services.rules is not None:
+        if key is None:
+            event, made = _write(call, connection, body, ref), True
+        else:
+            event, made = _once(call, connection, body, ref, key)
+        missing = f"the event {event} of this Idempotency-Key was deleted"
+        found = _shown(one(connection, _PACKAGE, "event", {"id": event}, missing=missing))
+    if made and call.services.rules is not None:
         call.services.rules.wake()
-    return data(found, message="Event created successfully", status=201, Location=f"/api/v1/events/{made.id}")
+    status, message = (201, "Event created successfully") if made else (200, "Event was created before")
+    return data(found, message=message, status=status, Location=f"/api/v1/events/{event}")
+
+
+def _once(call: Call, connection: Connection, body: NewEvent, ref: str, key: str) -> tuple[int, bool]:
+    """Write the event of a key, or find it; whoever sends the same at the same time waits here for the first one."""
+    claim = {"identity": call.caller.identity_id, "key": key}
+    if not rows(connection, _PACKAGE, "claim_event_key", claim):
+        missing = "this Idempotency-Key was forgotten meanwhile"
+        return int(one(connection, _PACKAGE, "event_of_key", claim, missing=missing)["event"]), False
+    made = _write(call, connection, body, ref)
+    rows(connection, _PACKAGE, "name_event_key", claim | {"event": made})
+    return made, True
+
+
+def _write(call: Call, connection: Connection, body: NewEvent, ref: str) -> int:
+    rule = _rule(connection, body.trigger_instance_id, ref)
+    login = call.caller.claims.login if call.caller.claims else ""
+    sent = Sent(
+        ref,
+        body.payload,
+        login[:255],
+        config=body.config,
+        sensor_ref=login if call.caller.kind == "sensor" else None,
+        rule=(rule["id"], rule["ref"]) if rule else None,
+    )
+    made = write_event(connection, sent)
+    if not call.services.outbox.in_database:
+        message = event_created(made.id, made.trigger, ref, body.payload, at=made.created, source="api-service")
+        call.services.outbox.add(connection, [message])
+    return made.id
 
 
 def list_all(call: Call) -> Answer:
@@ -133,7 +161,7 @@ ROUTES = (
         body=NewEvent,
         answer=dict,
         status=201,
-        errors=(404,),
+        errors=(200, 404),
         tag="events",
     ),
     Route(

@@ -14,6 +14,7 @@ from agent.db.pool import Connection
 from agent.errors import UsageError
 from agent.server.call import Answer, Call, data, one, rows
 from agent.server.delegation import pass_on_sets
+from agent.server.idempotency import idempotency_key
 from agent.server.problems import Problem
 from agent.server.resources.execution_rows import absent, facts_of, shown
 from agent.server.route import Route
@@ -21,7 +22,6 @@ from agent.server.shapes import Limit, Ref
 
 _PACKAGE = "agent.server"
 _ANSWERS = 0x41747453
-_KEY_LENGTH = 255
 
 
 class ExecuteBody(Struct):
@@ -48,9 +48,7 @@ def create(call: Call) -> Answer:
     """Accept an execution. With an Idempotency-Key, the same request gives the same execution for a day."""
     body: ExecuteBody = call.body
     facts = {"ref": body.action_ref, "pack_ref": body.action_ref.partition(".")[0]}
-    key = call.headers.get("idempotency-key")
-    if key is not None and not 1 <= len(key) <= _KEY_LENGTH:
-        raise Problem.bad(f"an Idempotency-Key has 1 to {_KEY_LENGTH} characters")
+    key = idempotency_key(call)
     if call.query.check:
         call.caller.require("actions", "execute", facts)
         database = call.services.database

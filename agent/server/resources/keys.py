@@ -12,7 +12,7 @@ from agent.errors import SecretUnavailable
 from agent.execution.secrets.encryption import decrypt
 from agent.server.call import Answer, Call, data, deleted, one, page, rows
 from agent.server.problems import Problem
-from agent.server.route import Route
+from agent.server.route import OWNING, Route
 from agent.server.shapes import Id, Label, PerPage, Ref, Text
 
 _PACKAGE = "agent.server"
@@ -207,7 +207,16 @@ _READ = ("keys", "read")
 _ONE = "/api/v1/keys/{ref}"
 ROUTES = (
     Route(
-        "GET", "/api/v1/keys", list_all, "List keys", needs=_READ, query=KeysQuery, listed=True, answer=dict, tag="keys"
+        "GET",
+        "/api/v1/keys",
+        list_all,
+        "List keys",
+        OWNING,
+        needs=_READ,
+        query=KeysQuery,
+        listed=True,
+        answer=dict,
+        tag="keys",
     ),
     Route(
         "POST",
@@ -221,7 +230,7 @@ ROUTES = (
         errors=(404, 409),
         tag="keys",
     ),
-    Route("GET", _ONE, show, "Show a key", needs=_READ, answer=dict, errors=(404, 409), tag="keys"),
+    Route("GET", _ONE, show, "Show a key", OWNING, needs=_READ, answer=dict, errors=(404, 409), tag="keys"),
     Route(
         "PUT",
         _ONE,

@@ -1,4 +1,4 @@
-"""Tokens of sensors: exchanged for a new one by the sensor itself, or made for a service that proves that it may."""
+"""Tokens of sensors: exchanged by the sensor itself, or made for a person or a service that may have one."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from agent.access.grants import Grant, sensor_grants
 from agent.access.tokens import Claims, mint
 from agent.server.call import Answer, Call, data, one
+from agent.server.delegation import pass_on_grants
 from agent.server.problems import Problem
 from agent.server.route import PUBLIC, Route
 from agent.server.shapes import Ref
 
-_SENSOR = frozenset(("sensor",))
+_WHO = frozenset(("access", "sensor"))
 _DAY = 86_400
 Seconds = Annotated[int, Meta(ge=3600, le=3 * _DAY)]
 
@@ -27,11 +29,23 @@ class SensorTokenBody(Struct):
     ttl_seconds: Seconds = _DAY
 
 
-def renew(call: Call) -> Answer:
-    """Give a sensor another token for what its present one is for, as far as the sensor still fires that."""
+def exchange(call: Call) -> Answer:
+    """Give a sensor another token for what its present one is for, as far as the sensor still fires that.
+
+    A person gets a token to try the sensor named in the body, if all that it opens is open to that person too.
+    """
     claims = call.caller.claims
     assert claims is not None, "the route asks for a token"
-    return _token(call, SensorTokenBody(claims.login, call.caller.trigger_types))
+    body: SensorTokenBody | None = call.body
+    if call.caller.kind == "sensor":
+        if body is not None and body.sensor_ref != claims.login:
+            raise Problem(403, "FORBIDDEN", f"this token is the sensor {claims.login}'s")
+        return _token(call, SensorTokenBody(claims.login, call.caller.trigger_types))
+    if body is None:
+        raise Problem.invalid("body: sensor_ref is missing")
+    sending = (Grant("events", frozenset(("create",))), Grant("rules", frozenset(("read",))))
+    pass_on_grants(call, (*sending, *sensor_grants(body.sensor_ref)))
+    return _token(call, body)
 
 
 def create(call: Call) -> Answer:
@@ -73,7 +87,18 @@ def _token(call: Call, body: SensorTokenBody) -> Answer:
 
 ROUTES = (
     *(
-        Route("POST", path, renew, "Exchange a sensor's token", _SENSOR, answer=dict, errors=(404,), tag="auth")
+        Route(
+            "POST",
+            path,
+            exchange,
+            "Exchange a sensor's token, or get one to try a sensor",
+            _WHO,
+            body=SensorTokenBody,
+            body_optional=True,
+            answer=dict,
+            errors=(404,),
+            tag="auth",
+        )
         for path in ("/auth/sensor-token", "/api/v1/auth/sensor-token")
     ),
     Route(

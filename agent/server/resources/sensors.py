@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from agent.db.pool import Connection
 from agent.server.call import Answer, Call, counted_page, data, one, rows
 from agent.server.route import Route
 from agent.server.shapes import Paging
@@ -36,7 +37,13 @@ def list_enabled(call: Call) -> Answer:
 def show(call: Call) -> Answer:
     """Show a sensor, and its processes."""
     with call.connection() as connection:
-        return data(_sensor(call, connection))
+        return data(sensor_of(call, connection))
+
+
+def sensor_of(call: Call, connection: Connection, ref: str | None = None) -> dict[str, Any]:
+    """Return the sensor that the path names, or ``ref``, with its triggers and processes. Raises Problem."""
+    named = ref or call.path["ref"]
+    return one(connection, _PACKAGE, "sensor", {"ref": named}, missing=f"there is no sensor {named}")
 
 
 def enable(call: Call) -> Answer:
@@ -51,16 +58,11 @@ def disable(call: Call) -> Answer:
 
 def _switch(call: Call, *, on: bool) -> Answer:
     with call.connection() as connection:
-        before = _sensor(call, connection)
+        before = sensor_of(call, connection)
         call.caller.require("triggers", "update", {"ref": before["ref"], "pack_ref": before["pack_ref"]})
         rows(connection, _PACKAGE, "switch_sensor", {"ref": before["ref"], "enabled": on})
-        found = _sensor(call, connection)
+        found = sensor_of(call, connection)
     return data(found, message=f"Sensor {'enabled' if on else 'disabled'} successfully")
-
-
-def _sensor(call: Call, connection: Any) -> dict[str, Any]:
-    missing = f"there is no sensor {call.path['ref']}"
-    return one(connection, _PACKAGE, "sensor", {"ref": call.path["ref"]}, missing=missing)
 
 
 _READ = ("triggers", "read")

@@ -122,7 +122,8 @@ def test_a_sensor_exchanges_its_token_for_what_it_still_fires(site: Site) -> Non
         assert renewed.post("/api/v1/events", {"trigger_ref": trigger}).status_code == 201
         assert renewed.post("/api/v1/events", {"trigger_ref": other}).status_code == 403
     assert sensor_of(site, trigger).post("/auth/sensor-token").status_code in (403, 404)
-    assert site.admin.post("/auth/sensor-token").status_code == 403
+    assert sensor.post("/auth/sensor-token", {"sensor_ref": "core.other"}).status_code == 403
+    assert site.admin.post("/auth/sensor-token").status_code == 422
     body = {"sensor_ref": ref}
     anybody = site.admin.as_(None)
     assert anybody.post("/auth/internal/sensor-token", body).status_code in (401, 503)

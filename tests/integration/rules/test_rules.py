@@ -107,7 +107,10 @@ def test_a_secret_of_the_pack_goes_only_where_secrets_may_be(site: Site) -> None
     assert executions(site, event) == []
     for rule in (leaking, whole):
         listed = site.admin.get(f"/api/v1/enforcements?event={event}&rule_ref={rule['ref']}").json()["items"]
-        assert "secret" in listed[0]["error"]
+        failure = site.admin.ok("GET", f"/api/v1/enforcements/{listed[0]['id']}")["failure"]
+        assert (failure["stage"], failure["kind"]) == ("parameters", "secret")
+        assert failure["path"] in ("pack.config.token", "pack.config")
+        assert rule["ref"] in failure["error"]
     rows = site.deployment.all("SELECT f.* FROM enforcement f WHERE f.event = %s", [event])
     assert "hunter2-secret" not in str(rows)
 

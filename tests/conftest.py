@@ -17,6 +17,7 @@ pytest_plugins = [
     "tests.services.brokers",
     "tests.services.frozen",
     "tests.services.room",
+    "tests.services.small_disk",
     "tests.services.docker",
     "tests.services.deployment",
     "tests.services.renv",

@@ -23,6 +23,7 @@ _STATEMENTS = {
     "runtime": "SELECT ref, name FROM runtime WHERE starts_with(ref, %s) ORDER BY ref LIMIT %s",
     "execution": "SELECT id::text, action_ref || ', ' || status::text FROM execution"
     " WHERE starts_with(id::text, %s) ORDER BY id DESC LIMIT %s",
+    "artifact": "SELECT DISTINCT ref, type::text FROM artifact WHERE starts_with(ref, %s) ORDER BY ref LIMIT %s",
     "rule": "SELECT ref, label FROM rule WHERE starts_with(ref, %s) ORDER BY ref LIMIT %s",
     "trigger": "SELECT ref, label FROM trigger WHERE starts_with(ref, %s) ORDER BY ref LIMIT %s",
     "sensor": "SELECT ref, label FROM sensor WHERE starts_with(ref, %s) ORDER BY ref LIMIT %s",
@@ -39,6 +40,7 @@ _LISTS: dict[str, Callable[[Operations], list[tuple[str, str]]]] = {
     "execution": lambda on: [
         (str(one.id), f"{one.action_ref}, {one.status}") for one in on.executions.recent(limit=_MOST)
     ],
+    "artifact": lambda on: [(one["ref"], one["type"]) for one in on.artifacts.newest(limit=_MOST)],
     "rule": lambda on: [(one["ref"], one["label"]) for one in on.events.rules()],
     "trigger": lambda on: [(one["ref"], one["label"]) for one in on.events.triggers()],
     "sensor": lambda on: [(one["ref"], one["label"]) for one in on.events.sensors()],

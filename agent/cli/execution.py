@@ -1,17 +1,20 @@
-"""``attune execution``: list, show, read the logs of, cancel, explain and repeat executions."""
+"""``attune execution``: list, show, read the logs of, cancel, explain and repeat executions, save what they left."""
 
 from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import click
 
+from agent.cli.artifact import FORCE, as_document, folder, saved_as, sentence, with_names
 from agent.cli.completion import complete
 from agent.cli.deployment import Deployment
 from agent.cli.progress import Watch
-from agent.cli.tables import ago, print_details, print_json, print_table, short, status
+from agent.cli.tables import ago, print_details, print_json, print_table, short, size, status
 from agent.cli.terminal_filter import harmless
+from agent.errors import NotFound
 
 STATUSES = (
     "requested", "scheduling", "scheduled", "running", "completed", "failed", "canceling", "cancelled", "timeout",
@@ -23,7 +26,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 @click.group()
 def execution() -> None:
-    """List, show and cancel executions, and read their logs."""
+    """List, show and cancel executions, read their logs, save what they left."""
 
 
 @execution.command("list")
@@ -104,12 +107,15 @@ def logs(deployment: Deployment, execution_id: int, follow: bool, stream: str | 
     streams = (stream,) if stream else ("stdout", "stderr")
     with deployment.operations() as operations:
         found = operations.executions.find(execution_id)
-        watch = Watch(operations.executions, execution_id, streams=streams)
-        if follow and not found.ended:
-            with watch:
-                found = operations.executions.wait(execution_id, on_change=watch.update, pause=0.25)
-        else:
-            watch.update(found)
+        watch = Watch(execution_id)
+        with watch:
+            if follow and not found.ended:
+                found = operations.executions.follow(execution_id, streams, watch.show, on_change=watch.described)
+            else:
+                for name in streams:
+                    reader = operations.executions.output(execution_id, name)
+                    for chunk in reader.read_rest() if found.ended else reader.read_live():
+                        watch.show(name, chunk)
     result = found.result if isinstance(found.result, dict) else {}
     if "stdout" in streams and not watch.has_shown("stdout") and result.get("stdout"):
         text = str(result["stdout"])
@@ -166,6 +172,55 @@ def explain(deployment: Deployment, execution_id: int, as_json: bool) -> None:
     click.echo(found.sentence)
     for line in found.reasons:
         click.echo(f"  {line}")
+
+
+@execution.command()
+@click.argument("execution_id", type=click.IntRange(0, 2**63 - 1), shell_complete=complete("execution"))
+@_json
+@click.pass_obj
+def artifacts(deployment: Deployment, execution_id: int, as_json: bool) -> None:
+    """List what an execution left: its logs, and the artifacts that its action made."""
+    with deployment.operations() as operations:
+        found = operations.artifacts.left_by(execution_id)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ["ID", "REF", "VERSION", "TYPE", "SIZE", "CREATED"],
+        (
+            [one["id"], one["ref"], one["version"], one["type"], size(one["size_bytes"]), ago(one["created"])]
+            for one in found
+        ),
+        empty="it left nothing",
+    )
+
+
+@execution.command()
+@click.argument("execution_id", type=click.IntRange(0, 2**63 - 1), shell_complete=complete("execution"))
+@click.option("-o", "--output", metavar="DIRECTORY", help="Where to save the files; default: execution_ID.")
+@click.option("--only", metavar="REF", multiple=True, help="Save this artifact only; may be repeated.")
+@FORCE
+@_json
+@click.pass_obj
+def download(
+    deployment: Deployment, execution_id: int, output: str | None, only: tuple[str, ...], force: bool, as_json: bool
+) -> None:
+    """Save everything that an execution left; what broke off goes on where it ended."""
+    documents = []
+    with deployment.operations() as operations:
+        left = operations.artifacts.left_by(execution_id)
+        if missing := set(only) - {one["ref"] for one in left}:
+            raise NotFound(f"execution {execution_id} left no artifact {min(missing)}")
+        place = Path(output or f"execution_{execution_id}")
+        for one, name in with_names([one for one in left if not only or one["ref"] in only]):
+            saved = saved_as(operations.artifacts, one["id"], one["version"], folder(place) / name, force=force)
+            documents.append({"ref": one["ref"], "version": one["version"], **as_document(saved)})
+            if not as_json:
+                click.echo(sentence(saved))
+    if as_json:
+        print_json(documents)
+    elif not documents:
+        click.echo("it left nothing")
 
 
 def cut(text: str | None) -> str | None:

@@ -19,6 +19,7 @@ _COMMANDS = {
     "action": "agent.cli.action:action",
     "key": "agent.cli.key:key",
     "execution": "agent.cli.execution:execution",
+    "artifact": "agent.cli.artifact:artifact",
     "rule": "agent.cli.rule:rule",
     "trigger": "agent.cli.trigger:trigger",
     "event": "agent.cli.event:event",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from types import TracebackType
 from typing import BinaryIO
 
@@ -11,29 +12,20 @@ from rich.status import Status
 from agent.cli.tables import console, short
 from agent.cli.terminal_filter import TerminalFilter
 from agent.control.executions import ExecutionSummary
-from agent.operations.interface import Executions
 
 
 class Watch:
-    """Shows one execution; ``update`` is called whenever it may have changed. ``silent`` shows nothing."""
+    """Shows one execution: ``show`` what it writes, ``described`` says how it stands. ``silent`` shows nothing."""
 
-    def __init__(
-        self,
-        executions: Executions,
-        execution_id: int,
-        *,
-        silent: bool = False,
-        streams: tuple[str, ...] = ("stdout", "stderr"),
-    ) -> None:
+    def __init__(self, execution_id: int, *, silent: bool = False) -> None:
         """Prepare; the spinner starts with the ``with`` block."""
-        self._readers = {} if silent else {stream: executions.output(execution_id, stream) for stream in streams}
         self._screen = console(stderr=True)
         self._status: Status | None = None
         if self._screen.is_terminal and not silent:
             self._status = self._screen.status(f"execution {execution_id}")
         self._shown: set[str] = set()
         # A file gets what was written; a terminal only what does not drive it.
-        self._filters = {stream: TerminalFilter() for stream in self._readers if _target(stream).isatty()}
+        self._filters = {stream: TerminalFilter() for stream in ("stdout", "stderr") if _target(stream).isatty()}
 
     def __enter__(self) -> Watch:
         """Start the spinner, on a terminal only."""
@@ -44,19 +36,26 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take the spinner away."""
+        """Take the spinner away, and show what a filter held back."""
         self._stop_spinner()
-
-    def update(self, execution: ExecutionSummary) -> None:
-        """Show what has been written since the last call, else what the execution is doing."""
-        for stream, reader in self._readers.items():
-            for chunk in reader.read_rest() if execution.ended else reader.read_live():
-                self._stop_spinner()  # it would be drawn into the middle of a line
-                self._shown.add(stream)
-                _target(stream).write(self._filters[stream].feed(chunk) if stream in self._filters else chunk)
-            if execution.ended and stream in self._filters:
-                _target(stream).write(self._filters[stream].finish())
+        for stream, held in self._filters.items():
+            _target(stream).write(held.finish())
             _target(stream).flush()
+
+    def show(self, stream: str, chunk: bytes) -> None:
+        """Show what was written."""
+        self._stop_spinner()  # it would be drawn into the middle of a line
+        self._shown.add(stream)
+        _target(stream).write(self._filters[stream].feed(chunk) if stream in self._filters else chunk)
+        _target(stream).flush()
+
+    @property
+    def described(self) -> Callable[[ExecutionSummary], None] | None:
+        """What says how the execution stands; None where nobody sees it."""
+        return self._describe if self._status is not None else None
+
+    def _describe(self, execution: ExecutionSummary) -> None:
+        """Say what the execution is doing, as long as it has written nothing."""
         if self._status is not None:
             where = f" on {execution.worker}" if execution.worker else ""
             since = f", {short(execution.seconds)}" if execution.seconds is not None else ""

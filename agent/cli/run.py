@@ -57,10 +57,16 @@ def run(
         if no_wait:
             _print_submitted(submitted, as_json=as_json)
             return 0
-        watch = Watch(executions, submitted.id, silent=as_json)
+        watch = Watch(submitted.id, silent=as_json)
         try:
             with watch:
-                execution = executions.wait(submitted.id, timeout=timeout, on_change=watch.update, pause=0.25)
+                execution = executions.follow(
+                    submitted.id,
+                    () if as_json else ("stdout", "stderr"),
+                    watch.show,
+                    timeout=timeout,
+                    on_change=watch.described,
+                )
         except KeyboardInterrupt:
             print(f"\nattune: execution {submitted.id} goes on; to end it:", file=sys.stderr)
             print(f"  attune execution cancel {submitted.id}", file=sys.stderr)

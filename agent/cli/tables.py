@@ -126,6 +126,20 @@ def short(seconds: float | None) -> str | None:
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
 
 
+def size(count: int | None) -> str | None:
+    """Write a number of bytes: ``812 B``, ``1.2 kB``, ``3.4 MB``, ``5.6 GB``."""
+    if count is None:
+        return None
+    number = float(count)
+    for unit in ("kB", "MB", "GB"):
+        number /= 1000
+        if number < 1:
+            return f"{count} B"
+        if number < 999.95:
+            return f"{number:.1f} {unit}"
+    return f"{number / 1000:.1f} TB"
+
+
 def print_json(value: Any) -> None:
     """Print a value, or a dataclass, as JSON; times are RFC 3339 in UTC."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_encode))

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from agent.client.documents import value_of, values_of
+from agent.client.following import Following
+from agent.client.patience import Patience
 from agent.client.transport import Transport, path_of
 from agent.control.executions import ExecutionSummary, Retried
 from agent.control.explaining import Explained
 from agent.control.parameter_values import ParameterSchema
 from agent.control.submission import Submitted
-from agent.errors import ApiUnavailable, NotFound
+from agent.errors import ApiUnavailable, NotFound, Overloaded
 
-_PATIENCE, _RETRY = 60.0, 0.5
-"""Seconds that a server may stay away while somebody waits, and between attempts."""
 _PAGE = 200
 
 
@@ -29,6 +29,10 @@ class ApiOutput:
         self._path = path_of("operator", "executions", execution_id, "output", stream)
         self._offset = 0
 
+    def skip(self, size: int) -> None:
+        """Go on so many bytes further down: who reads has them already."""
+        self._offset += size
+
     def read_live(self) -> Iterator[bytes]:
         """Yield what has been written since the last call; nothing while the server is away."""
         try:
@@ -38,16 +42,14 @@ class ApiOutput:
 
     def read_rest(self) -> Iterator[bytes]:
         """Yield what is left. Raises ApiUnavailable when the server stays away."""
-        begin = time.monotonic()
+        patience = Patience()
         while True:
             try:
                 for chunk in self._read():
-                    begin = time.monotonic()
+                    patience.renew()
                     yield chunk
-            except ApiUnavailable:
-                if time.monotonic() - begin > _PATIENCE:
-                    raise
-                time.sleep(_RETRY)
+            except ApiUnavailable as error:
+                patience.wait(error)
             else:
                 return
 
@@ -116,21 +118,55 @@ class ApiExecutions:
     ) -> ExecutionSummary:
         """Wait for its end: a server that goes away is waited for, a minute at most."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        seen = time.monotonic()
+        patience = Patience()
         while True:
             try:
                 execution = self.find(execution_id)
-            except ApiUnavailable:
-                if time.monotonic() - seen > _PATIENCE:
-                    raise
-                time.sleep(_RETRY)
+            except ApiUnavailable as error:
+                patience.wait(error)
                 continue
-            seen = time.monotonic()
+            patience.renew()
             on_change(execution)
             left = pause if deadline is None else min(pause, deadline - time.monotonic())
             if execution.ended or left <= 0:
                 return execution
             time.sleep(left)
+
+    def follow(
+        self,
+        execution_id: int,
+        streams: Sequence[str],
+        write: Callable[[str, bytes], None],
+        *,
+        timeout: float | None = None,
+        on_change: Callable[[ExecutionSummary], None] | None = None,
+    ) -> ExecutionSummary:
+        """Follow it over the live views of the server; where it has none left, ask again and again."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        readers = {stream: ApiOutput(self._transport, execution_id, stream) for stream in streams}
+        look = on_change or (lambda execution: None)
+        following = Following(self._transport, execution_id, streams, status=on_change is not None or not streams)
+        try:
+            for stream, chunk in following.until(deadline):
+                if stream:
+                    write(stream, chunk)
+                    readers[stream].skip(len(chunk))
+                    continue
+                execution = self.find(execution_id)
+                look(execution)
+                if execution.ended and not streams:
+                    return execution
+        except (ApiUnavailable, Overloaded):
+            pass
+
+        def asked(execution: ExecutionSummary) -> None:
+            for stream, reader in readers.items():
+                for chunk in reader.read_rest() if execution.ended else reader.read_live():
+                    write(stream, chunk)
+            look(execution)
+
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        return self.wait(execution_id, timeout=left, on_change=asked)
 
     def output(self, execution_id: int, stream: str) -> ApiOutput:
         """Return a reader of what it writes."""

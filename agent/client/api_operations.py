@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from agent.client.api_accounts import ApiAccounts
+from agent.client.api_artifacts import ApiArtifacts
 from agent.client.api_catalog import ApiCatalog
 from agent.client.api_executions import ApiExecutions
 from agent.client.api_fleet import ApiRuntimes, ApiWorkers
@@ -32,6 +33,11 @@ class ApiOperations:
     def executions(self) -> ApiExecutions:
         """Its executions."""
         return ApiExecutions(self.transport)
+
+    @cached_property
+    def artifacts(self) -> ApiArtifacts:
+        """Its artifacts."""
+        return ApiArtifacts(self.transport)
 
     @cached_property
     def workers(self) -> ApiWorkers:

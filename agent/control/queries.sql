@@ -310,3 +310,51 @@ DELETE FROM pack WHERE ref = %(ref)s;
 
 -- name: action_runtime
 SELECT runtime, runtime_version_constraint AS constraint FROM action WHERE ref = %(ref)s;
+
+-- name: artifact
+SELECT a.id, a.ref, a.scope::text AS scope, a.owner, a.type::text AS type, a.visibility::text AS visibility, a.name,
+       a.description, a.content_type, a.size_bytes, a.data, a.retention_policy::text AS retention_policy,
+       a.retention_limit, a.created, a.updated
+  FROM artifact a
+ WHERE a.id = %(id)s::bigint OR a.ref = %(ref)s::text
+ ORDER BY a.id
+ LIMIT 1;
+
+-- name: list_artifacts
+SELECT a.id, a.ref, a.scope::text AS scope, a.owner, a.type::text AS type, a.visibility::text AS visibility, a.name,
+       a.description, a.content_type, a.size_bytes, a.retention_policy::text AS retention_policy, a.retention_limit,
+       a.created, a.updated
+  FROM artifact a
+ WHERE (%(below)s::bigint IS NULL OR a.id < %(below)s)
+   AND (%(scope)s::text IS NULL OR a.scope::text = %(scope)s)
+   AND (%(owner)s::text IS NULL OR a.owner = %(owner)s)
+   AND (%(type)s::text IS NULL OR a.type::text = %(type)s)
+   AND (%(visibility)s::text IS NULL OR a.visibility::text = %(visibility)s)
+   AND (%(name)s::text IS NULL OR strpos(lower(a.name), lower(%(name)s)) > 0)
+   AND (%(execution)s::bigint IS NULL OR EXISTS (
+       SELECT 1 FROM artifact_version v WHERE v.artifact = a.id AND v.execution = %(execution)s))
+ ORDER BY a.id DESC
+ LIMIT %(limit)s;
+
+-- name: artifact_versions
+SELECT id, artifact, version, execution, content_type, size_bytes, file_path, meta, created_by, created
+  FROM artifact_version
+ WHERE artifact = %(artifact)s
+ ORDER BY version DESC
+ LIMIT %(most)s;
+
+-- name: artifact_version
+SELECT id, artifact, version, execution, content_type, size_bytes, content, content_json, file_path, meta, created_by,
+       created
+  FROM artifact_version
+ WHERE artifact = %(artifact)s AND (%(version)s::bigint IS NULL OR version = %(version)s)
+ ORDER BY version DESC
+ LIMIT 1;
+
+-- name: artifacts_of_execution
+SELECT a.id, a.ref, a.scope::text AS scope, a.owner, a.type::text AS type, a.visibility::text AS visibility, a.name,
+       v.version, coalesce(v.content_type, a.content_type) AS content_type, v.size_bytes, v.file_path, v.meta, v.created
+  FROM artifact_version v
+  JOIN artifact a ON a.id = v.artifact
+ WHERE v.execution = %(id)s
+ ORDER BY v.id;

@@ -154,6 +154,8 @@ class ActionRunner:
                 writer.close()
         logs = self._logs(action, execution.id, streams) if action is not None else ()
         self._files.hand_over(writers.values())
+        if execution.permission_set_refs:  # it had a token, with which files are allocated
+            self._files.hand_over_made(execution.id)
         conclusion = self._kept(execution.id, conclusion)
         return Report(
             execution.id,

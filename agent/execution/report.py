@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent.reading.json_text import read_json
 
@@ -29,6 +29,17 @@ class LogFile:
     inode: tuple[int, int] | None = None
     left: bool = False
     file_path: str | None = None
+
+
+class AllocatedFile(NamedTuple):
+    """A version that an action made through the API: its id, its artifact's, its execution's, its path below the
+    artifacts; ``size_bytes`` is None where its file was to be written by the action itself."""
+
+    id: int
+    artifact: int
+    execution: int
+    file_path: str
+    size_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from agent.db.pool import Database
+from agent.operations.direct_artifacts import DirectArtifacts
 from agent.operations.direct_catalog import DirectCatalog
 from agent.operations.direct_executions import DirectExecutions
 from agent.operations.direct_fleet import DirectRuntimes, DirectWorkers
@@ -34,6 +35,11 @@ class DirectOperations:
     def executions(self) -> DirectExecutions:
         """Its executions."""
         return DirectExecutions(self._database, self._means)
+
+    @cached_property
+    def artifacts(self) -> DirectArtifacts:
+        """Its artifacts."""
+        return DirectArtifacts(self._database, self._means)
 
     @cached_property
     def workers(self) -> DirectWorkers:

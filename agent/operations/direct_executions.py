@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +16,9 @@ from agent.control.submission import SubmittableAction, Submitted, find_action, 
 from agent.db.pool import Database
 from agent.mq.outgoing_messages import execution_requested
 from agent.operations.means import Means
+
+_LOOK = 0.25
+"""Seconds between looks at the files of an execution that runs."""
 
 
 class DirectExecutions:
@@ -64,6 +67,27 @@ class DirectExecutions:
     ) -> ExecutionSummary:
         """Wait for its end."""
         return control.wait(self._database, execution_id, timeout=timeout, on_change=on_change, pause=pause)
+
+    def follow(
+        self,
+        execution_id: int,
+        streams: Sequence[str],
+        write: Callable[[str, bytes], None],
+        *,
+        timeout: float | None = None,
+        on_change: Callable[[ExecutionSummary], None] | None = None,
+    ) -> ExecutionSummary:
+        """Follow it: its row tells when it ends, its files what it writes."""
+        readers = {stream: self.output(execution_id, stream) for stream in streams}
+
+        def look(execution: ExecutionSummary) -> None:
+            for stream, reader in readers.items():
+                for chunk in reader.read_rest() if execution.ended else reader.read_live():
+                    write(stream, chunk)
+            if on_change is not None:
+                on_change(execution)
+
+        return self.wait(execution_id, timeout=timeout, on_change=look, pause=_LOOK)
 
     def output(self, execution_id: int, stream: str) -> LogReader:
         """Return a reader of what it writes."""

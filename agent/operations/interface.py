@@ -21,6 +21,7 @@ from agent.control.submission import Submitted
 from agent.control.version_choice import ActionExplanation
 from agent.control.workers import WorkerState
 from agent.errors import AgentError
+from agent.operations.artifact_content import ArtifactContent
 from agent.packs.model import Problem
 from agent.packs.registered import PackSummary
 from agent.rules.explained_event import Explained as EventExplanation
@@ -63,6 +64,20 @@ class Executions(Protocol):
     ) -> ExecutionSummary:
         """Return it when it has ended, or as it is after ``timeout`` seconds; ``on_change`` sees it meanwhile."""
 
+    def follow(
+        self,
+        execution_id: int,
+        streams: Sequence[str],
+        write: Callable[[str, bytes], None],
+        *,
+        timeout: float | None = None,
+        on_change: Callable[[ExecutionSummary], None] | None = None,
+    ) -> ExecutionSummary:
+        """Pass what it writes to ``write`` as soon as it is there; return it as ``wait`` does, when all was passed.
+
+        ``on_change`` sees it meanwhile, where somebody wants to.
+        """
+
     def output(self, execution_id: int, stream: str) -> Output:
         """Return a reader of what it writes to ``stdout`` or ``stderr``."""
 
@@ -77,6 +92,22 @@ class Executions(Protocol):
 
     def dispatched(self) -> bool:
         """Whether a dispatcher runs, which places what is only requested."""
+
+
+class Artifacts(Protocol):
+    """What executions leave behind, by the id or the ref of each; documents are as the API shows them."""
+
+    def newest(self, *, limit: int, **filters: Any) -> list[dict[str, Any]]:
+        """Return some, newest first; ``filters`` are ``owner``, ``type``, ``name`` (a part of it), ``execution``."""
+
+    def find(self, named: str) -> dict[str, Any]:
+        """Return one with its ``versions``, newest first. Raises NotFound."""
+
+    def left_by(self, execution_id: int) -> list[dict[str, Any]]:
+        """Return the versions that an execution left, its logs included. Raises NotFound."""
+
+    def content(self, artifact_id: int, version: int) -> ArtifactContent:
+        """Open the bytes of a version; the caller closes it. Raises NotFound, Conflict where it is not whole."""
 
 
 class Returned(NamedTuple):
@@ -263,6 +294,9 @@ class Operations(Protocol):
 
     @property
     def executions(self) -> Executions: ...
+
+    @property
+    def artifacts(self) -> Artifacts: ...
 
     @property
     def workers(self) -> Workers: ...

@@ -30,11 +30,14 @@ from agent.server.route import Route
 from agent.server.streams.sse import EventStream, EventStreamResponse
 from agent.server.strict_json import BadJson, check_text, read_json
 from agent.server.uploads import Upload, receive, receive_content
+from agent.settings import Settings
 
 log = logging.getLogger(__name__)
 
 COOKIE = "attune_access_token"
 _LARGEST = 2**63 - 1
+_AROUND_A_FILE = 1 << 16
+"""Bytes that a form may have beside the file in it."""
 _encoder = msgspec.json.Encoder()
 
 
@@ -78,7 +81,8 @@ class Binding:
             if self._route.upload or self._route.content or self._route.body is not None:
                 await anyio.to_thread.run_sync(permit, self._route, call, limiter=self._limiter)
             if self._route.upload:
-                upload = call.upload = await receive(request, self._services.settings.pack_upload)
+                limit = _largest_form(self._route, self._services.settings)
+                upload = call.upload = await receive(request, limit, self._route.upload)
             elif self._route.content:
                 call.content = await receive_content(request, self._services.settings.artifacts.max_upload_size)
             elif self._route.body is not None:
@@ -134,6 +138,12 @@ class Binding:
     def _count(self, status: int) -> None:
         key = (self._route.method, self._route.path, status)
         self._services.counters[key] = self._services.counters.get(key, 0) + 1
+
+
+def _largest_form(route: Route, settings: Settings) -> int:
+    if route.upload == "pack":
+        return settings.pack_upload.max_upload_size_bytes
+    return settings.artifacts.max_upload_size + _AROUND_A_FILE
 
 
 def _token(request: Request) -> tuple[str | None, bool]:

@@ -103,14 +103,14 @@ def _operation(route: Route, schemas: Mapping[type, Any], components: Mapping[st
     if route.raw_limit is not None:
         operation["requestBody"] = {"required": True, "content": {"application/json": {}}}
     if route.upload:
+        fields = route.form
         form = {
             "type": "object",
             "properties": {
-                "pack": {"type": "string", "format": "binary"},
-                "force": {"type": "string"},
-                "skip_tests": {"type": "string"},
+                route.upload: {"type": "string", "format": "binary"},
+                **{name: {"type": "string"} for name in fields},
             },
-            "required": ["pack"],
+            "required": [route.upload],
         }
         operation["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
     if route.content:

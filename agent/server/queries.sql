@@ -441,31 +441,6 @@ SELECT v.file_path, v.content, v.size_bytes
  ORDER BY v.id DESC
  LIMIT 1;
 
--- name: artifact
-SELECT a.id, a.ref, a.scope::text AS scope, a.owner, a.type::text AS type, a.visibility::text AS visibility, a.name,
-       a.description, a.content_type, a.size_bytes, a.data, a.retention_policy::text AS retention_policy,
-       a.retention_limit, a.created, a.updated
-  FROM artifact a
- WHERE a.id = %(id)s::bigint OR a.ref = %(ref)s::text
- ORDER BY a.id
- LIMIT 1;
-
--- name: list_artifacts
-SELECT a.id, a.ref, a.scope::text AS scope, a.owner, a.type::text AS type, a.visibility::text AS visibility, a.name,
-       a.description, a.content_type, a.size_bytes, a.retention_policy::text AS retention_policy, a.retention_limit,
-       a.created, a.updated
-  FROM artifact a
- WHERE (%(below)s::bigint IS NULL OR a.id < %(below)s)
-   AND (%(scope)s::text IS NULL OR a.scope::text = %(scope)s)
-   AND (%(owner)s::text IS NULL OR a.owner = %(owner)s)
-   AND (%(type)s::text IS NULL OR a.type::text = %(type)s)
-   AND (%(visibility)s::text IS NULL OR a.visibility::text = %(visibility)s)
-   AND (%(name)s::text IS NULL OR strpos(lower(a.name), lower(%(name)s)) > 0)
-   AND (%(execution)s::bigint IS NULL OR EXISTS (
-       SELECT 1 FROM artifact_version v WHERE v.artifact = a.id AND v.execution = %(execution)s))
- ORDER BY a.id DESC
- LIMIT %(limit)s;
-
 -- name: insert_artifact
 INSERT INTO artifact (ref, scope, owner, type, visibility, name, description, content_type, data, retention_policy,
                       retention_limit)
@@ -487,29 +462,6 @@ SELECT file_path FROM artifact_version
  ORDER BY version DESC
  LIMIT %(most)s;
 
--- name: artifact_versions
-SELECT id, artifact, version, execution, content_type, size_bytes, file_path, meta, created_by, created
-  FROM artifact_version
- WHERE artifact = %(artifact)s
- ORDER BY version DESC
- LIMIT %(most)s;
-
--- name: artifact_version
-SELECT id, artifact, version, execution, content_type, size_bytes, content, content_json, file_path, meta, created_by,
-       created
-  FROM artifact_version
- WHERE artifact = %(artifact)s AND (%(version)s::bigint IS NULL OR version = %(version)s)
- ORDER BY version DESC
- LIMIT 1;
-
--- name: artifacts_of_execution
-SELECT a.id, a.ref, a.scope::text AS scope, a.owner, a.type::text AS type, a.visibility::text AS visibility, a.name,
-       v.version, coalesce(v.content_type, a.content_type) AS content_type, v.size_bytes, v.file_path, v.meta, v.created
-  FROM artifact_version v
-  JOIN artifact a ON a.id = v.artifact
- WHERE v.execution = %(id)s
- ORDER BY v.id;
-
 -- name: delete_artifact
 WITH gone AS (DELETE FROM artifact WHERE id = %(id)s RETURNING id)
 SELECT v.file_path FROM artifact_version v JOIN gone ON gone.id = v.artifact WHERE v.file_path IS NOT NULL;
@@ -529,3 +481,46 @@ RETURNING id, ref, type::text AS type, data, updated;
 
 -- name: set_artifact_data
 UPDATE artifact SET data = %(data)s WHERE id = %(id)s RETURNING id, ref, type::text AS type, data, updated;
+
+-- name: lock_artifact_ref
+-- As workers do for the logs of an action: no ref has a unique index.
+SELECT pg_advisory_xact_lock(hashtextextended(%(ref)s, 0));
+
+-- name: lock_artifact_versions
+-- Who numbers versions holds this lock, workers and Attune's other services included.
+SELECT pg_advisory_xact_lock(%(id)s::bigint);
+
+-- name: next_artifact_version
+SELECT coalesce(max(version), 0) + 1 AS number FROM artifact_version WHERE artifact = %(id)s;
+
+-- name: version_with_file
+SELECT id FROM artifact_version WHERE file_path = %(file_path)s;
+
+-- name: insert_artifact_version
+INSERT INTO artifact_version (artifact, version, execution, content_type, size_bytes, content_json, file_path, meta,
+                              created_by)
+VALUES (%(artifact)s, %(version)s, %(execution)s, %(content_type)s, %(size_bytes)s, %(content_json)s, %(file_path)s,
+        %(meta)s, %(created_by)s)
+RETURNING id, artifact, version, execution, content_type, size_bytes, file_path, meta, created_by, created;
+
+-- name: change_artifact
+UPDATE artifact
+   SET scope = coalesce(%(scope)s::owner_type_enum, scope), owner = coalesce(%(owner)s, owner),
+       type = coalesce(%(type)s::artifact_type_enum, type),
+       visibility = coalesce(%(visibility)s::artifact_visibility_enum, visibility),
+       retention_policy = coalesce(%(retention_policy)s::artifact_retention_enum, retention_policy),
+       retention_limit = coalesce(%(retention_limit)s, retention_limit),
+       name = CASE WHEN %(set_name)s THEN %(name)s ELSE name END,
+       description = CASE WHEN %(set_description)s THEN %(description)s ELSE description END,
+       content_type = CASE WHEN %(set_content_type)s THEN %(content_type)s ELSE content_type END,
+       data = CASE WHEN %(set_data)s THEN %(data)s::jsonb ELSE data END
+ WHERE id = %(id)s
+RETURNING id, ref, scope::text AS scope, owner, type::text AS type, visibility::text AS visibility, name, description,
+          content_type, size_bytes, data, retention_policy::text AS retention_policy, retention_limit, created, updated;
+
+-- name: retention_of_execution
+SELECT coalesce(e.artifact_retention_policy, a.artifact_retention_policy)::text AS policy,
+       coalesce(e.artifact_retention_limit, a.artifact_retention_limit) AS amount
+  FROM execution e
+  LEFT JOIN action a ON a.id = e.action
+ WHERE e.id = %(id)s;

@@ -5,6 +5,7 @@ from __future__ import annotations
 from agent.server.resources import (
     actions,
     agent_program,
+    artifact_versions,
     artifacts,
     audit_events,
     auth,
@@ -44,6 +45,7 @@ ROUTES: tuple[Route, ...] = (
     *execution_lists.ROUTES,
     *streams.ROUTES,
     *artifacts.ROUTES,
+    *artifact_versions.ROUTES,
     *executions.ROUTES,
     *workers.ROUTES,
     *runtimes.ROUTES,

@@ -146,6 +146,16 @@ class StoredFiles:
             finally:
                 os.close(descriptor)
 
+    def make_parent(self, path: str) -> None:
+        """Make the directory of a file that somebody else will write. Raises OSError."""
+        with self._place(path):
+            pass
+
+    def rename(self, path: str, to: str) -> None:
+        """Give a file that is whole another name. Raises OSError."""
+        with self._place(path) as (before, old), self._place(to) as (folder, name):
+            os.replace(old, name, src_dir_fd=before, dst_dir_fd=folder)
+
     def alias(self, path: str, target: str) -> None:
         """Leave a link at ``path`` to ``target``, for who still reads there. Raises OSError."""
         with self._place(path) as (folder, name):

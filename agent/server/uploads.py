@@ -14,7 +14,6 @@ from python_multipart.multipart import Field, File
 from starlette.requests import Request
 
 from agent.server.problems import Problem
-from agent.settings import PackUploadSettings
 
 _FIELD_BYTES = 1000
 _IN_MEMORY = 256 * 1024
@@ -22,11 +21,11 @@ _IN_MEMORY = 256 * 1024
 
 @dataclass
 class Upload:
-    """What a form held: its short fields, and one file."""
+    """What a form held: its short fields, and one file with the name that it had where it came from."""
 
     fields: dict[str, str] = field(default_factory=dict)
     file: IO[bytes] | None = None
-    name: str = ""
+    file_name: str = ""
 
     def flag(self, name: str) -> bool:
         """Whether a field says true."""
@@ -39,11 +38,11 @@ class Upload:
                 self.file.close()
 
 
-async def receive(request: Request, settings: PackUploadSettings) -> Upload:
-    """Read the form.
+async def receive(request: Request, limit: int, wanted: str) -> Upload:
+    """Read the form, of at most ``limit`` bytes, whose file should be in the field ``wanted``.
 
     Raises:
-        Problem: it is no form, is larger than it may be, or has no file.
+        Problem: it is no form, is larger than it may be, or has no file; or there is no room for it.
     """
     kind, _, options = request.headers.get("content-type", "").partition(";")
     boundary = options.partition("boundary=")[2].partition(";")[0].strip().strip('"')
@@ -63,11 +62,10 @@ async def receive(request: Request, settings: PackUploadSettings) -> Upload:
                 target.write(chunk)
             target.seek(0)
             upload.file = target
-            upload.name = (found.field_name or b"").decode("utf-8", "replace")
+            upload.file_name = (found.file_name or b"")[:_FIELD_BYTES].decode("utf-8", "replace")
         found.close()
 
     parser = FormParser("multipart/form-data", on_field, on_file, boundary=boundary.encode())
-    limit = settings.max_upload_size_bytes
     size = 0
     try:
         async for chunk in request.stream():
@@ -78,11 +76,14 @@ async def receive(request: Request, settings: PackUploadSettings) -> Upload:
     except FormParserError as error:
         upload.close()
         raise Problem.bad(f"the form can't be read: {error}") from None
+    except OSError as error:
+        upload.close()
+        raise _no_room(error) from None
     except BaseException:
         upload.close()
         raise
     if upload.file is None:
-        raise Problem.bad("the form has no file; it goes into the field pack")
+        raise Problem.bad(f"the form has no file; it goes into the field {wanted}")
     return upload
 
 
@@ -107,11 +108,16 @@ async def receive_content(request: Request, limit: int) -> IO[bytes]:
                 await anyio.to_thread.run_sync(content.write, chunk)
     except OSError as error:
         content.close()
-        raise Problem(507, "SERVICE_UNAVAILABLE", f"there is no room for the body: {error.strerror}") from None
+        raise _no_room(error) from None
     except BaseException:
         content.close()
         raise
     return content
+
+
+def _no_room(error: OSError) -> Problem:
+    text = f"there is no room for the body: {error.strerror}"
+    return Problem(507, "SERVICE_UNAVAILABLE", text, headers={"Retry-After": "5"})
 
 
 def _check(size: int, limit: int) -> None:

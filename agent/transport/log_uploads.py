@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 GATHER, PIECE = 0.1, 64 * 1024
 #: Bytes of one request once there is more.
 _LARGEST_PIECE = 1 << 20
+_LARGEST_WHOLE = 64 << 20
 _BACKOFF = Backoff(first=0.2, longest=5.0, spread=(0.75, 1.0))
 _FILES = "/api/v1/internal/files/"
 
@@ -68,6 +69,7 @@ class LogUploads:
         self._stopped = False
         self._failures = 0
         self._again = 0.0
+        self._sent_of_large = False
         self._on_done: Callable[[LogUpload], None] = lambda upload: None
 
     def on_done(self, told: Callable[[LogUpload], None]) -> None:
@@ -150,20 +152,25 @@ class LogUploads:
             return None, None
         if now < self._again:
             return None, self._again - now
-        if self._ended:
-            return self._ended[0], None
+        ended = self._ended[0] if self._ended else None
+        if ended is not None and not (ended.left > _LARGEST_PIECE and self._sent_of_large):
+            self._sent_of_large = ended.left > _LARGEST_PIECE
+            return ended, None
+        self._sent_of_large = False  # a large file lets logs that grow go in between
         pause = GATHER
         for upload in growing:
             wait = upload.since + GATHER - now
             if upload.left >= PIECE or wait <= 0:
                 return upload, None
             pause = min(pause, wait)
-        return None, pause
+        return (None, pause) if ended is None else (ended, None)
 
     def _serve(self, upload: LogUpload) -> None:
         try:
             if (size := upload.size) is None:
                 self._send_piece(upload, upload.written)
+            elif upload.left > _LARGEST_PIECE and not upload.spoilt:
+                self._send_piece(upload, size)
             else:
                 self._finish(upload, size)
                 self._over(upload)
@@ -176,7 +183,7 @@ class LogUploads:
                 self._changed.notify_all()
             return
         except (ServerError, OSError) as error:
-            if upload.size is None:
+            if upload.size is None or (upload.left > _LARGEST_PIECE and not upload.spoilt):
                 upload.spoilt = True  # perhaps it can be sent whole when it has ended
                 return
             upload.failure = str(error)
@@ -247,6 +254,8 @@ class LogUploads:
 
     def _put(self, upload: LogUpload, size: int) -> None:
         """Send a short log whole, or one whose end took the place of what was sent already."""
+        if size > _LARGEST_WHOLE:
+            raise ServerError(f"{upload.final} is too large to be sent in one piece, and the server takes no others")
         content = os.pread(upload.source, size, 0)
         headers = {
             "Content-Type": "application/octet-stream",

@@ -7,34 +7,42 @@ import errno
 import logging
 import os
 import re
+import stat
+import threading
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from agent.errors import DatabaseError
 from agent.execution.outcome.log_files import ArtifactFiles, LogWriter
-from agent.execution.report import LogFile
+from agent.execution.report import AllocatedFile, LogFile
 from agent.reading.beneath import is_inside
 from agent.reading.regular_files import read_open
 from agent.transport.log_uploads import LogUpload, LogUploads
+from agent.transport.made_files import MadeFiles
 
 log = logging.getLogger(__name__)
 
 _FOLDER = re.compile(r"execution_\d{1,19}")
 _STREAMS = ("stdout", "stderr")
 _LONGEST_NOTE = 4096
+_MOST_SENT = 10_000
 
 
 class UploadedFiles(ArtifactFiles):
     """Live logs are kept here until the server has them; there they get a name of their own at once."""
 
-    def __init__(self, directory: Path, uploads: LogUploads, *, wait: float) -> None:
-        """Send with ``uploads``; the end of an execution waits ``wait`` seconds for it."""
+    def __init__(self, directory: Path, uploads: LogUploads, made: MadeFiles, *, wait: float) -> None:
+        """Send with ``uploads``; the end of an execution waits ``wait`` seconds for it. ``made`` knows other files."""
         super().__init__(directory)
         self._uploads = uploads
         self._wait = wait
         self._places: dict[LogUpload, str] = {}
+        self._made = made
+        self._sent: dict[str, _MadeFile] = {}
+        self._lock_of_made = threading.Lock()
         uploads.on_done(self._arrived)
 
     def live_log(self, execution_id: int, stream: str, action_ref: str) -> LogWriter:
@@ -81,13 +89,90 @@ class UploadedFiles(ArtifactFiles):
                         final = read_open(note, folder, _LONGEST_NOTE).decode()
                         if is_inside(final):
                             self._send(f"{self._directory}/{folder}/{stream}.log", final)
+        self._send_left_made()
 
     def write_result(self, execution_id: int, data: Any) -> None:
         """Write none: the database has the result, and nobody else sees this directory."""
 
-    def measure(self, file_paths: Mapping[int, str]) -> dict[int, int]:
-        """Know of none: what an action allocated through the API lies at the server."""
-        return {}
+    def hand_over_made(self, execution_id: int) -> None:
+        """Send what an action wrote where the API had told it to; wait as for logs."""
+        try:
+            paths = self._made.of_execution(execution_id)
+        except DatabaseError as error:
+            log.debug("which files execution %d made can't be asked now: %s", execution_id, error)
+            return  # its end is recorded later, and finds them
+        over = time.monotonic() + self._wait
+        for file in [self._send_made(execution_id, path) for path in paths]:
+            if file is not None:
+                self._uploads.wait(file.upload, max(0.0, over - time.monotonic()))
+
+    def measure(self, files: Sequence[AllocatedFile]) -> dict[int, int]:
+        """Return the sizes of those that were written here; what an action uploaded itself is as its row says."""
+        sizes = {}
+        for file in files:
+            sent = self._sent.get(file.file_path) or self._send_made(file.execution, file.file_path)
+            if sent is not None:
+                sizes[file.id] = sent.size
+            elif file.size_bytes is None:
+                sizes[file.id] = 0  # nobody has written it
+        return sizes
+
+    def recorded(self, files: Sequence[AllocatedFile]) -> None:
+        """Let those go that the server has: their rows say so."""
+        for file in files:
+            with self._lock_of_made:
+                sent = self._sent.get(file.file_path)
+                if sent is None:
+                    continue
+                sent.recorded = True
+            self._let_go(sent)
+
+    def _send_made(self, execution_id: int, path: str) -> _MadeFile | None:
+        """Send a file that an action wrote; None where there is none."""
+        try:
+            with self._root() as root:
+                source = root.open(path, os.O_RDONLY)
+        except OSError:
+            return None
+        found = os.fstat(source)
+        if not stat.S_ISREG(found.st_mode) or not found.st_size or not _is_made(path):
+            os.close(source)
+            return None
+        upload = LogUpload(f"execution_{execution_id}/made/{path}", path, source, written=found.st_size)
+        file = _MadeFile(path, found.st_size, upload)
+        with self._lock_of_made:
+            self._sent[path] = file
+            while len(self._sent) > _MOST_SENT:
+                self._sent.pop(next(iter(self._sent)))
+        self._uploads.end(upload, found.st_size)
+        return file
+
+    def _let_go(self, file: _MadeFile) -> None:
+        if file.recorded and file.arrived:
+            with self._lock_of_made:
+                self._sent.pop(file.path, None)
+            self.delete(file.path)
+
+    def _send_left_made(self) -> None:
+        """Send what an earlier process recorded and could not send; it is told apart by its row."""
+        paths = []
+        with contextlib.suppress(OSError), self._root() as root:
+            for folder, names, files, _ in os.fwalk(".", dir_fd=root.fd, follow_symlinks=False):
+                if folder == ".":
+                    names[:] = [name for name in names if _is_made(f"{name}/x")]
+                    continue
+                paths += [os.path.normpath(os.path.join(folder, name)) for name in files]
+                if len(paths) > _MOST_SENT:
+                    break
+        try:
+            known = self._made.known(paths) if paths else []
+        except DatabaseError as error:
+            log.warning("files that actions made wait for the next start: %s", error)
+            return
+        for one in known:
+            file = self._send_made(one.execution, one.file_path)
+            if file is not None:
+                file.recorded = True
 
     def _send(self, live: str, final: str) -> bool:
         if any(place == live for place in self._places.values()):
@@ -113,12 +198,34 @@ class UploadedFiles(ArtifactFiles):
     def _arrived(self, upload: LogUpload) -> None:
         live = self._places.pop(upload, None)
         os.close(upload.source)
+        made = self._sent.get(upload.final)
+        if made is not None and made.upload is upload and upload.failure is None:
+            made.arrived = True
+            self._let_go(made)
+            return
         if live is None or upload.failure is not None:
             return  # what the server refused stays for a person to look at
         for path in (live, _note_of(live)):
             self.discard(path)
         with contextlib.suppress(OSError):
             os.rmdir(os.path.dirname(live))
+
+
+@dataclass
+class _MadeFile:
+    """A file that an action made: it stays here until the server has it and its row says how large it is."""
+
+    path: str
+    size: int
+    upload: LogUpload
+    arrived: bool = False
+    recorded: bool = False
+
+
+def _is_made(path: str) -> bool:
+    """Whether a path is none of those that this program keeps for itself."""
+    first = path.split("/", 1)[0]
+    return is_inside(path) and not first.startswith((".", "_pending")) and not _FOLDER.fullmatch(first)
 
 
 class _UploadedLog(LogWriter):

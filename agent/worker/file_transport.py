@@ -21,6 +21,7 @@ from agent.transport.address import ServerAddress, server_address
 from agent.transport.connection import ServerConnection
 from agent.transport.fetched_packs import FetchedPacks
 from agent.transport.log_uploads import LogUploads
+from agent.transport.made_files import MadeFiles
 from agent.transport.pack_versions import PackVersions
 from agent.transport.uploaded_files import UploadedFiles
 from agent.transport.worker_token import Source, WorkerToken, asked_of, signed_by
@@ -111,7 +112,7 @@ def file_transport(loaded: Loaded, database: Database, machine: Machine) -> File
     if chosen.artifacts == "volume":
         return FileTransport(packs, settings.packs_base_dir, ArtifactFiles(settings.artifacts_dir), fetched)
     uploads = LogUploads(ServerConnection(address, token), most_waiting=settings.artifacts.spool_max_bytes)
-    files = UploadedFiles(settings.artifacts_dir, uploads, wait=settings.artifacts.upload_wait)
+    files = UploadedFiles(settings.artifacts_dir, uploads, MadeFiles(database), wait=settings.artifacts.upload_wait)
     return FileTransport(packs, settings.packs_base_dir, files, fetched, uploads)
 
 

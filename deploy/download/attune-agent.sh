@@ -76,6 +76,10 @@ wanted_digest() {
     get "$url/api/v1/agent/info" "$temporary" || return 1
     info=$(cat "$temporary")
     case $info in
+        *'"version":"'*) version=${info#*'"version":"'}; version=${version%%'"'*} ;;
+        *) version= ;;
+    esac
+    case $info in
         *"\"arch\":\"$arch\""*) ;;
         *) say "$url/api/v1/agent/info says nothing of $arch: is this an Attune server?"; return 1 ;;
     esac
@@ -83,8 +87,11 @@ wanted_digest() {
     info=${info%%\}*}
     case $info in
         *'"sha256":"'*) info=${info#*'"sha256":"'}; wanted=${info%%'"'*} ;;
+        *'"available":true'*) wanted= ;; # Attune's Rust API: it says version and size only
         *) say "$url has no agent for $arch"; return 1 ;;
     esac
+    size=${info#*'"size_bytes":'}
+    size=${size%%[!0-9]*}
 }
 
 # A copy is good when it has the digest that was checked when it was fetched.
@@ -94,20 +101,36 @@ is_good() {
 
 fetch() {
     wanted_digest || return 1
-    if is_good && [ "$(cat "$file.sha256")" = "$wanted" ]; then
+    if [ -n "$wanted" ]; then
+        if is_good && [ "$(cat "$file.sha256")" = "$wanted" ]; then
+            return 0
+        fi
+    elif is_good && [ -r "$file.version" ] && [ "$(cat "$file.version")" = "$version $size" ]; then
         return 0
     fi
     get "$url/api/v1/agent/binary?arch=$arch" "$temporary" || return 1
     found=$(digest_of "$temporary")
-    if [ "$found" != "$wanted" ]; then
+    if [ -n "$wanted" ] && [ "$found" != "$wanted" ]; then
         say "what came from $url has the digest $found instead of $wanted: it is thrown away"
         return 1
     fi
+    if [ -z "$wanted" ]; then
+        came=$(wc -c <"$temporary") && came=$((came))
+        if [ "$came" != "$size" ]; then
+            say "what came from $url has $came bytes instead of $size: it is thrown away"
+            return 1
+        fi
+    fi
     chmod 755 "$temporary"
+    rm -f "$file.version"
     mv -f "$temporary" "$file"
-    printf '%s' "$wanted" >"$temporary"
+    printf '%s' "$found" >"$temporary"
     mv -f "$temporary" "$file.sha256"
-    say "fetched the agent $wanted from $url"
+    if [ -z "$wanted" ]; then
+        printf '%s %s' "$version" "$size" >"$temporary"
+        mv -f "$temporary" "$file.version"
+    fi
+    say "fetched the agent $found from $url"
 }
 
 directory=${file%/*}

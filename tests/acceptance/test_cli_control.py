@@ -5,7 +5,6 @@ Each test runs twice: asking the database, and over the API without a single set
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import re
@@ -14,72 +13,19 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.acceptance.both_ways import BOTH_WAYS, Place, running_place
 from tests.acceptance.command import argv, environment
-from tests.services.deployment import Deployment, running_deployment
-from tests.services.server import ServerProcess, start_server
 
 pytestmark = [pytest.mark.postgres, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
 
-class Place:
-    """A deployment with a server and one agent, and the operator's command on it."""
-
-    def __init__(self, deployment: Deployment, server: ServerProcess, way: str) -> None:
-        self.deployment = deployment
-        self.server = server
-        self.way = way
-        self.environment = environment(deployment.environment)
-
-    def attune(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """Run a command to its end."""
-        return subprocess.run(
-            argv("attune", *words), env=self.environment, input=stdin, capture_output=True,
-            text=True, timeout=90, check=False,
-        )  # fmt: skip
-
-    def ok(self, *words: str, stdin: str = "") -> str:
-        """Run a command that must succeed; return what it printed."""
-        done = self.attune(*words, stdin=stdin)
-        assert done.returncode == 0, done.stderr
-        assert "Traceback" not in done.stderr
-        return done.stdout
-
-    def ask(self, *words: str) -> Any:
-        """Run a command with --json; return the document."""
-        return json.loads(self.ok(*words, "--json"))
-
-    def refused(self, *words: str, stdin: str = "", code: int = 1) -> str:
-        """Run a command that must be refused; return its sentence."""
-        done = self.attune(*words, stdin=stdin)
-        assert done.returncode == code, (done.stdout, done.stderr)
-        assert "Traceback" not in done.stderr
-        return done.stderr
-
-
-@pytest.fixture(scope="module", params=["database", "api"])
+@pytest.fixture(scope="module", params=BOTH_WAYS)
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    with running_deployment(request, "database") as deployment:
-        server = start_server(deployment.environment, deployment.directory / "server.log")
-        try:
-            deployment.start_agent("w1")
-            made = Place(deployment, server, request.param)
-            if made.way == "api":
-                log_in(made)
-            yield made
-        finally:
-            server.stop()
-
-
-def log_in(place: Place) -> None:
-    """Make an administrator; from now on the commands know the API's URL and nothing else."""
-    place.ok("identity", "create", "operator", "--admin", stdin="a good password\n")
-    place.environment = environment({"XDG_CONFIG_HOME": str(place.deployment.directory / "home")})
-    place.ok("login", place.server.url, "--user", "operator", stdin="a good password\n")
-    assert place.ask("whoami")["login"] == "operator"
+    with running_place(request, request.param) as made:
+        yield made
 
 
 def until(condition: Callable[[], object], *, timeout: float = 60.0) -> None:

@@ -1,4 +1,7 @@
-"""``attune`` as an operator uses it, with a real agent at work on a real database that is also its broker."""
+"""``attune`` as an operator uses it, with a real agent at work on a real database that is also its broker.
+
+Each test runs twice: asking the database, where no server runs, and over the API of one without a single setting.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,10 @@ import psycopg
 import pytest
 
 from agent.paths import shipped
+from tests.acceptance.both_ways import BOTH_WAYS
 from tests.acceptance.command import argv, environment, prepare, run, running
 from tests.services.postgres import fresh_database
+from tests.services.server import attune, start_server
 
 pytestmark = pytest.mark.postgres
 
@@ -28,6 +33,12 @@ class Deployment:
 
     settings: dict[str, str]
     url: str
+    way: str = "database"
+
+    def needs(self, way: str, why: str) -> None:
+        """Skip a test that is about one of the two ways."""
+        if self.way != way:
+            pytest.skip(why)
 
     def attune(self, *words: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Run ``attune``."""
@@ -66,8 +77,10 @@ def eventually(look: Callable[[], str | None], seconds: float = 30) -> str:
     raise AssertionError("not in time")
 
 
-@pytest.fixture(scope="module")
-def deployment(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+@pytest.fixture(scope="module", params=BOTH_WAYS)
+def deployment(
+    request: pytest.FixtureRequest, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployment]:
     """Migrate, register the packs and start one agent: with the commands, as in the documentation."""
     directory = tmp_path_factory.mktemp("deployment")
     with fresh_database(postgres_url, "cli") as url:
@@ -89,10 +102,23 @@ def deployment(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> I
                 return "yes" if isinstance(rows, list) and rows and rows[0]["status"] == "active" else None
 
             eventually(ready)
-            yield opened
+            if request.param == "database":
+                yield opened
+                return
+            server = start_server(environment(settings), directory / "server.log")
+            try:
+                words = ("identity", "create", "operator", "--admin")
+                assert attune(environment(settings), *words, stdin="a good password").returncode == 0
+                knows = {"XDG_CONFIG_HOME": str(directory / "home")}
+                login = attune(environment(knows), "login", server.url, "--user", "operator", stdin="a good password")
+                assert login.returncode == 0, login.stderr
+                yield Deployment(knows, url, "api")
+            finally:
+                server.stop()
 
 
 def test_migrating_again_changes_nothing_and_says_so(deployment: Deployment) -> None:
+    deployment.needs("database", "migrations are of the database")
     done = deployment.attune("db", "migrate")
     assert (done.returncode, done.stderr) == (0, "")
     assert "was up to date already" in done.stdout
@@ -152,6 +178,7 @@ def test_what_cant_be_done_is_one_sentence(deployment: Deployment, words: list[s
 
 
 def test_no_worker_that_fits_is_said_with_the_reason(deployment: Deployment) -> None:
+    deployment.needs("database", "a dispatcher waits for a worker")
     with deployment.connection() as connection:
         connection.execute("UPDATE worker SET cordoned = true, cordon_reason = 'repair'")
     try:
@@ -249,6 +276,7 @@ def test_runtimes_say_who_offers_them(deployment: Deployment) -> None:
 
 
 def test_settings_show_value_and_source_but_no_secret(deployment: Deployment) -> None:
+    deployment.needs("database", "over the API there are no settings")
     secrets = {
         "ATTUNE__SECURITY__ENCRYPTION_KEY": "k" * 40,
         "ATTUNE__SECURITY__JWT_SECRET": "hunter2hunter2",

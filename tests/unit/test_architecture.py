@@ -272,10 +272,10 @@ READING_METHODS = {
         "cli/",
         "client/pack_archive.py",  # writes the archive that it sends
         "client/transport.py",  # of an opener of URLs
+        "control/artifact_files.py",  # of `reading.beneath.Directory`
         "execution/outcome/log_files.py",  # of `reading.beneath.Directory`
         "packs/archive.py",  # writes what it unpacks
         "presence/labels.py",  # a file that the operator names
-        "server/resources/artifact_rows.py",  # of `reading.beneath.Directory`
         "server/streams/log_places.py",  # of `reading.beneath.Directory`
         "server/stored_files.py",  # of `reading.beneath.Directory`
         "transport/uploaded_files.py",  # of the same

@@ -15,11 +15,11 @@ import os
 import shutil
 import stat
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.execution.report import LogFile
+from agent.execution.report import AllocatedFile, LogFile
 from agent.reading.beneath import Directory
 
 log = logging.getLogger(__name__)
@@ -241,17 +241,22 @@ class ArtifactFiles:
             self.complain(error)
             self.discard(path)
 
-    def measure(self, file_paths: Mapping[int, str]) -> dict[int, int]:
-        """Return the sizes of files by key; 0 for what is missing, no regular file or outside."""
-        sizes = dict.fromkeys(file_paths, 0)
-        with contextlib.suppress(OSError), self._root() as root:
-            for key, file_path in file_paths.items():
-                with contextlib.suppress(OSError):
-                    fd = root.open(file_path, os.O_PATH)
-                    found = os.fstat(fd)
-                    os.close(fd)
-                    sizes[key] = found.st_size if stat.S_ISREG(found.st_mode) else 0
-        return sizes
+    def hand_over_made(self, execution_id: int) -> None:
+        """Say that an execution has ended that could make files through the API: they are where they belong."""
+
+    def measure(self, files: Sequence[AllocatedFile]) -> dict[int, int]:
+        """Return the sizes of files by the id of their version; 0 for what is missing, no regular file or outside.
+
+        What is left out is as its row says.
+        """
+        return {file.id: self._size(file.file_path) for file in files}
+
+    def recorded(self, files: Sequence[AllocatedFile]) -> None:
+        """Note that the sizes of these files are certain now."""
+
+    def _size(self, file_path: str) -> int:
+        found = self._status(file_path)
+        return 0 if found is None else found.st_size
 
     def delete(self, file_path: str) -> None:
         """Remove an empty file that an action allocated and never filled."""

@@ -9,8 +9,8 @@ from typing import Any
 from agent.db.named_statements import Statements
 from agent.db.pool import Connection
 from agent.execution.outcome.log_files import ArtifactFiles
-from agent.execution.recording.row_types import AllocatedFile, LogVersionRow
-from agent.execution.report import LogFile, Report
+from agent.execution.recording.row_types import LogVersionRow
+from agent.execution.report import AllocatedFile, LogFile, Report
 
 
 class LogArtifacts:
@@ -22,10 +22,11 @@ class LogArtifacts:
         self._sql = sql
         self._placed: list[tuple[str, str]] = []
         self._unplaced: list[str] = []
+        self._measured: Sequence[AllocatedFile] = ()
 
     def record_logs(self, connection: Connection, reports: Sequence[Report]) -> dict[int, str]:
         """Record every log as a version of its artifact; return the paths of those that a result must name."""
-        self._placed, self._unplaced = [], []
+        self._placed, self._unplaced, self._measured = [], [], ()
         logs = {(report.execution_id, log_.stream): (report, log_) for report in reports for log_ in report.logs}
         if not logs:
             return {}
@@ -58,7 +59,8 @@ class LogArtifacts:
             self._files.retire(live, final)
         for live in self._unplaced:
             self._files.discard(live)
-        self._placed, self._unplaced = [], []
+        self._files.recorded(self._measured)
+        self._placed, self._unplaced, self._measured = [], [], ()
 
     def retire(self, version: LogVersionRow) -> None:
         """Retire the live log of a version that was committed."""
@@ -68,7 +70,8 @@ class LogArtifacts:
         """Write the sizes of files that actions allocated through the API; drop the versions that stayed empty."""
         if not allocated:
             return
-        sizes = self._files.measure({file.id: file.file_path for file in allocated})
+        self._measured = allocated
+        sizes = self._files.measure(allocated)
         filled = [{"id": key, "size_bytes": size} for key, size in sizes.items() if size]
         allocated = [file for file in allocated if file.id in sizes]
         if filled:

@@ -15,7 +15,8 @@ UPDATE execution e
   FROM unnest($1, $2) WITH ORDINALITY AS t(id, status, number)
   JOIN execution old ON old.id = t.id
  CROSS JOIN LATERAL (
-       SELECT jsonb_agg(jsonb_build_object('id', v.id, 'artifact', v.artifact, 'file_path', v.file_path)) AS allocated
+       SELECT jsonb_agg(jsonb_build_object('id', v.id, 'artifact', v.artifact, 'execution', v.execution,
+                                           'file_path', v.file_path, 'size_bytes', v.size_bytes)) AS allocated
          FROM artifact_version v
         WHERE v.execution = t.id AND v.file_path IS NOT NULL AND v.created_by IS DISTINCT FROM 'worker') AS files
  WHERE e.id = t.id AND e.worker IS NOT DISTINCT FROM $7 AND e.status::text IN ('running', 'canceling')

@@ -39,14 +39,6 @@ class FinishedRow(NamedTuple):
     updated: datetime
 
 
-class AllocatedFile(NamedTuple):
-    """A file that an action made through the API: its version's and artifact's ids, its path below the artifacts."""
-
-    id: int
-    artifact: int
-    file_path: str
-
-
 class LogVersionRow(NamedTuple):
     """A version that was made for a log, and where its file belongs."""
 

@@ -14,8 +14,8 @@ from agent.execution.model import Claim, CutOut, Execution, StoredKey
 from agent.execution.recording.jsonb_loading import Unreadable
 from agent.execution.recording.jsonb_values import to_jsonb
 from agent.execution.recording.log_artifacts import as_array
-from agent.execution.recording.row_types import AllocatedFile, ClaimedRow, FinishedRow
-from agent.execution.report import Finished, Report
+from agent.execution.recording.row_types import ClaimedRow, FinishedRow
+from agent.execution.report import AllocatedFile, Finished, Report
 from agent.reading.json_text import read_json
 
 # Left to itself the server plans the same statement anew each time, which takes as long as running it; and a plan that

@@ -135,7 +135,7 @@ class Site:
 
     async def _read_form(self, page: PageRoute, view: View) -> None:
         if page.upload:
-            view.upload = await receive(view.request, self._services.settings.pack_upload)
+            view.upload = await receive(view.request, self._services.settings.pack_upload.max_upload_size_bytes, "pack")
             view.field_values = view.upload.fields
             return
         raw = await read_body(view.request, self._services.settings.server.max_body_bytes)

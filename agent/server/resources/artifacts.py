@@ -9,13 +9,16 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 from psycopg.types.json import Jsonb
 
+from agent.control.stored_artifacts import StoredArtifacts
+from agent.db.pool import Connection
 from agent.reading.beneath import Directory
 from agent.server.call import Answer, Call, data, deleted, one, page, rows
 from agent.server.problems import Problem
 from agent.server.resources.artifact_rows import PACKAGE, found, may, sent, version_of
+from agent.server.resources.changes import Change, changed
 from agent.server.resources.execution_rows import absent, facts_of
 from agent.server.route import ACTING, OWNING, Route
-from agent.server.shapes import DEEPEST_OFFSET, Id, Limit, PerPage, Ref, Text
+from agent.server.shapes import Id, Limit, PerPage, Ref, Text
 
 Scope = Literal["system", "identity", "pack", "action", "sensor"]
 Type = Literal["file_binary", "file_datatable", "file_image", "file_text", "other", "progress", "url"]
@@ -23,6 +26,8 @@ Visibility = Literal["public", "private"]
 Policy = Literal["versions", "days", "hours", "minutes"]
 _BATCH, _MOST = 500, 20_000
 _MOST_ENTRIES = 1000
+_PLAIN = ("scope", "owner", "type", "visibility", "retention_policy", "retention_limit")
+_NULLABLE = ("name", "description", "content_type", "data")
 
 
 class ArtifactsQuery(PerPage, kw_only=True):
@@ -49,8 +54,23 @@ class NewArtifact(Struct, kw_only=True):
     description: Text | None = None
     content_type: Annotated[str, Meta(max_length=200)] | None = None
     data: Any = None
-    retention_policy: Policy = "versions"
-    retention_limit: Limit = 5
+    retention_policy: Policy | None = None
+    retention_limit: Limit | None = None
+
+
+class ArtifactChange(Struct, kw_only=True):
+    """What is to be another; what may be null is set or cleared."""
+
+    scope: Scope | None = None
+    owner: Annotated[str, Meta(max_length=255)] | None = None
+    type: Type | None = None
+    visibility: Visibility | None = None
+    retention_policy: Policy | None = None
+    retention_limit: Limit | None = None
+    name: Change | None = None
+    description: Change | None = None
+    content_type: Change | None = None
+    data: Change | None = None
 
 
 class Progress(Struct, kw_only=True):
@@ -76,7 +96,7 @@ def list_all(call: Call) -> Answer:
     values = {name: getattr(query, name) for name in ("scope", "owner", "type", "visibility", "execution", "name")}
     with call.connection() as connection:
         while len(kept) < wanted and seen < _MOST:
-            batch = rows(connection, PACKAGE, "list_artifacts", values | {"below": place, "limit": _BATCH})
+            batch = StoredArtifacts(connection).newest(limit=_BATCH, below=place, **values)
             for row in batch:
                 if may(call, row, "read"):
                     if skipped:
@@ -91,21 +111,60 @@ def list_all(call: Call) -> Answer:
 
 def create(call: Call) -> Answer:
     """Make one; its versions are uploaded after."""
-    body: NewArtifact = call.body
+    with call.connection() as connection:
+        return data(made(call, connection, call.body), status=201)
+
+
+def made(call: Call, connection: Connection, body: NewArtifact) -> dict[str, Any]:
+    """Write the row of a new artifact; what it doesn't say about retention, the execution does that makes it.
+
+    Raises Problem.
+    """
     visibility = body.visibility or ("public" if body.type == "progress" else "private")
     owner = body.owner
     if body.scope == "identity" and not owner and call.caller.kind == "access":
         owner = str(call.caller.identity_id)
     values = {name: getattr(body, name) for name in NewArtifact.__struct_fields__}
     values |= {"visibility": visibility, "owner": owner, "data": None if body.data is None else Jsonb(body.data)}
-    if not may(call, {**values, "id": 0}, "create"):
-        call.caller.denied.append("artifacts:create")
-        raise Problem(403, "FORBIDDEN", f"this needs the permission artifacts:create for {body.scope} {owner}".strip())
+    _require_owner(call, {**values, "id": 0})
+    if StoredArtifacts(connection).find(ref=body.ref) is not None:
+        raise Problem(409, "CONFLICT", f"there is an artifact {body.ref}")
+    known = rows(connection, PACKAGE, "retention_of_execution", {"id": call.caller.execution_id})
+    policy, amount = (known[0]["policy"], known[0]["amount"]) if known else (None, None)
+    values["retention_policy"] = body.retention_policy or policy or "versions"
+    values["retention_limit"] = body.retention_limit or (amount if not body.retention_policy else None) or 5
+    return one(connection, PACKAGE, "insert_artifact", values)
+
+
+def update(call: Call) -> Answer:
+    """Change what is said of it; its versions stay. Who gives it to another owner must be allowed to make it there."""
+    body: ArtifactChange = call.body
+    values: dict[str, Any] = {name: getattr(body, name) for name in _PLAIN}
+    for name in _NULLABLE:
+        change = getattr(body, name)
+        value = changed(change)
+        if value is not None and name != "data" and not (isinstance(value, str) and len(value) <= 10_000):
+            raise Problem.invalid(f"{name} must be a text of at most 10000 characters")
+        values |= {name: Jsonb(value) if name == "data" and value is not None else value}
+        values[f"set_{name}"] = change is not None
     with call.connection() as connection:
-        if rows(connection, PACKAGE, "artifact", {"id": None, "ref": body.ref}):
-            raise Problem(409, "CONFLICT", f"there is an artifact {body.ref}")
-        made = one(connection, PACKAGE, "insert_artifact", values)
-    return data(made, status=201)
+        row = found(call, connection, "update")
+        moved = {name: value for name in ("scope", "owner") if (value := getattr(body, name)) is not None}
+        if moved:
+            _require_owner(call, row | moved)
+        return data(one(connection, PACKAGE, "change_artifact", values | {"id": row["id"]}))
+
+
+def _require_owner(call: Call, row: dict[str, Any]) -> None:
+    """Go on only if the caller may make an artifact of this owner, and an owner can be called so. Raises Problem."""
+    scope, owner = row["scope"], row["owner"]
+    if not may(call, row, "create"):
+        call.caller.denied.append("artifacts:create")
+        raise Problem(403, "FORBIDDEN", f"this needs the permission artifacts:create for {scope} {owner}".strip())
+    if scope == "identity" and not (owner.isascii() and owner.isdigit() and len(owner) < 19):
+        raise Problem.invalid("owner: of scope identity it is the id of an identity")
+    if scope in ("pack", "action", "sensor") and not owner:
+        raise Problem.invalid(f"owner: of scope {scope} it is the ref of a {scope}")
 
 
 def show(call: Call) -> Answer:
@@ -168,7 +227,7 @@ def versions(call: Call) -> Answer:
     """List its versions, newest first, without content."""
     with call.connection() as connection:
         row = found(call, connection)
-        return data(rows(connection, PACKAGE, "artifact_versions", {"artifact": row["id"], "most": DEEPEST_OFFSET}))
+        return data(StoredArtifacts(connection).versions(row["id"]))
 
 
 def version(call: Call) -> Answer:
@@ -192,8 +251,7 @@ def of_execution(call: Call) -> Answer:
     with call.connection() as connection:
         row = one(connection, PACKAGE, "execution", {"id": call.path["id"]}, missing=absent(call))
         call.caller.require("executions", "read", facts_of(call, connection, row))
-        left = rows(connection, PACKAGE, "artifacts_of_execution", {"id": row["id"]})
-        return data([one for one in left if may(call, one, "read")])
+        return data([one for one in StoredArtifacts(connection).left_by(row["id"]) if may(call, one, "read")])
 
 
 def _route(method: str, path: str, handler: Any, summary: str, action: str, **more: Any) -> Route:
@@ -222,6 +280,7 @@ ROUTES = (
         errors=(409,),
     ),
     _route("GET", _ONE, show, "Show an artifact", "read", answer=dict),
+    _route("PUT", _ONE, update, "Change an artifact", "update", body=ArtifactChange, answer=dict),
     _route("DELETE", _ONE, remove, "Delete an artifact with its files", "delete", bare=True, answer=dict),
     _route("GET", "/api/v1/artifacts/ref/{ref}", show, "Show an artifact by its ref", "read", answer=dict),
     _route("GET", f"{_ONE}/download", download, "The bytes of its latest version", "read", **_BYTES),

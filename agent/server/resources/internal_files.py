@@ -2,42 +2,35 @@
 
 from __future__ import annotations
 
-import errno
-import logging
-import os
 import re
-from collections.abc import Callable
-from typing import TypeVar
 
 from agent.server.call import Answer, Call
+from agent.server.file_problems import OFFSET, tried
 from agent.server.opened_file import opened
 from agent.server.problems import Problem
 from agent.server.route import Route
-from agent.server.stored_files import StoredFiles, TooLarge, WrongContent, WrongOffset, refused_path
+from agent.server.stored_files import StoredFiles, refused_path
 
-_log = logging.getLogger(__name__)
 _WORKER = frozenset(("worker",))
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_OFFSET = "Upload-Offset"
-Result = TypeVar("Result")
 
 
 def read(call: Call) -> Answer:
     """Send a file."""
     path = _path(call)
-    return _tried(lambda: Answer(opened(_files(call).to_read(path)), media_type="application/octet-stream"), path)
+    return tried(lambda: Answer(opened(_files(call).to_read(path)), media_type="application/octet-stream"), path)
 
 
 def append(call: Call) -> Answer:
     """Add a piece to a file: at ``Upload-Offset``, or at its end where none is given."""
-    path, shown = _path(call), call.headers.get(_OFFSET)
-    offset = None if shown is None else _number(shown, _OFFSET)
+    path, shown = _path(call), call.headers.get(OFFSET)
+    offset = None if shown is None else _number(shown, OFFSET)
 
     def write() -> Answer:
         size = _files(call).append(path, call.content, offset)
-        return Answer(None, 204, {_OFFSET: str(size)})
+        return Answer(None, 204, {OFFSET: str(size)})
 
-    return _tried(write, path)
+    return tried(write, path)
 
 
 def put(call: Call) -> Answer:
@@ -62,13 +55,13 @@ def put(call: Call) -> Answer:
             files.alias(alias, path)
         return Answer(None, 201)
 
-    return _tried(write, path)
+    return tried(write, path)
 
 
 def delete(call: Call) -> Answer:
     """Remove a file."""
     path = _path(call)
-    if not _tried(lambda: _files(call).delete(path), path):
+    if not tried(lambda: _files(call).delete(path), path):
         raise Problem.not_found(f"there is no file {path}")
     return Answer(None, 204)
 
@@ -95,29 +88,6 @@ def _number(text: str, header: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
         raise Problem.bad(f"{header} must be a whole number")
     return int(text)
-
-
-def _tried(action: Callable[[], Result], path: str) -> Result:
-    try:
-        return action()
-    except WrongOffset as error:
-        if error.size < 0:
-            raise Problem(409, "CONFLICT", f"{path} has other content there: another worker is writing it") from None
-        problem = Problem(409, "CONFLICT", f"{path} ends at {error.size}", headers={_OFFSET: str(error.size)})
-        raise problem from None
-    except WrongContent:
-        raise Problem.invalid("the body doesn't have the digest or the size that its headers announce") from None
-    except TooLarge:
-        raise Problem(413, "BAD_REQUEST", "the file would be larger than artifacts.max_upload_size") from None
-    except (FileNotFoundError, NotADirectoryError):
-        raise Problem.not_found(f"there is no file {path}") from None
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.EISDIR, errno.EXDEV, errno.EEXIST, errno.ENXIO):
-            raise Problem(409, "CONFLICT", f"{path} is no file that can be written") from None
-        _log.error("can't write %s: %s", path, error)
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        text = "the server's disk is full" if full else f"the server can't write: {os.strerror(error.errno or 0)}"
-        raise Problem(507 if full else 503, "SERVICE_UNAVAILABLE", text, headers={"Retry-After": "5"}) from None
 
 
 _PATH = "/api/v1/internal/files/{path:path}"

@@ -187,7 +187,7 @@ ROUTES = (
     Route("GET", f"{_BASE}/packs", packs, "List packs as the command does", answer=list, tag="operator"),
     Route(
         "POST", f"{_BASE}/packs", register, "Register a pack as the command does", ACCESS, ("packs", "install"),
-        upload=True, answer=dict, errors=(409, 413, 415), tag="operator",
+        upload="pack", form=("force", "skip_tests"), answer=dict, errors=(409, 413, 415), tag="operator",
     ),
     Route("GET", f"{_BASE}/packs/{{ref}}", pack, "Show a pack as the command does", answer=dict, errors=(404,),
           tag="operator"),

@@ -8,9 +8,11 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from agent.control.artifact_files import open_below
+from agent.errors import NotFound
 from agent.server.call import Answer, Call, one, rows
 from agent.server.problems import Problem
-from agent.server.resources.artifact_rows import may, open_artifact_file
+from agent.server.resources.artifact_rows import may
 from agent.server.resources.sensors import sensor_of
 from agent.server.route import Route
 
@@ -66,11 +68,9 @@ def _last_lines(call: Call, versions: Sequence[Mapping[str, Any]], lines: int) -
 
 def _end_of_file(call: Call, path: str, most: int) -> bytes:
     try:
-        descriptor = open_artifact_file(call.settings.artifacts_dir, path)
-    except Problem as problem:
-        if problem.status == 404:  # it was rotated away, or lies where this server can't see it
-            return b""
-        raise
+        descriptor = open_below(call.settings.artifacts_dir, path)
+    except NotFound:  # it was rotated away, or lies where this server can't see it
+        return b""
     try:
         size = os.fstat(descriptor).st_size
         return os.pread(descriptor, most, max(0, size - most))

@@ -7,17 +7,21 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from agent.reading.beneath import is_inside
 from agent.server.call import Answer, Call, one
 from agent.server.problems import Problem
+from agent.server.resources.artifact_rows import found, version_of
 from agent.server.resources.execution_rows import absent, facts_of
 from agent.server.route import Route
 from agent.server.shapes import LARGEST_ID, Id
 from agent.server.streams.execution_changes import ChangesSource, Feed
-from agent.server.streams.log_places import STREAMS
+from agent.server.streams.log_places import STREAMS, LogFile
 from agent.server.streams.log_source import Encoding, LogSource
 from agent.server.streams.sse import EventStream, Source
 
 _PACKAGE = "agent.server"
+_NO_EXECUTION = 0
+"""Has ended: what somebody uploaded doesn't grow."""
 
 
 class ChangesQuery(Struct, kw_only=True):
@@ -84,6 +88,37 @@ def follow_log(call: Call) -> Answer:
     return _stream(call, opened)
 
 
+def follow_artifact(call: Call) -> Answer:
+    """Follow the file of an artifact's latest version while its execution writes it."""
+    query = call.query
+    with call.connection() as connection:
+        artifact = found(call, connection)
+        if not artifact["type"].startswith("file_"):
+            raise Problem.bad(f"an artifact of type {artifact['type']} is no file that grows")
+        version = version_of(call, connection, artifact["id"], None)
+    if version["content"] is None and not is_inside(version["file_path"] or ""):
+        raise Problem.not_found("this version has no file")
+    content = None if version["content"] is None else bytes(version["content"])
+    file = LogFile(call.settings.artifacts_dir, version["file_path"] or "", content, version["size_bytes"])
+    last = _last(call)
+    hub = call.services.streams
+
+    def opened(wake: Callable[[], None]) -> Source:
+        return LogSource(
+            hub.tails,
+            hub.readings,
+            wake,
+            execution_id=version["execution"] or _NO_EXECUTION,
+            stream=f"version {version['id']}",
+            offset=query.offset if last is None else last,
+            follow=query.follow,
+            encoding=query.encoding,
+            file=file,
+        )
+
+    return _stream(call, opened)
+
+
 def _stream(call: Call, opened: Callable[[Callable[[], None]], Source]) -> Answer:
     assert call.caller.claims is not None  # the route lets nobody in without
     call.services.streams.open.admit(call.caller.claims)
@@ -140,6 +175,17 @@ ROUTES = (
         follow_log,
         "Follow what an execution writes (server-sent events)",
         needs=_READ,
+        query=LogQuery,
+        streamed=True,
+        errors=(404, 429),
+        tag="streams",
+    ),
+    Route(
+        "GET",
+        "/api/v1/artifacts/{id}/stream",
+        follow_artifact,
+        "Follow the file of an artifact's latest version (server-sent events)",
+        needs=("artifacts", "read"),
         query=LogQuery,
         streamed=True,
         errors=(404, 429),

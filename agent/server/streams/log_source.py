@@ -12,6 +12,7 @@ from typing import Literal
 import anyio
 import anyio.to_thread
 
+from agent.server.streams.log_places import LogFile
 from agent.server.streams.sse import frame
 from agent.server.streams.tails import LogTails, Tail
 
@@ -51,12 +52,13 @@ class LogSource:
         offset: int,
         follow: bool,
         encoding: Encoding,
+        file: LogFile | None = None,
     ) -> None:
-        """``follow`` False: end where the log ends now."""
+        """``follow`` False: end where the log ends now. ``file`` is followed instead of the log called ``stream``."""
         self._tails = tails
         self._readings = readings
         self._wake = wake
-        self._tail = tails.follow(execution_id, stream, wake)
+        self._tail = tails.follow(execution_id, stream, wake, file)
         self._offset = offset
         self._follow = follow
         self._encoding = encoding

@@ -122,12 +122,12 @@ class LogTails:
     def __len__(self) -> int:
         return len(self._tails)
 
-    def follow(self, execution_id: int, stream: str, wake: Callable[[], None]) -> Tail:
-        """Return the tail of a log, shared with all who follow it."""
+    def follow(self, execution_id: int, stream: str, wake: Callable[[], None], file: LogFile | None = None) -> Tail:
+        """Return the tail of a log, shared with all who follow it; ``file`` says where it is, if not where logs are."""
         with self._lock:
             tail = self._tails.get((execution_id, stream))
             if tail is None:
-                file = live_log(self._artifacts_dir, execution_id, stream)
+                file = file or live_log(self._artifacts_dir, execution_id, stream)
                 tail = self._tails[execution_id, stream] = Tail(file, execution_id, stream)
             tail.wakes.add(wake)
         self._poked.set()

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 import pytest
@@ -230,6 +231,47 @@ def test_what_has_another_digest_is_never_started(image: Path, tmp_path: Path) -
         done = start(image, f"http://127.0.0.1:{port}", tmp_path / "volume" / "attune-agent")
     assert (done.returncode, done.stdout) == (1, "")
     assert not list((tmp_path / "volume").iterdir())
+
+
+class WithoutDigests(http.server.BaseHTTPRequestHandler):
+    """Says version and size only, as Attune's Rust API does; ``broken``: sends less than it says."""
+
+    version, agent, broken = "0.1.0", AGENT, False
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path.partition("?")[0].rpartition("/")[2])
+        body = self.agent[:-1] if self.broken else self.agent
+        if self.path.endswith("/info"):
+            entry = {"arch": HERE, "size_bytes": len(self.agent), "available": True}
+            body = json.dumps({"architectures": [entry], "version": self.version}, separators=(",", ":")).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
+
+
+def test_a_server_that_tells_no_digest_is_believed_by_version_and_size(image: Path, tmp_path: Path) -> None:
+    (image / "wc").symlink_to(str(shutil.which("busybox")))
+    file = tmp_path / "attune-agent"
+    handler = type("Handler", (WithoutDigests,), {"asked": []})
+    with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)) as port:
+        url = f"http://127.0.0.1:{port}"
+        assert start(image, url, file).stdout.startswith("an agent")
+        assert start(image, url, file).stdout.startswith("an agent")
+        assert handler.asked == ["info", "binary", "info"]
+        handler.version = "0.2.0"
+        assert start(image, url, file).stdout.startswith("an agent")
+        assert handler.asked[-1] == "binary"
+        file.unlink()
+        handler.broken = True
+        done = start(image, url, file)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "bytes instead of" in done.stderr
+        assert not file.exists()
 
 
 def test_a_wrong_token_gets_nothing_and_says_so(server: ServerProcess, image: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.execution.outcome.log_files import ArtifactFiles, LogWriter
-from agent.execution.report import LogFile
+from agent.execution.report import AllocatedFile, LogFile
 
 SECRET = "only the agent may read this"
 
@@ -107,7 +107,7 @@ def test_a_name_from_a_row_that_leads_elsewhere_is_neither_measured_nor_removed_
 ) -> None:
     (root / "link").symlink_to(outside)
     files, writer = written(root)
-    assert files.measure({7: path}) == {7: 0}
+    assert files.measure([AllocatedFile(7, 1, 1, path, None)]) == {7: 0}
     files.delete(path)
     assert files.place(as_log(writer), path) is None
     assert untouched(outside)
@@ -127,7 +127,8 @@ def test_files_that_actions_allocated_are_measured_and_removed(root: Path) -> No
     (root / "a" / "full").write_text("12345")
     (root / "a" / "empty").touch()
     files = ArtifactFiles(root)
-    assert files.measure({1: "a/full", 2: "a/empty", 3: "a/missing"}) == {1: 5, 2: 0, 3: 0}
+    made = [AllocatedFile(number, 1, 1, f"a/{name}", None) for number, name in enumerate(("full", "empty", "missing"))]
+    assert files.measure(made) == {0: 5, 1: 0, 2: 0}
     files.delete("a/empty")
     assert [path.name for path in (root / "a").iterdir()] == ["full"]
 

@@ -1,0 +1,11 @@
+-- name: files_of_execution
+-- What an action is to write itself, wherever the API has allocated it.
+SELECT file_path FROM artifact_version
+ WHERE execution = %(execution)s AND file_path IS NOT NULL AND size_bytes IS NULL AND created_by IS DISTINCT FROM 'worker'
+ ORDER BY id;
+
+-- name: known_files
+-- Of files that an earlier process left, those whose row is complete.
+SELECT execution, file_path FROM artifact_version
+ WHERE file_path = ANY(%(paths)s) AND size_bytes IS NOT NULL AND execution IS NOT NULL
+   AND created_by IS DISTINCT FROM 'worker';

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from psycopg.rows import dict_row
 
@@ -12,6 +14,8 @@ from agent.errors import NotFound
 from agent.placement.candidate import Candidate
 from agent.placement.demand import demand_of
 from agent.placement.explanation import explain
+
+_WAITING = ("requested", "scheduling")
 
 
 @dataclass(frozen=True)
@@ -28,19 +32,47 @@ class Explained:
 
 def explain_execution(connection: Connection, execution_id: int) -> Explained:
     """Look at an execution and at the whole fleet as they are now. Raises NotFound."""
-    queries = load_queries("agent.control")
-    with connection.cursor(row_factory=dict_row) as cursor:
-        row = cursor.execute(queries["execution_demand"].encode(), {"id": execution_id}).fetchone()
-        if row is None:
-            raise NotFound(f"there is no execution {execution_id}", hint="see: attune execution list")
-        fleet = [
-            Candidate(**{**one, "capabilities": one["capabilities"] if isinstance(one["capabilities"], dict) else {}})
-            for one in cursor.execute(queries["candidates"].encode()).fetchall()
-        ]
-    if row["status"] not in ("requested", "scheduling"):
+    found = _demands(connection, [execution_id])
+    if not found:
+        raise NotFound(f"there is no execution {execution_id}", hint="see: attune execution list")
+    row = found[0]
+    if row["status"] not in _WAITING:
         where = f" on worker {row['worker_name']}" if row["worker_name"] else ""
         waits = ": it is in the worker's queue and not begun yet" if row["status"] == "scheduled" else ""
         sentence = f"execution {execution_id} is {row['status']}{where}{waits}"
         return Explained(execution_id, row["status"], "placed", sentence, [], row["age"])
-    found = explain(demand_of(row), fleet, row["action_ref"])
-    return Explained(execution_id, row["status"], found.outlook, found.sentence, found.counted(), row["age"])
+    told = explain(demand_of(row), _fleet(connection), row["action_ref"])
+    return Explained(execution_id, row["status"], told.outlook, told.sentence, told.counted(), row["age"])
+
+
+def waiting_sentences(connection: Connection, execution_ids: Sequence[int], *, most: int) -> dict[int, str]:
+    """Say in a sentence why each of these waits, of those that do; at most so many different ones are looked into.
+
+    The fleet is read once, and what asks for the same is looked into once.
+    """
+    waiting = [row for row in _demands(connection, execution_ids) if row["status"] in _WAITING]
+    fleet = _fleet(connection) if waiting else []
+    known: dict[str, str] = {}
+    found = {}
+    for row in waiting:
+        same = repr(sorted((name, value) for name, value in row.items() if name not in ("id", "age", "status")))
+        if same not in known and len(known) < most:
+            known[same] = explain(demand_of(row), fleet, row["action_ref"]).sentence
+        if same in known:
+            found[row["id"]] = known[same]
+    return found
+
+
+def _demands(connection: Connection, execution_ids: Sequence[int]) -> list[dict[str, Any]]:
+    with connection.cursor(row_factory=dict_row) as cursor:
+        statement = load_queries("agent.control")["execution_demands"].encode()
+        return cursor.execute(statement, {"ids": list(execution_ids)}).fetchall()
+
+
+def _fleet(connection: Connection) -> list[Candidate]:
+    with connection.cursor(row_factory=dict_row) as cursor:
+        found = cursor.execute(load_queries("agent.control")["candidates"].encode()).fetchall()
+    return [
+        Candidate(**{**one, "capabilities": one["capabilities"] if isinstance(one["capabilities"], dict) else {}})
+        for one in found
+    ]

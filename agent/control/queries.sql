@@ -187,8 +187,8 @@ WITH again AS (
 )
 SELECT id, original_execution FROM again;
 
--- name: execution_demand
-SELECT e.status::text AS status, e.action_ref, e.worker, a.runtime_version_constraint, a.required_worker_runtimes,
+-- name: execution_demands
+SELECT e.id, e.status::text AS status, e.action_ref, e.worker, a.runtime_version_constraint, a.required_worker_runtimes,
        a.worker_selector, a.worker_tolerations, a.worker_affinity, r.name AS runtime_name,
        r.aliases AS runtime_aliases, e.worker_selector AS own_selector, e.worker_tolerations AS own_tolerations,
        e.worker_affinity AS own_affinity, w.name AS worker_name,
@@ -197,7 +197,7 @@ SELECT e.status::text AS status, e.action_ref, e.worker, a.runtime_version_const
   LEFT JOIN action a ON a.id = e.action
   LEFT JOIN runtime r ON r.id = a.runtime
   LEFT JOIN worker w ON w.id = e.worker
- WHERE e.id = %(id)s;
+ WHERE e.id = ANY (%(ids)s::bigint[]);
 
 -- name: cordon
 UPDATE worker SET cordoned = true, cordon_reason = %(reason)s, cordoned_by = %(by)s, cordoned_at = now()

@@ -96,7 +96,7 @@ def _described(layout: Layout, build: Path, name: str) -> BuiltEnvironment:
         pack=layout.pack.name,
         name=name,
         path=build,
-        size=_size(build),
+        size=size_of(build),
         last_used=_last_used(build),
         current=layout.current() == build,
         complete=marker is not None,
@@ -109,7 +109,7 @@ def _output(pack: str, name: str, path: Path) -> BuiltEnvironment:
         pack=pack,
         name=name,
         path=path,
-        size=_size(path),
+        size=size_of(path),
         last_used=compiled_output.last_used(path),
         current=False,
         complete=compiled_output.is_complete(path),
@@ -162,7 +162,7 @@ def _folders(directory: Path, *, hidden: bool = False) -> Iterator[Path]:
             yield path
 
 
-def _size(directory: Path) -> int:
+def size_of(directory: Path) -> int:
     """Bytes on the disk; a file with several names counts once."""
     seen: set[tuple[int, int]] = set()
     total = 0

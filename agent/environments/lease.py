@@ -11,12 +11,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Iterator
 
 from agent.environments.fingerprint import Fingerprint
+from agent.environments.inventory import size_of
 from agent.environments.layout import Layout
 from agent.environments.model import EnvironmentRequest
-from agent.environments.store import EnvironmentRecord, EnvironmentRow, EnvironmentStore
+from agent.environments.store import Built, EnvironmentRecord, EnvironmentRow, EnvironmentStore
 from agent.errors import DatabaseError, EnvironmentFailed, MachineTooSmall
 from agent.threads import ThreadGroup
 
@@ -34,8 +36,12 @@ class Lease:
         self._every = renew_every
 
     @contextlib.contextmanager
-    def held(self, checksum: str | None) -> Iterator[None]:
-        """Renew while the block runs; record ``ready`` at its end, ``failed`` when it raises EnvironmentFailed."""
+    def held(self, checksum: str | None, layout: Layout) -> Iterator[None]:
+        """Renew while the block runs; record ``ready`` at its end, ``failed`` when it raises EnvironmentFailed.
+
+        What ``layout`` points to then is what was built.
+        """
+        begin = time.monotonic()
         over, threads = threading.Event(), ThreadGroup()
         try:
             threads.start(f"environment-lease-{self._row}", lambda: self._renew(over))
@@ -50,7 +56,9 @@ class Lease:
             raise
         self._close(over, threads)
         with _only_logged("record a finished build"):
-            self._store.ready(self._row, self._worker, checksum)
+            current = layout.current()
+            size = 0 if current is None else size_of(current)
+            self._store.ready(self._row, self._worker, checksum, Built(size, time.monotonic() - begin))
 
     def _renew(self, over: threading.Event) -> None:
         while not over.wait(self._every):
@@ -78,7 +86,7 @@ def recorded(
                 store.mark_outdated(row.id)
             if store.claim(row.id, worker):
                 lease = Lease(store, row.id, worker)
-    with contextlib.nullcontext() if lease is None else lease.held(found.manifest_checksum):
+    with contextlib.nullcontext() if lease is None else lease.held(found.manifest_checksum, layout):
         yield
 
 

@@ -23,7 +23,7 @@ from agent.environments.layout import Layout, can_be_written
 from agent.environments.lease import recorded
 from agent.environments.lock import BuildLocks
 from agent.environments.lookup import find_build
-from agent.environments.marker import INSTALLED, MARKER, RunExtras, read_marker, supersede
+from agent.environments.marker import INSTALLED, MARKER, RunExtras, built_at, read_marker, supersede
 from agent.environments.model import EnvironmentRequest, PreparedEnvironment
 from agent.environments.store import EnvironmentStore
 from agent.environments.sweep import KEEP_SUPERSEDED, remove_pack, sweep
@@ -73,7 +73,8 @@ class EnvironmentManager:
         self._max_bytes = max_bytes
         self._container = container_environment() if container is None else container
         self._locks = BuildLocks(patience=create_timeout + install_timeout + 60)
-        self._warm = WarmEnvironments()
+        self._warm = WarmEnvironments(on_use=lambda request: self.on_use(request))
+        self.on_use: Callable[[EnvironmentRequest], None] = lambda request: None
         self._failures = SharedFailures()
 
     def ensure(self, request: EnvironmentRequest) -> PreparedEnvironment:
@@ -137,8 +138,11 @@ class EnvironmentManager:
         with _translated(request):
             return self.current(request) is None and self._build_once(request, record=False)[1]
 
-    def rebuild(self, request: EnvironmentRequest) -> bool:
-        """Build the environment anew and point its name to the new build; returns whether there is one to build.
+    def rebuild(self, request: EnvironmentRequest, *, asked_at: float | None = None) -> bool:
+        """Build the environment anew and point its name to the new build; returns whether it was built.
+
+        With ``asked_at`` (seconds since 1970) one that was built since then stays: another worker of this volume was
+        asked, too.
 
         Raises:
             EnvironmentFailed: it can't be made; the old one stays.
@@ -151,8 +155,12 @@ class EnvironmentManager:
             layout, wanted = self.layout(request), self.fingerprint(request)
             layout.prepare()
             with self._locks.hold(layout.lock, lambda: request.asked_to_end):
+                if asked_at is not None and built_at(layout.current()) >= asked_at:
+                    return False
                 before = list(layout.builds())
-                directory = self._build(request, layout, wanted)
+                store = None if self.worker_id() is None else self.store
+                with recorded(store, self.worker_id(), request, layout, wanted):
+                    directory = self._build(request, layout, wanted)
                 for build in before:
                     # Nobody takes it any more; who runs from it finishes on it.
                     marker = read_marker(build)
@@ -160,6 +168,15 @@ class EnvironmentManager:
                         supersede(build)
                 self._remember(request, layout, directory, wanted)
         return True
+
+    def record_use(self, request: EnvironmentRequest) -> None:
+        """Note in the database that an environment was used just now.
+
+        Raises:
+            DatabaseError: it can't be noted.
+        """
+        if self.store is not None and request.pack_id is not None and request.runtime_id is not None:
+            self.store.used(request.pack_id, request.runtime_id, request.runtime_version_id)
 
     def remove(self, pack_ref: str) -> None:
         """Delete all environments of a pack; what still runs from them may lose what it hasn't loaded yet.

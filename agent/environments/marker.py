@@ -86,6 +86,14 @@ def read_marker(build: Path) -> Marker | None:
     return marker if installed == marker.installed else None
 
 
+def built_at(build: Path | None) -> float:
+    """Return when ``build`` was completed, in seconds since 1970; 0 where it was not."""
+    try:
+        return 0.0 if build is None else (build / MARKER).stat().st_mtime
+    except OSError:
+        return 0.0
+
+
 def supersede(build: Path) -> None:
     """Let nobody take ``build`` any more, though it stays what it is for those who use it.
 

@@ -52,8 +52,10 @@ UPDATE pack_environment
 RETURNING id
 
 -- name: ready
+-- Who built it, how large it is and how long that took stay, for people who look at it.
 UPDATE pack_environment
    SET status = 'ready',
+       metadata = coalesce(metadata, '{}') || %(built)s::jsonb,
        manifest_checksum = %(manifest_checksum)s,
        installed_at = now(),
        last_verified = now(),
@@ -62,6 +64,11 @@ UPDATE pack_environment
        claim_expires_at = NULL
  WHERE id = %(id)s AND claimed_by_worker = %(worker)s
 RETURNING id
+
+-- name: used
+UPDATE pack_environment
+   SET metadata = coalesce(metadata, '{}') || jsonb_build_object('last_used', now())
+ WHERE pack = %(pack)s AND runtime = %(runtime)s AND runtime_version IS NOT DISTINCT FROM %(runtime_version)s
 
 -- name: failed
 UPDATE pack_environment

@@ -103,7 +103,8 @@ def _coordinated(
         if not store.claim(row.id, worker):
             continue
         try:
-            with Lease(store, row.id, worker).held(manager.fingerprint(request).manifest_checksum):
+            checksum = manager.fingerprint(request).manifest_checksum
+            with Lease(store, row.id, worker).held(checksum, manager.layout(request)):
                 return "created" if manager.build_if_needed(request) else "skipped"
         except EnvironmentFailed as error:
             failure = error

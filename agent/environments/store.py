@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from psycopg.types.json import Jsonb
+
 from agent.db.named_statements import Statements
 from agent.db.pool import Database
 
@@ -31,6 +33,14 @@ class EnvironmentRow:
     id: int
     status: str
     manifest_checksum: str | None
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build came to: ``size`` in bytes on the disk, ``seconds`` it took."""
+
+    size: int
+    seconds: float
 
 
 class _Changed(NamedTuple):
@@ -75,9 +85,17 @@ class EnvironmentStore:
         """Extend the claim; False when it isn't ours any more."""
         return self._changed("renew", {"id": row_id, "worker": worker, "lease": self._lease})
 
-    def ready(self, row_id: int, worker: int, checksum: str | None) -> bool:
+    def ready(self, row_id: int, worker: int, checksum: str | None, built: Built) -> bool:
         """End the claim with success; False when it isn't ours any more."""
-        return self._changed("ready", {"id": row_id, "worker": worker, "manifest_checksum": checksum})
+        facts = Jsonb({"worker": worker, "bytes": built.size, "seconds": round(built.seconds, 1)})
+        values = {"id": row_id, "worker": worker, "manifest_checksum": checksum, "built": facts}
+        return self._changed("ready", values)
+
+    def used(self, pack: int, runtime: int, runtime_version: int | None) -> None:
+        """Note that the environment was used just now."""
+        values = {"pack": pack, "runtime": runtime, "runtime_version": runtime_version}
+        with self._database.connection() as connection:
+            self._sql.run(connection, "used", values)
 
     def failed(self, row_id: int, worker: int, error: str) -> bool:
         """End the claim with a reason; False when it isn't ours any more."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,14 +28,15 @@ class _Entry:
     prepared: PreparedEnvironment
     stamps: tuple[tuple[str, _Stamp], ...]
     until: float | None
-    touched: float = field(default=0.0)
+    touched: float = field(default=-TOUCH_EVERY)
 
 
 class WarmEnvironments:
     """The environments that this process has prepared; safe to use from any thread."""
 
-    def __init__(self) -> None:
-        """Know none."""
+    def __init__(self, on_use: Callable[[EnvironmentRequest], None] = lambda request: None) -> None:
+        """Know none; ``on_use`` is told about once an hour of each that is used, and must not wait."""
+        self._on_use = on_use
         self._lock = threading.Lock()
         self._entries: dict[tuple[str, str, str], _Entry] = {}
 
@@ -53,6 +54,7 @@ class WarmEnvironments:
         if entry.prepared.env_dir is not None and now - entry.touched > TOUCH_EVERY:
             entry.touched = now
             touch_last_used(entry.prepared.env_dir)
+            self._on_use(request)
         return entry.prepared
 
     def put(

@@ -34,8 +34,9 @@ MESSAGE_TYPES = frozenset(
         "PackRegistered",
         "PackDeleted",
         "ExecutionCancelRequested",
-        # Ours: the services of other makes don't know it and drop it.
+        # Ours: the services of other makes don't know them and drop them.
         "RuntimeVerifyRequested",
+        "EnvironmentRebuildRequested",
     }
 )
 

@@ -56,6 +56,17 @@ class RuntimeVerifyRequested:
     runtime_ref: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class EnvironmentRebuildRequested:
+    """Somebody asks for new environments of a pack in place of those that were built before ``asked_at``."""
+
+    pack_ref: str
+    asked_at: datetime
+
+
+PackEvent = PackRegistered | PackDeleted | RuntimeVerifyRequested | EnvironmentRebuildRequested
+
+
 def decode_dispatch(body: bytes) -> Dispatch:
     """Decode what arrives in a worker's queue of executions.
 
@@ -87,7 +98,7 @@ def decode_cancel_request(body: bytes) -> CancelRequest:
     return CancelRequest(_integer(payload, "execution_id"), _integer(payload, "worker_id"))
 
 
-def decode_pack_event(body: bytes) -> PackRegistered | PackDeleted | RuntimeVerifyRequested | None:
+def decode_pack_event(body: bytes) -> PackEvent | None:
     """Decode what arrives in a worker's queue of pack events; None for a type that isn't about packs.
 
     Raises:
@@ -100,6 +111,8 @@ def decode_pack_event(body: bytes) -> PackRegistered | PackDeleted | RuntimeVeri
     if envelope.message_type == "RuntimeVerifyRequested":
         ref = payload.get("runtime_ref")
         return RuntimeVerifyRequested(ref if type(ref) is str else None)
+    if envelope.message_type == "EnvironmentRebuildRequested":
+        return EnvironmentRebuildRequested(_text(payload, "pack_ref"), envelope.timestamp)
     if envelope.message_type != "PackRegistered":
         return None
     names = payload.get("runtime_names")

@@ -244,6 +244,18 @@ def runtime_verify_requested(runtime_id: int, runtime_ref: str, version: str | N
     )
 
 
+def environment_rebuild_requested(pack_id: int, pack_ref: str, *, at: datetime) -> Outgoing:
+    """Ask every worker to build the environments of a pack anew; it arrives with the pack events."""
+    return wrap(
+        "EnvironmentRebuildRequested",
+        to_json({"pack_id": pack_id, "pack_ref": pack_ref}),
+        exchange=topology.EVENTS,
+        routing_key=topology.PACK_REGISTERED,
+        timestamp=at,
+        source="api-service",
+    )
+
+
 def pack_deleted(pack_id: int, pack_ref: str, *, at: datetime) -> Outgoing:
     """Tell every worker that a pack was deleted."""
     return wrap(

@@ -30,7 +30,7 @@ _HEADERS = (
     (b"referrer-policy", b"no-referrer"),
 )
 _DOCS = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Attune API</title>
-<h1>Attune API</h1><p>The description of this API: <a href="/api-spec/openapi.json">openapi.json</a> (OpenAPI 3.1).</p>
+<h1>Attune API</h1><p>The description of this API: <a href="api-spec/openapi.json">openapi.json</a> (OpenAPI 3.1).</p>
 """
 
 
@@ -61,7 +61,14 @@ def build_application(
         allow_headers=["Authorization", "Content-Type", "Accept", "Idempotency-Key", "Last-Event-ID"],
         allow_credentials=True,
     )
-    handlers = {404: _nothing, 405: _nothing}
+
+    async def nothing(request: Request, error: Exception) -> Response:
+        read_by_a_person = "text/html" in request.headers.get("accept", "") and request.method == "GET"
+        if site and read_by_a_person and not request.url.path.startswith(("/api/", "/auth/", "/static/")):
+            return await site.missing(request)
+        return await _nothing(request, error)
+
+    handlers = {404: nothing, 405: nothing}
     made = Starlette(routes=[*bound, *pages], middleware=[cors], exception_handlers=handlers)
     return _Headers(made, site.prefix if site else "")
 

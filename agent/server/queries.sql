@@ -48,6 +48,15 @@ SELECT e.id, e.action_ref, e.status::text AS status, e.parent, e.enforcement, f.
  ORDER BY e.created DESC, e.id DESC
  LIMIT %(limit)s OFFSET %(offset)s;
 
+-- name: refs_of_executions
+-- The distinct refs of actions that have executions, one look into the index each.
+WITH RECURSIVE refs AS (
+    (SELECT min(action_ref) AS ref FROM execution)
+    UNION ALL
+    SELECT (SELECT min(e.action_ref) FROM execution e WHERE e.action_ref > refs.ref) FROM refs WHERE refs.ref IS NOT NULL
+)
+SELECT ref FROM refs WHERE ref LIKE %(pattern)s;
+
 -- name: count_executions
 SELECT count(*) AS total FROM execution e LEFT JOIN enforcement f ON f.id = e.enforcement WHERE {filters};
 
@@ -170,6 +179,16 @@ SELECT w.id, w.name, w.capabilities -> 'runtime_verdicts' AS checks, w.capabilit
  WHERE w.worker_role = 'action' AND w.status IN ('active', 'busy')
    AND w.last_heartbeat > clock_timestamp() - interval '90 seconds'
  ORDER BY w.name;
+
+-- name: environments_of_pack
+SELECT e.id, e.runtime_ref, e.runtime_version_text AS version, e.status::text AS status, e.env_path, e.installed_at,
+       e.install_error, e.metadata, w.name AS worker
+  FROM pack_environment e
+  LEFT JOIN worker w
+    ON w.id = CASE WHEN e.claimed_by_worker IS NOT NULL THEN e.claimed_by_worker
+                   WHEN jsonb_typeof(e.metadata -> 'worker') = 'number' THEN (e.metadata -> 'worker')::numeric END
+ WHERE e.pack = %(pack)s
+ ORDER BY e.runtime_ref, e.runtime_version_text NULLS FIRST, e.id;
 
 -- name: list_packs
 SELECT p.id, p.ref, p.label, p.description, p.version, p.tags, p.is_standard, p.installed_by, p.created, p.updated
@@ -391,8 +410,8 @@ SELECT id, created, category::text AS category, event_type, outcome::text AS out
        actor_token_type, host(actor_ip) AS actor_ip, actor_user_agent, request_id::text AS request_id, resource_type,
        resource_id, resource_ref, http_method, http_path, http_status, duration_ms, details, correlation_chain
   FROM audit_event
- WHERE (%(category)s::text IS NULL OR category::text = %(category)s)
-   AND (%(outcome)s::text IS NULL OR outcome::text = %(outcome)s)
+ WHERE (%(category)s::text IS NULL OR category = %(category)s::audit_category_enum)
+   AND (%(outcome)s::text IS NULL OR outcome = %(outcome)s::audit_outcome_enum)
    AND (%(actor)s::bigint IS NULL OR actor_identity = %(actor)s)
  ORDER BY created DESC, id DESC
  LIMIT %(limit)s OFFSET %(offset)s;

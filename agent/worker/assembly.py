@@ -147,6 +147,7 @@ def assemble(
         gone=transport.gone,
         verify_every=settings.worker.verify_every,
     )
+    environments.on_use = provisioner.used
     handlers = Handlers(coordinator, running, provisioner.pack_event, arrivals)
     for name, subscription in (
         ("executions", topology.executions_subscription(worker_id, slots.count, handlers.dispatch)),

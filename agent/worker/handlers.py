@@ -11,17 +11,13 @@ from agent.execution.recording.coordinator import Coordinator
 from agent.execution.running import RunningExecutions
 from agent.mq.broker import Delivery
 from agent.mq.messages import (
-    PackDeleted,
-    PackRegistered,
-    RuntimeVerifyRequested,
+    PackEvent,
     decode_cancel_request,
     decode_dispatch,
     decode_pack_event,
 )
 
 log = logging.getLogger(__name__)
-
-PackEvent = PackRegistered | PackDeleted | RuntimeVerifyRequested
 
 
 class Handlers:

@@ -8,9 +8,10 @@ import threading
 from collections.abc import Callable
 
 from agent.environments.manager import EnvironmentManager
+from agent.environments.model import EnvironmentRequest
 from agent.environments.scan import scan
-from agent.errors import AgentError
-from agent.mq.messages import PackDeleted, PackRegistered, RuntimeVerifyRequested
+from agent.errors import AgentError, EnvironmentFailed
+from agent.mq.messages import EnvironmentRebuildRequested, PackDeleted, PackEvent, RuntimeVerifyRequested
 from agent.runtimes.registry import RuntimeRegistry
 from agent.runtimes.selection import VersionSelector
 from agent.worker.needs import EnvironmentNeeds
@@ -52,16 +53,23 @@ class Provisioner:
         """Verify every version and set up the environments of every pack."""
         self._tasks.put(lambda: self._prepare(None))
 
-    def pack_event(self, event: PackRegistered | PackDeleted | RuntimeVerifyRequested) -> None:
-        """Prepare a pack that was registered, remove the environments of one that was deleted, or verify versions."""
+    def pack_event(self, event: PackEvent) -> None:
+        """Prepare a pack that was registered, remove the environments of one that was deleted, verify or rebuild."""
         if isinstance(event, RuntimeVerifyRequested):
             self._tasks.put(self._verify)
+            return
+        if isinstance(event, EnvironmentRebuildRequested):
+            self._tasks.put(lambda: self._rebuild(event))
             return
         self._changed(event.pack_ref)
         if isinstance(event, PackDeleted):
             self._tasks.put(lambda: self._remove(event.pack_ref))
         else:
             self._tasks.put(lambda: self._prepare(event.pack_ref))
+
+    def used(self, request: EnvironmentRequest) -> None:
+        """Note in the database, when there is time, that an environment was used; told about once an hour."""
+        self._tasks.put(lambda: self._environments.record_use(request))
 
     def stop(self) -> None:
         """End ``run`` after what it is doing; a build is cut short."""
@@ -91,6 +99,15 @@ class Provisioner:
     def _remove(self, pack_ref: str) -> None:
         self._environments.remove(pack_ref)
         self._gone(pack_ref)
+
+    def _rebuild(self, event: EnvironmentRebuildRequested) -> None:
+        for request in self._needs.of(event.pack_ref):
+            if self._stopping.is_set():
+                return
+            try:
+                self._environments.rebuild(request, asked_at=event.asked_at.timestamp())
+            except EnvironmentFailed as error:
+                log.warning("%s could not be built anew, the one before stays: %s", request, error)
 
     def _prepare(self, pack_ref: str | None) -> None:
         self._verify()

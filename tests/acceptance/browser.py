@@ -20,7 +20,9 @@ from tests.acceptance.command import ROOT, run
 from tests.services.server import ApiClient
 
 SCREENSHOTS = ROOT / "var" / "screenshots"
-_WIDE, _NARROW = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
+_WIDE, _NARROW, _HUGE = (
+    {"width": width, "height": height} for width, height in ((1280, 800), (360, 740), (3840, 2160))
+)
 
 
 @dataclass
@@ -109,9 +111,11 @@ class Reader:
         ]
 
     def pictures(self, name: str) -> None:
-        """Keep what it looks like: light, dark and narrow."""
+        """Keep what it looks like: light, dark, narrow and on a very large screen."""
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        for kind, scheme, size in (("dark", "dark", _WIDE), ("narrow", "light", _NARROW), ("light", "light", _WIDE)):
+        for kind, scheme, size in (
+            ("dark", "dark", _WIDE), ("narrow", "light", _NARROW), ("4k", "light", _HUGE), ("light", "light", _WIDE),
+        ):  # fmt: skip
             self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
             self.page.set_viewport_size(size)  # type: ignore[arg-type]
             self.page.screenshot(path=SCREENSHOTS / f"{name}-{kind}.png")

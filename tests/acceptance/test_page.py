@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.acceptance.browser import Deployment, Reader, chromium, deployment
+from tests.acceptance.browser import SCREENSHOTS, Deployment, Reader
 from tests.services.proxy import Proxy
 from tests.services.waiting import until
 
@@ -17,38 +16,19 @@ pytestmark = pytest.mark.postgres
 
 PAGES = (
     *("executions", "executions/1", "executions/2", "actions", "actions/core.http_request", "fleet", "fleet/1"),
-    *("runtimes", "runtimes/core.python", "packs", "packs/core", "keys", "audit"),
+    *("runtimes", "runtimes/core.python", "packs", "packs/examples", "rules", "triggers", "sensors", "events"),
+    *("keys", "audit", "sign-in"),
 )
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 
 
 @pytest.fixture(scope="module")
-def site() -> Iterator[Deployment]:
-    with deployment() as made:
-        api = made.api
-        command = (
-            r"printf '\033[1;32mcompiling\033[0m module one\nmodule two \033[33mwarns\033[0m\n'; echo done; exit 2"
-        )
-        for action, parameters in (
-            ("examples.hello_shell", {"name": "you"}),
-            ("core.run_command", {"command": command}),
-        ):
-            made_id = api.ok("POST", "/api/v1/executions", {"action_ref": action, "parameters": parameters})["id"]
-            _ended(made, made_id)
-        yield made
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture
-def reader(browser: Browser, site: Deployment) -> Iterator[Reader]:
-    found = Reader(browser, site).sign_in()
-    yield found
-    found.context.close()
+def site(site: Deployment) -> Deployment:
+    command = r"printf '\033[1;32mcompiling\033[0m module one\nmodule two \033[33mwarns\033[0m\n'; echo done; exit 2"
+    for action, parameters in (("examples.hello_shell", {"name": "you"}), ("core.run_command", {"command": command})):
+        made = site.api.ok("POST", "/api/v1/executions", {"action_ref": action, "parameters": parameters})["id"]
+        _ended(site, made)
+    return site
 
 
 def _ended(site: Deployment, execution: int) -> str:
@@ -212,16 +192,42 @@ def test_everything_works_without_script(browser: Browser, site: Deployment) -> 
 
 @pytest.mark.parametrize("path", PAGES)
 def test_each_page_is_accessible_and_looks_like_this(reader: Reader, path: str) -> None:
+    if path == "sign-in":
+        reader.context.clear_cookies()
     page = reader.open(f"/{path}")
     page.wait_for_load_state("load")
     if path.startswith("executions/"):
         expect(page.locator("#live")).to_contain_text("complete", timeout=20_000)
     assert reader.violations(dark=False) == []
     assert reader.violations(dark=True) == []
-    page.set_viewport_size({"width": 360, "height": 740})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    for width in (360, 3840):
+        page.set_viewport_size({"width": width, "height": 740})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert reader.violations(dark=False) == []
     reader.pictures(path.replace("/", "-"))
     assert reader.complaints == []
+
+
+def test_an_address_that_nothing_has_says_so_within_the_page(reader: Reader) -> None:
+    page = reader.open("/nowhere/at/all")
+    assert "Not found" in page.inner_text("h1")
+    assert page.locator("nav >> text=Executions").count() == 1
+    assert page.request.get("/api/v1/nowhere", headers={"Accept": "text/html"}).body() == b""
+
+
+def test_the_picture_of_the_readme(reader: Reader) -> None:
+    command = (
+        r"printf '\033[1mresolving\033[0m 12 packages\n\033[32m✓\033[0m requests 2.32.5\n';"
+        r" printf '\033[32m✓\033[0m rich 15.0.0\n';"
+        r" printf '\033[33mwarning\033[0m: the index was slow\n' >&2; printf 'installed in \033[1m1.9 s\033[0m\n'"
+    )
+    body = {"action_ref": "core.run_command", "parameters": {"command": command}}
+    made = reader.deployment.api.ok("POST", "/api/v1/executions", body)["id"]
+    page = reader.open(f"/executions/{made}")
+    expect(page.locator("#live")).to_contain_text("complete", timeout=20_000)
+    page.set_viewport_size({"width": 1280, "height": 720})
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / "readme.png")
 
 
 def test_what_waits_says_why_in_the_list_and_on_its_page(reader: Reader) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.db.pool import Database
+from agent.environments.layout import Layout
 from agent.environments.lease import Lease
+from agent.environments.model import EnvironmentRequest
 from agent.environments.scan import scan
 from agent.environments.store import EnvironmentRecord, EnvironmentStore
 from agent.errors import EnvironmentFailed
@@ -47,6 +50,7 @@ class World:
             "installed_at",
             "last_verified",
             "env_key",
+            "metadata",
         )
         return dict(zip(names, self.one(f"SELECT {', '.join(names)} FROM pack_environment"), strict=True))
 
@@ -152,12 +156,12 @@ def test_who_is_installing_may_finish_when_the_manifest_changes(world: World, st
     assert world.row()["claimed_by_worker"] is None
 
 
-def test_a_lease_is_renewed_while_it_is_held(world: World) -> None:
+def test_a_lease_is_renewed_while_it_is_held(world: World, tmp_path: Path) -> None:
     store = EnvironmentStore(world.database, lease=60.0)
     row = store.upsert(record(world))
     store.claim(row.id, world.me)
     (before,) = world.one("SELECT claim_expires_at FROM pack_environment")
-    with Lease(store, row.id, world.me, renew_every=0.05).held("a" * 64):
+    with Lease(store, row.id, world.me, renew_every=0.05).held("a" * 64, Layout(tmp_path, "p", "python")):
         until(lambda: world.row()["claim_expires_at"] > before)
     assert world.row()["status"] == "ready"
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("environment-lease")]
@@ -186,6 +190,49 @@ def test_a_build_that_an_execution_needed_is_recorded(tmp_path: Path, world: Wor
     assert row["status"] == "ready"
     assert row["env_path"] == str(site.envs / "env_plain" / "python")
     assert row["manifest_checksum"] == manager.fingerprint(request).manifest_checksum
+
+
+def test_size_time_and_worker_of_a_build_are_kept_and_its_last_use_is_noted(
+    tmp_path: Path, world: World, store: EnvironmentStore
+) -> None:
+    site = Site(tmp_path)
+    manager = site.new_manager(store=store, worker_id=lambda: world.me)
+    used: list[EnvironmentRequest] = []
+    manager.on_use = used.append
+    request = request_of(site, world, "true")
+    manager.ensure(request)
+    assert used == []
+    for _ in range(3):
+        manager.ensure(request)
+    assert used == [request]
+    kept = world.row()["metadata"]
+    assert kept["worker"] == world.me
+    assert kept["bytes"] > 0
+    assert kept["seconds"] >= 0
+    manager.record_use(request)
+    assert set(world.row()["metadata"]) == {"worker", "bytes", "seconds", "last_used"}
+
+
+def test_a_rebuild_is_recorded_and_done_once_on_one_volume(
+    tmp_path: Path, world: World, store: EnvironmentStore
+) -> None:
+    site = Site(tmp_path)
+    manager = site.new_manager(store=store, worker_id=lambda: world.me)
+    beside = site.new_manager(store=store, worker_id=lambda: world.other)
+    request = request_of(site, world, "true")
+    before = manager.ensure(request)
+    asked = time.time()
+    assert manager.rebuild(request, asked_at=asked)
+    assert world.row()["metadata"]["worker"] == world.me
+    assert not beside.rebuild(request, asked_at=asked), "it was built since somebody asked"
+    assert world.row()["metadata"]["worker"] == world.me
+    assert world.row()["status"] == "ready"
+    assert manager.ensure(request).env_dir != before.env_dir
+    failing = request_of(site, world, "sh", "-c", "exit 1")
+    with pytest.raises(EnvironmentFailed):
+        beside.rebuild(failing)
+    assert world.row()["status"] == "failed"
+    assert manager.ensure(request).env_dir is not None
 
 
 def test_a_failed_build_is_recorded_with_its_reason(tmp_path: Path, world: World, store: EnvironmentStore) -> None:

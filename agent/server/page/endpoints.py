@@ -75,6 +75,10 @@ class Site:
         ]
         return [*bound, StarletteRoute("/static/{name}", self._asset)]
 
+    async def missing(self, request: Request) -> Response:
+        """Answer a browser that asks for an address that nothing has."""
+        return await self._respond(_MISSING, request)
+
     def _endpoint(self, page: PageRoute) -> Callable[[Request], Awaitable[Response]]:
         async def respond(request: Request) -> Response:
             return await self._respond(page, request)
@@ -95,7 +99,9 @@ class Site:
     async def _respond(self, page: PageRoute, request: Request) -> Response:
         request.state.request_id = str(uuid.uuid4())
         try:
-            session = await self._in_thread(lambda: BrowserSession.of(request, self._services))
+            session = BrowserSession.of(request, self._services)
+            if session.refresh_token:
+                await self._in_thread(session.renew)
             response = await self._answer(page, request, session)
             session.write(request, response)
         except ClientDisconnect:
@@ -153,6 +159,13 @@ def _run(page: PageRoute, view: View) -> Response:
     if not page.public:
         _ = view.caller.identity  # gone or frozen: nothing is shown any more
     return page.handler(view)
+
+
+def _missing(view: View) -> Response:
+    raise Problem.not_found("this server has no such page")
+
+
+_MISSING = PageRoute("GET", "", _missing)
 
 
 def _problem(view: View, problem: Problem) -> Response:

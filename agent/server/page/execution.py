@@ -43,6 +43,7 @@ def show(view: View) -> Response:
     waits = row["status"] in ("requested", "scheduling", "scheduled")
     why = view.ask("GET", _ONE + "/explain", at={"id": execution_id})["data"] if waits else None
     ended = row["status"] in ENDED
+    worker, environment = _place(view, row)
     action = _action(view, row["action_ref"])
     secrets = ParameterSchema.of(action.get("param_schema") if action else None).secrets
     result = row["result"] if isinstance(row["result"], dict) else {}
@@ -51,8 +52,8 @@ def show(view: View) -> Response:
         "execution.html",
         section="executions",
         row=row,
-        worker=_worker(view, row["worker"]),
-        steps=_steps(row, changes),
+        worker=worker,
+        steps=_steps(row, changes, worker, environment),
         why=why,
         ended=ended,
         error=result.get("error") or result.get("message") if row["status"] != "completed" else None,
@@ -142,17 +143,39 @@ def _tail(view: View, execution_id: int, stream: str, *, ended: bool) -> dict[st
     return {"lines": lines[-_TAIL_LINES:], "first": first, "bytes": size}
 
 
-def _steps(row: dict[str, Any], changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What became of it, in order, with what passed since it was asked for."""
-    found = [{"name": "requested", "at": row["created"], "after": None}]
+def _steps(
+    row: dict[str, Any], changes: list[dict[str, Any]], worker: str | None, environment: dict[str, Any] | None
+) -> list[dict[str, Any]]:
+    """What became of it, in order, with what passed since it was asked for; what is still ahead has no time."""
+    found = [{"name": "requested", "at": row["created"]}]
     names = {"scheduled": "placed", "running": "claimed, running", "canceling": "cancel asked for"}
     for change in reversed(changes):
         status = change["new_values"].get("status") if isinstance(change["new_values"], dict) else None
-        if status and status != "requested" and change["operation"].upper() != "INSERT":
-            found.append({"name": names.get(status, status), "at": change["time"], "after": None})
-    for step in found[1:]:
-        step["after"] = max(0.0, (step["at"] - row["created"]).total_seconds())
+        if status and status not in ("requested", "scheduling") and change["operation"].upper() != "INSERT":
+            note = f"on {worker}" if status == "scheduled" and worker else ""
+            found.append({"name": names.get(status, status), "at": change["time"], "note": note})
+    if environment is not None:
+        _add_environment(found, environment)
+    for step in found:
+        at = step["at"]
+        step["after"] = max(0.0, (at - row["created"]).total_seconds()) if step is not found[0] and at else None
+    if row["status"] not in ENDED:
+        known = {step["name"] for step in found} | ({"claimed, running"} if environment else set())
+        found += [{"name": name, "at": None} for name in ("placed", "claimed, running", "ended") if name not in known]
     return found
+
+
+def _add_environment(steps: list[dict[str, Any]], environment: dict[str, Any]) -> None:
+    """Put the environment between the claim and the run."""
+    at = next((number for number, step in enumerate(steps) if step["name"] == "claimed, running"), None)
+    if at is None:
+        return
+    steps[at]["name"] = "claimed"
+    if environment["status"] == "installing":
+        steps.insert(at + 1, {"name": "environment is being built", "at": None})
+        steps.insert(at + 2, {"name": "running", "at": None})
+    else:
+        steps.insert(at + 1, {"name": "environment built, running", "at": environment["installed_at"]})
 
 
 def _seconds(row: dict[str, Any], result: dict[str, Any]) -> float | None:
@@ -171,12 +194,15 @@ def _action(view: View, ref: str) -> dict[str, Any] | None:
         return None
 
 
-def _worker(view: View, worker: int | None) -> str | None:
+def _place(view: View, row: dict[str, Any]) -> tuple[str | None, dict[str, Any] | None]:
+    """Return the name of its worker, and the environment that was built for it there."""
+    worker = row["worker"]
     if worker is None:
-        return None
+        return None, None
     with view.services.database.connection() as connection:
         found = rows(connection, "agent.server.page", "worker_name", {"id": worker})
-    return str(found[0]["name"]) if found else f"#{worker}"
+        built = rows(connection, "agent.server.page", "environment_built_for", {"id": row["id"]})
+    return str(found[0]["name"]) if found else f"#{worker}", built[0] if built else None
 
 
 ROUTES = (

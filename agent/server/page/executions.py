@@ -6,8 +6,8 @@ from typing import Any
 
 from starlette.responses import Response
 
-from agent.control.explaining import explain_execution
-from agent.errors import AgentError
+from agent.control.cancelling import ENDED
+from agent.control.explaining import waiting_sentences
 from agent.server.call import rows
 from agent.server.page.endpoints import PageRoute
 from agent.server.page.paging import SIZE
@@ -23,7 +23,7 @@ _TABS = (
     ("failed", "Failed"),
 )
 _EXPLAINED = 10
-"""Waiting executions of a page whose reason is looked up: each look reads the whole fleet."""
+"""Different reasons of a page that are looked into: each look goes through the whole fleet."""
 
 
 def listed(view: View) -> Response:
@@ -57,22 +57,14 @@ def _complete(view: View, items: list[dict[str, Any]]) -> None:
     with view.services.database.connection() as connection:
         values = {"ids": [item["id"] for item in items]}
         known = {row["id"]: row for row in rows(connection, "agent.server.page", "workers_of_executions", values)}
-        left = _EXPLAINED
-        for item in items:
-            more = known.get(item["id"], {})
-            item["worker"], item["seconds"], item["reason"] = more.get("worker"), more.get("seconds"), None
-            if (
-                item["seconds"] is None
-                and item.get("started_at")
-                and item["status"] in ("failed", "timeout", "abandoned")
-            ):
-                item["seconds"] = max(0.0, (item["updated"] - item["started_at"]).total_seconds())
-            if item["status"] == "requested" and left:
-                left -= 1
-                try:
-                    item["reason"] = explain_execution(connection, item["id"]).sentence
-                except AgentError:
-                    item["reason"] = None
+        waiting = [item["id"] for item in items if item["status"] == "requested"]
+        reasons = waiting_sentences(connection, waiting, most=_EXPLAINED) if waiting else {}
+    for item in items:
+        more = known.get(item["id"], {})
+        item["worker"], item["seconds"] = more.get("worker"), more.get("seconds")
+        item["reason"] = reasons.get(item["id"])
+        if item["seconds"] is None and item.get("started_at") and item["status"] in ENDED:
+            item["seconds"] = max(0.0, (item["updated"] - item["started_at"]).total_seconds())
 
 
 ROUTES = (PageRoute("GET", "/executions", listed),)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.responses import Response
@@ -21,15 +23,16 @@ def listed(view: View) -> Response:
     query = {name: view.query[name] for name in _FILTERS if name in view.query}
     found = view.ask("GET", "/api/v1/workers", query={**query, "page_size": 100})
     workers = found["items"]
-    columns = _columns(workers)
+    table = {worker["id"]: cells(worker) for worker in workers}
+    columns = _columns(table.values())
     states = Counter(worker["health_state"] for worker in workers)
     return view.show(
         "fleet.html",
         section="fleet",
         workers=workers,
         columns=columns,
-        totals={column: sum(column in cells(worker) for worker in workers) for column in columns},
-        cells={worker["id"]: cells(worker) for worker in workers},
+        totals={column: _total([known[column] for known in table.values() if column in known]) for column in columns},
+        cells=table,
         states=states,
         state=query.get("health_state", ""),
         pages=pages(found["pagination"], query),
@@ -42,18 +45,14 @@ def show(view: View) -> Response:
     at = {"id": _id(view)}
     worker = view.ask("GET", _ONE, at=at)
     offers = view.ask("GET", _ONE + "/capabilities", at=at)["data"]
-    raw = offers["raw"]
     for runtime in offers["runtimes"]:
         runtime["versions"].sort(key=_by_number)
-    checks = [one for one in raw.get("runtime_verdicts") or () if isinstance(one, dict)]
     running = view.ask("GET", "/api/v1/executions", query={"worker": at["id"], "per_page": 20})["items"]
     return view.show(
         "worker.html",
         section="fleet",
         worker=worker,
         offers=offers,
-        checks=checks,
-        version=raw.get("agent_version") or raw.get("version") or "",
         recent=running,
         may_manage=view.may("workers", "manage"),
     )
@@ -72,17 +71,34 @@ def change(view: View) -> Response:
     return view.go(f"/fleet/{worker}")
 
 
-def cells(worker: dict[str, Any]) -> dict[tuple[str, str], bool]:
-    """Return what a worker offers, by runtime and version; a runtime without a known version has an empty one."""
-    found = {}
+@dataclass(frozen=True)
+class Cell:
+    """Whether a worker runs a version; why not, and when it was looked at, where that is known."""
+
+    ok: bool
+    reason: str = ""
+    at: str | None = None
+
+
+def cells(worker: Mapping[str, Any]) -> dict[tuple[str, str], Cell]:
+    """Return what a worker offers or refuses, by runtime and version; one without a known version has an empty one."""
+    found: dict[tuple[str, str], Cell] = {}
     for runtime in worker["supported_runtimes"]:
         for version in runtime["versions"] or [""]:
-            found[runtime["name"], version] = True
+            found[runtime["name"], version] = Cell(True)
+    for one in worker["verified_versions"]:
+        if not one["ok"] or (one["name"], one["version"]) in found:
+            found[one["name"], one["version"]] = Cell(one["ok"], one["reason"] or "", one["at"])
     return found
 
 
-def _columns(workers: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    found = {cell for worker in workers for cell in cells(worker)}
+def _total(known: Sequence[Cell]) -> str:
+    refused = sum(not one.ok for one in known)
+    return f"{len(known) - refused}" + (f", {refused} ✗" if refused else "")
+
+
+def _columns(table: Iterable[Mapping[tuple[str, str], Cell]]) -> list[tuple[str, str]]:
+    found = {cell for known in table for cell in known}
     return sorted(found, key=lambda cell: (cell[0], _by_number(cell[1])))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from agent.server.call import rows
 from agent.server.page.endpoints import PageRoute
 from agent.server.page.paging import pages
 from agent.server.page.view import View
@@ -36,9 +35,22 @@ def show(view: View) -> Response:
         if view.may("actions", "read")
         else []
     )
-    with view.services.database.connection() as connection:
-        environments = rows(connection, "agent.server.page", "environments_of_pack", {"ref": pack["ref"]})
-    return view.show("pack.html", section="packs", pack=pack, actions=actions, environments=environments)
+    asked = view.query.get("asked", "")
+    return view.show(
+        "pack.html",
+        section="packs",
+        pack=pack,
+        actions=actions,
+        environments=view.ask("GET", _ONE + "/environments", at=at)["data"],
+        may_rebuild=view.may("packs", "install"),
+        notice=f"{asked[:9]} workers are asked to build them anew" if asked.isdigit() else "",
+    )
+
+
+def rebuild(view: View) -> Response:
+    """Ask all workers to build the environments of a pack anew."""
+    found = view.ask("POST", _ONE + "/environments/rebuild", at={"ref": view.path["ref"]})["data"]
+    return view.go(f"/packs/{view.path['ref']}", asked=len(found["asked"]))
 
 
 def upload(view: View) -> Response:
@@ -52,4 +64,5 @@ ROUTES = (
     PageRoute("GET", "/packs", listed),
     PageRoute("POST", "/packs", upload, upload=True),
     PageRoute("GET", "/packs/{ref}", show),
+    PageRoute("POST", "/packs/{ref}/rebuild", rebuild),
 )

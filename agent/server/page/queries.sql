@@ -1,6 +1,9 @@
 -- name: workers_of_executions
 -- What the list of the API leaves out: where each of these ran, and how long.
-SELECT e.id, w.name AS worker, CASE WHEN e.result ->> 'duration_ms' ~ '^[0-9]{1,15}$' THEN (e.result ->> 'duration_ms')::float8 / 1000 END AS seconds
+-- A large result is not read for its length of time: it lies elsewhere, and compressed.
+SELECT e.id, w.name AS worker,
+       CASE WHEN pg_column_size(e.result) > 1500 THEN NULL
+            WHEN e.result ->> 'duration_ms' ~ '^[0-9]{1,15}$' THEN (e.result ->> 'duration_ms')::float8 / 1000 END AS seconds
   FROM execution e
   LEFT JOIN worker w ON w.id = e.worker
  WHERE e.id = ANY (%(ids)s);
@@ -8,13 +11,18 @@ SELECT e.id, w.name AS worker, CASE WHEN e.result ->> 'duration_ms' ~ '^[0-9]{1,
 -- name: worker_name
 SELECT name FROM worker WHERE id = %(id)s;
 
--- name: environments_of_pack
-SELECT e.runtime_ref, e.runtime_version_text, e.status::text AS status, e.env_path, e.installed_at, e.last_verified,
-       e.install_error, e.metadata, w.name AS worker
-  FROM pack_environment e
-  LEFT JOIN worker w ON w.id = e.claimed_by_worker
- WHERE e.pack_ref = %(ref)s
- ORDER BY e.runtime_ref, e.runtime_version_text NULLS FIRST;
+-- name: environment_built_for
+-- The environment that its own worker built while it waited for it; with a state while it is being built.
+SELECT e.status::text AS status, e.installed_at
+  FROM execution x
+  JOIN action a ON a.id = x.action
+  JOIN pack_environment e ON e.pack = a.pack AND e.runtime = a.runtime
+ WHERE x.id = %(id)s AND x.started_at IS NOT NULL
+   AND ((e.status = 'installing' AND e.claimed_by_worker = x.worker AND x.status = 'running')
+        OR (e.metadata -> 'worker' = to_jsonb(x.worker) AND e.installed_at >= x.started_at
+            AND (x.status = 'running' OR e.installed_at <= x.updated)))
+ ORDER BY e.installed_at
+ LIMIT 1;
 
 -- name: names_of_identities
 SELECT id, login FROM identity WHERE id = ANY (%(ids)s);

@@ -25,28 +25,34 @@ _FORM_SECONDS = 30 * 86400
 
 @dataclass
 class BrowserSession:
-    """What a browser showed, and the cookies that it gets with the answer."""
+    """What a browser showed, and the cookies that it gets with the answer.
+
+    ``refresh_token`` is what it showed where its access token is too old, else empty.
+    """
 
     services: Services
     claims: Claims | None = None
     form_key: str = ""
+    refresh_token: str = ""
     cookies: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, request: Request, services: Services) -> BrowserSession:
-        """Read the cookies; an access token that is too old is renewed. Asks the database only then."""
+        """Read the cookies; nothing is asked."""
         found = cls(services, form_key=request.cookies.get(FORM_COOKIE, ""))
         if not 20 <= len(found.form_key) <= 100:
             found.form_key = secrets.token_urlsafe(24)
             found.cookies[FORM_COOKIE] = (found.form_key, _FORM_SECONDS)
         found.claims = _claims(request.cookies.get(ACCESS_COOKIE), services)
-        shown = request.cookies.get(REFRESH_COOKIE)
-        if found.claims is None and shown:
-            try:
-                found.keep(services.logins.refresh(shown))
-            except AgentError:
-                found.forget()
+        found.refresh_token = request.cookies.get(REFRESH_COOKIE, "") if found.claims is None else ""
         return found
+
+    def renew(self) -> None:
+        """Get a new access token in place of one that is too old; asks the database."""
+        try:
+            self.keep(self.services.logins.refresh(self.refresh_token))
+        except AgentError:
+            self.forget()
 
     def keep(self, session: Session) -> None:
         """Let the browser have the tokens of a log-in."""
@@ -83,12 +89,13 @@ class BrowserSession:
 
     def write(self, request: Request, response: Response) -> None:
         """Put the cookies into an answer; over HTTPS they never leave it."""
+        below = urlsplit(self.services.settings.server.public_url or "").path.rstrip("/")
         for name, (value, seconds) in self.cookies.items():
             response.set_cookie(
                 name,
                 value,
                 max_age=seconds,
-                path="/",
+                path=below or "/",
                 httponly=True,
                 samesite="lax",
                 secure=_is_secure(request, self.services),

@@ -11,7 +11,7 @@ from psycopg.rows import dict_row
 
 from agent.db.pool import Connection
 from agent.db.queries import load_queries
-from agent.server.call import Answer, Call, data, one, page
+from agent.server.call import Answer, Call, data, one, page, rows
 from agent.server.problems import Problem
 from agent.server.resources.execution_rows import short
 from agent.server.route import Route
@@ -116,13 +116,19 @@ def _filters(call: Call, connection: Connection) -> tuple[list[sql.Composable], 
             values[name] = value
 
     where("status", "e.status = %(status)s::execution_status_enum", query.status)
-    for name, column in (("action_ref", "e.action_ref"), ("rule_ref", "f.rule_ref"), ("trigger_ref", "f.trigger_ref")):
+    if query.action_ref is not None and "*" in query.action_ref:
+        where("action_refs", "e.action_ref = ANY (%(action_refs)s)", _refs(connection, query.action_ref))
+    else:
+        where("action_ref", "e.action_ref = %(action_ref)s", query.action_ref)
+    for name, column in (("rule_ref", "f.rule_ref"), ("trigger_ref", "f.trigger_ref")):
         text = getattr(query, name)
         exact = text is None or "*" not in text
         where(
             name, f"{column} = %({name})s" if exact else f"{column} LIKE %({name})s", text if exact else matching(text)
         )
-    where("pack_name", "split_part(e.action_ref, '.', 1) = %(pack_name)s", query.pack_name)
+    if query.pack_name is not None:
+        refs = [ref for ref in _refs(connection, f"{query.pack_name}.*") if ref.split(".", 1)[0] == query.pack_name]
+        where("pack_refs", "e.action_ref = ANY (%(pack_refs)s)", refs)
     for name in ("executor", "enforcement", "parent", "worker"):
         where(name, f"e.{name} = %({name})s", getattr(query, name))
     where("result_contains", "strpos(lower(e.result::text), lower(%(result_contains)s)) > 0", query.result_contains)
@@ -133,6 +139,12 @@ def _filters(call: Call, connection: Connection) -> tuple[list[sql.Composable], 
         values |= {"after": query.after, "after_created": at["created"]}
         conditions.append(sql.SQL("(e.created, e.id) < (%(after_created)s, %(after)s)"))
     return conditions, values
+
+
+def _refs(connection: Connection, pattern: str) -> list[str]:
+    """Return what a pattern stands for: an index finds executions by these, and none does by a pattern."""
+    found = rows(connection, _PACKAGE, "refs_of_executions", {"pattern": matching(pattern)})
+    return [row["ref"] for row in found]
 
 
 def _own(call: Call) -> list[sql.Composable]:

@@ -71,7 +71,7 @@ def list_all(call: Call) -> Answer:
 def show(call: Call) -> Answer:
     """Show a pack."""
     with call.connection() as connection:
-        return data(_shown(_pack(call, connection)))
+        return data(_shown(visible_pack(call, connection)))
 
 
 def create(call: Call) -> Answer:
@@ -101,8 +101,8 @@ def update(call: Call) -> Answer:
     if description is not None and not isinstance(description, str):
         raise Problem.invalid("description must be a string")
     with call.connection() as connection:
-        before = _pack(call, connection)
-        call.caller.require("packs", "configure", _facts(call, before))
+        before = visible_pack(call, connection)
+        call.caller.require("packs", "configure", facts_of(call, before))
         values = {
             "ref": before["ref"],
             "label": body.label,
@@ -113,14 +113,14 @@ def update(call: Call) -> Answer:
             "tags": body.tags,
         }
         rows(connection, _PACKAGE, "update_pack", values)
-        return data(_shown(_pack(call, connection)), message="Pack updated successfully")
+        return data(_shown(visible_pack(call, connection)), message="Pack updated successfully")
 
 
 def delete(call: Call) -> Answer:
     """Delete a pack: its rows, its files, and tell workers."""
     with call.connection() as connection:
-        before = _pack(call, connection)
-        call.caller.require("packs", "delete", _facts(call, before))
+        before = visible_pack(call, connection)
+        call.caller.require("packs", "delete", facts_of(call, before))
         pack_id = remove_pack_rows(connection, before["ref"])
         call.services.outbox.add(connection, [pack_deleted(pack_id, before["ref"], at=datetime.now(UTC))])
     remove_pack_files(call.settings.packs_base_dir.resolve(), before["ref"])
@@ -182,10 +182,11 @@ def _install(call: Call, directory: Path, *, force: bool) -> dict[str, Any]:
 def may_replace(call: Call, connection: Connection, ref: str) -> None:
     """Let the caller install a pack of this ref over the one that is there, if any. Raises Problem (403)."""
     for before in rows(connection, _PACKAGE, "pack", {"ref": ref}):
-        call.caller.require("packs", "install", _facts(call, before))
+        call.caller.require("packs", "install", facts_of(call, before))
 
 
-def _pack(call: Call, connection: Any) -> dict[str, Any]:
+def visible_pack(call: Call, connection: Any) -> dict[str, Any]:
+    """Return the row of the pack in the path. Raises Problem (404), also where the caller may not see it."""
     row = one(connection, _PACKAGE, "pack", {"ref": call.path["ref"]}, missing=_absent(call))
     if not visible(call, row):
         raise Problem.not_found(_absent(call))
@@ -196,13 +197,14 @@ def visible(call: Call, row: Mapping[str, Any]) -> bool:
     """Say whether the caller may see it: standard packs are everybody's, somebody else's need a grant."""
     if row["is_standard"]:
         return True
-    foreign = row["installed_by"] is not None and _facts(call, row)["owner"] != "self"
-    return call.caller.may("packs", "read", _facts(call, row), narrowly=foreign) or call.caller.may(
-        "packs", "delete", _facts(call, row)
+    foreign = row["installed_by"] is not None and facts_of(call, row)["owner"] != "self"
+    return call.caller.may("packs", "read", facts_of(call, row), narrowly=foreign) or call.caller.may(
+        "packs", "delete", facts_of(call, row)
     )
 
 
-def _facts(call: Call, row: Mapping[str, Any]) -> dict[str, Any]:
+def facts_of(call: Call, row: Mapping[str, Any]) -> dict[str, Any]:
+    """What constraints may ask about a pack."""
     mine = call.caller.kind == "access" and row["installed_by"] == call.caller.identity_id
     owner = "self" if mine else "none" if row["installed_by"] is None else "any"
     return {"id": row["id"], "ref": row["ref"], "pack_ref": row["ref"], "owner": owner}

@@ -133,6 +133,24 @@ def runtimes_of(raw: Mapping[str, Any]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
+def verified_versions(raw: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what the worker found out about each version that it checked; malformed parts are nothing."""
+    stated = raw.get("runtime_verdicts")
+    found = []
+    for entry in stated if isinstance(stated, list) else ():
+        if isinstance(entry, dict) and isinstance(entry.get("ref"), str) and isinstance(entry.get("version"), str):
+            name = normalize_runtime_name(entry["ref"].rpartition(".")[2])
+            known = {key: _text(entry.get(key)) for key in ("reason", "actual", "at")}
+            found.append(
+                {"name": name, "ref": entry["ref"], "version": entry["version"], "ok": entry.get("ok") is True, **known}
+            )
+    return found
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
 def _row(call: Call, connection: Any) -> dict[str, Any]:
     values = {"id": call.path["id"], "role": None, "cordoned": None}
     return one(connection, _PACKAGE, "list_workers", values, missing=f"there is no worker {call.path['id']}")
@@ -160,6 +178,10 @@ def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
         **{name: row[name] for name in cordon_names},
         "health_state": _health(row, status, stale),
         "supported_runtimes": [{"name": one["name"], "versions": one["versions"]} for one in runtimes_of(raw)],
+        "verified_versions": verified_versions(raw),
+        "labels": raw.get("labels") if isinstance(raw.get("labels"), dict) else {},
+        "taints": raw.get("taints") if isinstance(raw.get("taints"), list) else [],
+        "agent_version": _text(raw.get("agent_version") or raw.get("version")),
         "load": load,
         "created": row["created"],
         "updated": row["updated"],

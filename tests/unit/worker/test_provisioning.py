@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from agent.errors import DatabaseError
-from agent.mq.messages import RuntimeVerifyRequested
+from agent.errors import DatabaseError, EnvironmentFailed
+from agent.mq.messages import (
+    EnvironmentRebuildRequested,
+    RuntimeVerifyRequested,
+    decode_pack_event,
+)
+from agent.mq.outgoing_messages import environment_rebuild_requested
 from agent.worker.provisioning import Provisioner
 
 
@@ -84,3 +90,35 @@ def test_whoever_asks_for_a_verification_gets_one() -> None:
         made.stop()
         thread.join(30)
     assert versions.times == 2
+
+
+def test_every_environment_of_a_pack_is_built_anew_also_after_one_that_fails() -> None:
+    done: list[tuple[str, float | None]] = []
+    seen = threading.Event()
+
+    class Needs:
+        def of(self, pack_ref: str | None) -> list[str]:
+            return [f"{pack_ref}/python", f"{pack_ref}/node"]
+
+    class Environments:
+        def rebuild(self, request: str, *, asked_at: float | None) -> bool:
+            done.append((request, asked_at))
+            if len(done) == 1:
+                raise EnvironmentFailed("no luck", step="install")
+            seen.set()
+            return True
+
+    parts: Any = (Registry(), Versions(1), Environments(), Needs())
+    made = Provisioner(*parts, threading.Event())
+    thread = threading.Thread(target=made.run)
+    thread.start()
+    at = datetime(2026, 11, 27, 10, 0, 0, 250_000, tzinfo=UTC)
+    event = decode_pack_event(environment_rebuild_requested(7, "tools", at=at).body)
+    assert event == EnvironmentRebuildRequested("tools", at)
+    try:
+        made.pack_event(event)
+        assert seen.wait(30)
+    finally:
+        made.stop()
+        thread.join(30)
+    assert done == [("tools/python", at.timestamp()), ("tools/node", at.timestamp())]

@@ -44,14 +44,35 @@ export async function refresh() {
     if (!next) continue;
     times(next);
     if (next.innerHTML === part.innerHTML || part.contains(document.activeElement) && document.activeElement.matches("input,select,textarea")) continue;
-    const at = part.querySelector(".at a")?.getAttribute("href"), focus = document.activeElement?.getAttribute?.("href");
-    part.replaceChildren(...document.importNode(next, true).childNodes);
-    if (at) [...part.querySelectorAll("[data-row] a")].find((one) => one.getAttribute("href") === at)?.closest("[data-row]").classList.add("at");
-    if (focus && document.activeElement === document.body) [...part.querySelectorAll("a")].find((one) => one.getAttribute("href") === focus)?.focus();
+    const focus = document.activeElement?.getAttribute?.("href");
+    if (!inPlace(part, next)) part.replaceChildren(...document.importNode(next, true).childNodes);
+    if (focus && document.activeElement === document.body) [...part.querySelectorAll("a")].find((one) => one.getAttribute("href") === focus)?.focus({preventScroll: true});
   }
   if (fresh.title) document.title = fresh.title;
   return true;
 }
+
+// A list changes row by row: what is new waits behind a button, so that nothing moves under the reader's hand.
+const more = document.getElementById("more");
+const key = (row) => row.querySelector("a")?.getAttribute("href") ?? row.firstElementChild?.textContent;
+function inPlace(part, next) {
+  const rows = [...part.querySelectorAll("tbody [data-row]")], fresh = new Map([...next.querySelectorAll("tbody [data-row]")].map((row) => [key(row), row]));
+  if (!rows.length || !fresh.size) return false;
+  let changed = part.querySelector("thead")?.textContent !== next.querySelector("thead")?.textContent;
+  for (const row of rows) {
+    const now = fresh.get(key(row));
+    fresh.delete(key(row));
+    row.classList.toggle("left", !now);
+    if (!now) changed = true;
+    if (!now || now.innerHTML === row.innerHTML) continue;
+    row.style.height = `${row.offsetHeight}px`;
+    row.replaceChildren(...document.importNode(now, true).childNodes);
+  }
+  more.hidden = !fresh.size && !changed;
+  more.textContent = fresh.size ? `${fresh.size} new ↻` : "the list has changed ↻";
+  return true;
+}
+more.addEventListener("click", () => location.reload());
 
 async function again() {
   let pause = 3000;
@@ -69,7 +90,7 @@ async function again() {
   }
   setTimeout(again, pause);
 }
-if (document.querySelector('[data-live="list"]') && !new URLSearchParams(location.search).has("after")) setTimeout(again, 2000);
+if (parts().length && !document.querySelector("[data-log]") && !new URLSearchParams(location.search).has("after")) setTimeout(again, 2000);
 
 // --- Keys
 const off = document.getElementById("keys-off"), help = document.getElementById("keys");

@@ -15,7 +15,7 @@ from agent.environments.layout import Layout
 from agent.environments.lease import Lease
 from agent.environments.model import EnvironmentRequest
 from agent.environments.scan import scan
-from agent.environments.store import EnvironmentRecord, EnvironmentStore
+from agent.environments.store import Built, EnvironmentRecord, EnvironmentStore
 from agent.errors import EnvironmentFailed
 from agent.settings import DatabaseSettings
 from tests.integration.environment_site import Site, quick_config
@@ -110,7 +110,7 @@ def test_a_claim_excludes_others_until_it_expires(world: World, store: Environme
     assert 290 < left <= 300
     world.expire_claim()
     assert store.claim(row.id, world.other)
-    assert not store.ready(row.id, world.me, "a" * 64)
+    assert not store.ready(row.id, world.me, "a" * 64, Built(1, 0.1))
     assert not store.failed(row.id, world.me, "mine")
     assert world.row()["claimed_by_worker"] == world.other
 
@@ -124,7 +124,7 @@ def test_success_and_failure_end_the_claim(world: World, store: EnvironmentStore
     assert (failed["claimed_by_worker"], failed["claim_expires_at"]) == (None, None)
     assert store.claim(row.id, world.other)
     assert world.row()["install_error"] is None
-    assert store.ready(row.id, world.other, "a" * 64)
+    assert store.ready(row.id, world.other, "a" * 64, Built(1, 0.1))
     ready = world.row()
     assert (ready["status"], ready["claimed_by_worker"]) == ("ready", None)
     assert ready["installed_at"] == ready["last_verified"] is not None
@@ -139,7 +139,7 @@ def test_another_manifest_or_path_makes_it_outdated(
 ) -> None:
     row = store.upsert(record(world))
     store.claim(row.id, world.me)
-    store.ready(row.id, world.me, "a" * 64)
+    store.ready(row.id, world.me, "a" * 64, Built(1, 0.1))
     assert store.upsert(record(world)).status == "ready"
     changed = store.upsert(record(world, **change))
     assert (changed.id, changed.status) == (row.id, "outdated")

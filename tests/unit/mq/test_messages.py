@@ -187,7 +187,7 @@ def test_times_are_read_as_rfc_3339(written: str, meant: datetime) -> None:
 
 
 def test_every_type_of_the_deployment_is_known() -> None:
-    assert len(MESSAGE_TYPES) == 15
+    assert len(MESSAGE_TYPES) == 16
     for name in MESSAGE_TYPES:
         assert decode(body({"message_type": name})).message_type == name
 

@@ -148,6 +148,10 @@ class ArtifactSettings:
         "bytes of logs that a worker keeps for a server that is away; more is cut",
         above=0,
     )
+    sensor_log_max_bytes: int = setting(10 * 1024 * 1024, "bytes of one piece of a sensor's log", above=1023)
+    sensor_log_max_files: int = setting(
+        4, "pieces that are kept of a sensor's log where the sensor says nothing", above=0
+    )
     upload_wait: float = setting(
         2.0, "seconds that the end of an execution waits until the server has its logs; then they follow", least=0
     )
@@ -281,6 +285,32 @@ class WorkerSettings:
 
 
 @dataclass(frozen=True)
+class SensorSettings:
+    """Section ``sensor``: a sensor service; what isn't said here it takes from section ``worker``."""
+
+    worker_name: str | None = setting(None, "stable name of a sensor service; default sensor-<hostname>")
+    host: str | None = setting(None, "host shown in its row; default the hostname")
+    capabilities: Mapping[str, Any] = setting({}, "extra capabilities; its list `runtimes` is a filter")
+    labels: Mapping[str, str] = setting({}, "labels that sensors' selectors match")
+    taints: tuple[Mapping[str, Any], ...] = setting((), "taints that sensors must tolerate")
+    only: tuple[str, ...] = setting(
+        (), "sensors that may run here, as references with * for any text; for a service beside one of another make"
+    )
+    max_concurrent_sensors: int = setting(10, "sensors that run at the same time", above=0)
+    heartbeat_interval: float = setting(30.0, "seconds between heartbeats", above=0)
+    reconcile_interval: float = setting(
+        10.0, "seconds between two looks at which sensors are wanted, besides those that a change brings about", above=0
+    )
+    access_lifetime: int = setting(86400, "seconds that the API token of a sensor lives", above=59)
+    mq_url: str | None = setting(
+        None, "broker URL that sensors get as ATTUNE_MQ_URL; none get one unless it is set", secret=True
+    )
+    shutdown_timeout: float = setting(
+        30.0, "seconds from SIGTERM to exit; default ATTUNE_STOP_GRACE_PERIOD less five, else 30", least=0
+    )
+
+
+@dataclass(frozen=True)
 class LogSettings:
     """Section ``log``."""
 
@@ -322,6 +352,7 @@ class Settings:
     environments: EnvironmentSettings = field(default_factory=EnvironmentSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
+    sensor: SensorSettings = field(default_factory=SensorSettings)
     log: LogSettings = field(default_factory=LogSettings)
     environment: str = setting("development", "names the overlay config.<environment>.yaml")
     packs_base_dir: Path = setting(Path("/opt/attune/packs"), "where packs lie")

@@ -29,6 +29,12 @@ def _health(words: list[str]) -> int:
     return health(words)
 
 
+def _sensor(words: list[str]) -> int:
+    from agent.cli.sensor_service import agent_sensor
+
+    return agent_sensor(words)
+
+
 def _timer(words: list[str]) -> int:
     from agent.cli.timer import timer
 
@@ -44,6 +50,7 @@ def _install(words: list[str]) -> int:
 COMMANDS: dict[str, Command] = {
     "install": Command("DIR [--verify]: put this program, unpacked and ready, into DIR", _install),
     "doctor": Command("[--json]: check this container and say what is wrong and what to do", _doctor),
+    "sensor": Command("run the sensors of packs that rules need; --help says more", _sensor),
     "timer": Command("the timer sensor; takes everything from its environment", _timer),
     "health": Command("[--live]: exit 0 while the agent of this container is ready (live)", _health),
 }

@@ -17,8 +17,8 @@ VARIABLE = "ATTUNE_WORKER_RUNTIMES"
 SEARCH_PATHS = "ATTUNE__RUNTIMES__SEARCH_PATHS"
 
 
-def detect(*, as_json: bool, config: str | None = None) -> int:
-    """Print the report, or JSON; return 0 whatever was found.
+def detect(*, as_json: bool, config: str | None = None, variable: str = VARIABLE) -> int:
+    """Print the report, or JSON; return 0 whatever was found. ``variable`` is what would limit the runtimes.
 
     Raises:
         ConfigurationError: the file ``config`` can't be used.
@@ -29,9 +29,9 @@ def detect(*, as_json: bool, config: str | None = None) -> int:
     if as_json:
         import json
 
-        print(json.dumps(detection_json(found, variable=VARIABLE), ensure_ascii=False))
+        print(json.dumps(detection_json(found, variable=variable), ensure_ascii=False))
     else:
-        print(detection_report(found, variable=VARIABLE, override=os.environ.get(VARIABLE)), end="")
+        print(detection_report(found, variable=variable, override=os.environ.get(variable)), end="")
     return 0
 
 

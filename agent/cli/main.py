@@ -50,6 +50,13 @@ def worker() -> None:
     sys.exit(guarded("attune-worker", lambda: run_worker(sys.argv[1:])))
 
 
+def sensor() -> None:
+    """Entry point of ``attune-sensor``; exits."""
+    from agent.cli.sensor_service import SENSOR_HELP, run_sensor
+
+    sys.exit(guarded("attune-sensor", lambda: run_sensor(sys.argv[1:], "attune-sensor", SENSOR_HELP)))
+
+
 def run_agent(words: list[str]) -> int:
     """Do what the words after ``attune-agent`` ask for; return the exit code."""
     if words in (["--version"], ["-V"]):

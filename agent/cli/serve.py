@@ -1,4 +1,4 @@
-"""Start the service: load the settings, set up logging, say what was ignored, hand over to ``agent.worker``."""
+"""Start the service: load the settings, set up logging, say what was ignored, hand over."""
 
 from __future__ import annotations
 
@@ -27,13 +27,20 @@ def serve_worker(config: str | None, name: str | None) -> int:
     return run_worker(prepare(config, name), mode=StartupMode.WORKER)
 
 
-def prepare(config: str | None, name: str | None = None) -> Loaded:
-    """Load the settings and set up logging as they say.
+def serve_sensors(config: str | None, name: str | None, *, agent_mode: bool) -> int:
+    """Run as a sensor service, injected or full; return the exit code."""
+    from agent.sensors.service import run_sensors
+
+    return run_sensors(prepare(config, name, key="sensor.worker_name"), agent_mode=agent_mode)
+
+
+def prepare(config: str | None, name: str | None = None, *, key: str = "worker.name") -> Loaded:
+    """Load the settings and set up logging as they say; ``name`` is the value of ``key``.
 
     Raises:
         ConfigurationError: see ``load_settings``.
     """
-    overrides = {"worker.name": name} if name is not None else {}
+    overrides = {key: name} if name is not None else {}
     loaded = load_settings(os.environ, config=Path(config) if config is not None else None, overrides=overrides)
     settings = loaded.settings
     add_secret(settings.security.jwt_secret)

@@ -18,6 +18,7 @@ class Variables:
     worker_name: str | None = None
     worker_type: str | None = None
     worker_runtimes: str | None = None
+    sensor_runtimes: str | None = None
     api_url: str | None = None
     stop_grace_period: str | None = None
 
@@ -28,6 +29,7 @@ class Variables:
             worker_name=environ.get("ATTUNE_WORKER_NAME", "").strip() or None,
             worker_type=environ.get("ATTUNE_WORKER_TYPE", "").strip() or None,
             worker_runtimes=environ.get("ATTUNE_WORKER_RUNTIMES"),
+            sensor_runtimes=environ.get("ATTUNE_SENSOR_RUNTIMES"),
             api_url=environ.get("ATTUNE_API_URL", "").strip() or None,
             stop_grace_period=environ.get("ATTUNE_STOP_GRACE_PERIOD", "").strip() or None,
         )

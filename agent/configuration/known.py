@@ -24,8 +24,6 @@ UNUSED_KEYS = frozenset(
         "security.oidc",
         "security.ldap",
         "artifacts.flush_interval_ms",
-        "artifacts.sensor_log_max_bytes",
-        "artifacts.sensor_log_max_files",
         "log.console",
         "log.file",
         "worker.stream_logs",
@@ -35,7 +33,8 @@ UNUSED_KEYS = frozenset(
         "worker.work_dir",
         "worker.cleanup_interval",
         "worker.service_name",
-        "sensor",
+        "sensor.poll_interval",
+        "sensor.sensor_timeout",
     )
 )
 """Read by the control plane or by nobody: valid in a shared file, so not worth a warning."""

@@ -119,9 +119,13 @@ def _identify(values: dict[str, Any], sources: dict[str, str], variables: Variab
     if not (values.get("worker.name") or "").strip():
         values["worker.name"] = variables.worker_name or f"worker-{_hostname() or 'unknown'}"
         sources["worker.name"] = "ATTUNE_WORKER_NAME" if variables.worker_name else "default (hostname)"
-    if not values.get("worker.host"):
-        values["worker.host"] = _hostname()
-        sources["worker.host"] = "default (hostname)"
+    if not (values.get("sensor.worker_name") or "").strip():
+        values["sensor.worker_name"] = f"sensor-{_hostname() or 'unknown'}"
+        sources["sensor.worker_name"] = "default (hostname)"
+    for key in ("worker.host", "sensor.host"):
+        if not values.get(key):
+            values[key] = _hostname()
+            sources[key] = "default (hostname)"
     if values.get("worker.worker_type") or not variables.worker_type:
         return []
     if variables.worker_type.lower() not in ("local", "remote", "container"):
@@ -134,7 +138,8 @@ def _identify(values: dict[str, Any], sources: dict[str, str], variables: Variab
 def _drain_within_grace(values: dict[str, Any], sources: dict[str, str], variables: Variables) -> list[str]:
     """Be done before the container is killed, where the configuration doesn't say when."""
     given = variables.stop_grace_period
-    if given is None or "worker.shutdown_timeout" in values:
+    unset = [key for key in ("worker.shutdown_timeout", "sensor.shutdown_timeout") if key not in values]
+    if given is None or not unset:
         return []
     try:
         seconds = float(given)
@@ -142,8 +147,9 @@ def _drain_within_grace(values: dict[str, Any], sources: dict[str, str], variabl
         seconds = math.nan
     if not (math.isfinite(seconds) and seconds > 0):
         return [f"ATTUNE_STOP_GRACE_PERIOD: {given!r} is ignored; it must be a number of seconds"]
-    values["worker.shutdown_timeout"] = max(0.0, seconds - _GRACE_RESERVE)
-    sources["worker.shutdown_timeout"] = "ATTUNE_STOP_GRACE_PERIOD"
+    for key in unset:
+        values[key] = max(0.0, seconds - _GRACE_RESERVE)
+        sources[key] = "ATTUNE_STOP_GRACE_PERIOD"
     return []
 
 

@@ -39,13 +39,17 @@ def validate(settings: Settings, sources: Mapping[str, str]) -> None:
         number = settings.server.port if port == "server.port" else settings.worker.port
         if number is not None and number > 65535:
             _refuse(sources, port, f"must be at most 65535, not {number}")
-    if settings.worker.heartbeat_interval > _LONGEST_HEARTBEAT:
-        _refuse(
-            sources,
-            "worker.heartbeat_interval",
-            f"must be at most {_LONGEST_HEARTBEAT:g} s, not {settings.worker.heartbeat_interval:g}",
-            hint=f"the executor considers a worker dead after {DEAD_AFTER:g} seconds without a heartbeat",
-        )
+    for section, interval in (
+        ("worker", settings.worker.heartbeat_interval),
+        ("sensor", settings.sensor.heartbeat_interval),
+    ):
+        if interval > _LONGEST_HEARTBEAT:
+            _refuse(
+                sources,
+                f"{section}.heartbeat_interval",
+                f"must be at most {_LONGEST_HEARTBEAT:g} s, not {interval:g}",
+                hint=f"the executor considers a worker dead after {DEAD_AFTER:g} seconds without a heartbeat",
+            )
 
 
 def _check_urls(settings: Settings, sources: Mapping[str, str]) -> None:

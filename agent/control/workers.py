@@ -72,7 +72,8 @@ def remove(connection: Connection, worker_id: int, delete_queues: DeleteQueues) 
     if connection.execute(_sql("remove_worker"), {"id": worker_id}).fetchone() is None:
         state = f"it is {found.status}" if found.drained else f"{found.running + found.scheduled} executions are its"
         raise Conflict(f"worker {found.name} can't be removed: {state}", hint="stop it first; drain it before that")
-    delete_queues(topology.owned_queues(worker_id), [topology.dead_letter_binding(worker_id)])
+    queues = (*topology.owned_queues(worker_id), topology.sensors_queue(worker_id).name)
+    delete_queues(queues, [topology.dead_letter_binding(worker_id)])
 
 
 def _changed(connection: Connection, name: str, worker_id: int, **values: object) -> None:

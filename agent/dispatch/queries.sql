@@ -239,14 +239,6 @@ UPDATE execution e
  WHERE e.status = 'canceling' AND e.worker IS NULL
 RETURNING e.id, e.action AS action_id, e.action_ref, 'canceling' AS previous, e.status::text AS status, e.result, e.updated;
 
--- name: alert_trigger
-SELECT id, ref FROM trigger WHERE ref = 'core.alert' AND enabled;
-
--- name: insert_alert
-INSERT INTO event (trigger, trigger_ref, payload, source_ref)
-VALUES (%(trigger)s, 'core.alert', %(payload)s::jsonb, 'attune.system')
-RETURNING id, created;
-
 -- name: failed_attempts
 -- Attempts about which nothing was decided yet; the mark goes on with what was seen.
 SELECT e.id, e.status::text AS status, e.result ->> 'cause' AS cause, e.retry_count,

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from psycopg import Notify
 
+from agent.db.listening import Listener
 from agent.db.pool import Connection, Database
 from agent.db.queries import load_queries
-from agent.dispatch.listening import Listener
 from agent.dispatch.lock_keys import PRESENCE
 
 _ENDED = frozenset(("completed", "failed", "cancelled", "timeout", "abandoned"))

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from agent.process.cancellation import CancellationToken
 from agent.runtimes.model import DependencySpec, EnvVar, ExecutionConfig
+from agent.runtimes.registry import UsableRuntime
+from agent.runtimes.selection import SelectedVersion
 
 
 def never() -> bool:
@@ -43,6 +46,31 @@ class EnvironmentRequest:
     cancelled: Callable[[], bool] = never
     stop: CancellationToken | None = None
     progress: Callable[[str], None] = field(default=silent, compare=False)
+
+    @classmethod
+    def of(
+        cls,
+        pack: tuple[int | None, str],
+        pack_dir: Path,
+        usable: UsableRuntime,
+        selected: SelectedVersion,
+        **asking: Any,
+    ) -> EnvironmentRequest:
+        """Ask for what a selected version runs with in a pack, given by id and ref; ``asking`` is who waits for it."""
+        return cls(
+            pack_ref=pack[1],
+            pack_dir=pack_dir,
+            dir_name=selected.env_name,
+            config=selected.config,
+            interpreter=selected.config.interpreter.binary,
+            interpreter_version=selected.actual,
+            pack_id=pack[0],
+            runtime_id=usable.runtime.id,
+            runtime_ref=usable.runtime.ref,
+            runtime_version_id=selected.version_id,
+            version=selected.version,
+            **asking,
+        )
 
     @property
     def manifests(self) -> tuple[DependencySpec, ...]:

@@ -1,4 +1,4 @@
-"""Where the files of a pack lie while an execution uses them."""
+"""Where the files of a pack lie while an execution or a sensor uses them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,27 @@ from collections.abc import Callable
 from typing import Protocol
 
 from agent.errors import InvalidExecution
-from agent.execution.model import Action
 from agent.reading.beneath import is_inside
+
+
+class PackUser(Protocol):
+    """What uses a pack: an action, or a sensor. ``id`` and ``ref`` are unique among those of one class."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def ref(self) -> str: ...
+    @property
+    def pack_ref(self) -> str: ...
 
 
 class PackFiles(Protocol):
     """Finds, or brings, the files of packs; for any thread."""
 
-    def of(self, action: Action, stamp: str, *, ended: Callable[[], bool], progress: Callable[[str], None]) -> str:
-        """Return the directory of the action's pack, which stays as it is until ``release``.
+    def of(self, user: PackUser, stamp: str, *, ended: Callable[[], bool], progress: Callable[[str], None]) -> str:
+        """Return the directory of the user's pack, which stays as it is until ``release``.
 
-        ``stamp`` changes whenever the action's row does; ``ended`` says that nobody waits for it any longer.
+        ``stamp`` changes whenever the user's row does; ``ended`` says that nobody waits for it any longer.
 
         Raises:
             InvalidExecution: the pack's name is no name of a directory.
@@ -25,7 +35,7 @@ class PackFiles(Protocol):
         """
 
     def release(self, directory: str) -> None:
-        """Say that the execution no longer needs it."""
+        """Say that whoever had it no longer needs it."""
 
 
 class SharedPacks:
@@ -35,17 +45,17 @@ class SharedPacks:
         """Look below ``base``."""
         self._base = base
 
-    def of(self, action: Action, stamp: str, *, ended: Callable[[], bool], progress: Callable[[str], None]) -> str:
+    def of(self, user: PackUser, stamp: str, *, ended: Callable[[], bool], progress: Callable[[str], None]) -> str:
         """See the protocol: one name below the base."""
-        return os.path.join(self._base, pack_name(action))
+        return os.path.join(self._base, pack_name(user))
 
     def release(self, directory: str) -> None:
         """Do nothing: nobody keeps account."""
 
 
-def pack_name(action: Action) -> str:
-    """Return the name of the action's pack, which is one part of a path. Raises InvalidExecution."""
-    name = action.pack_ref
+def pack_name(user: PackUser) -> str:
+    """Return the name of the user's pack, which is one part of a path. Raises InvalidExecution."""
+    name = user.pack_ref
     if not is_inside(name) or "/" in name or name.startswith("."):
-        raise InvalidExecution(f"the pack {name[:100]!r} of {action.ref[:200]} is no name of a directory")
+        raise InvalidExecution(f"the pack {name[:100]!r} of {user.ref[:200]} is no name of a directory")
     return name

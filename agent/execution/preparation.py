@@ -229,20 +229,8 @@ def _request(
     stop: CancellationToken,
     progress: Callable[[str], None],
 ) -> EnvironmentRequest:
-    return EnvironmentRequest(
-        pack_ref=action.pack_ref,
-        pack_dir=_path(pack_dir),
-        dir_name=selected.env_name,
-        config=selected.config,
-        interpreter=selected.config.interpreter.binary,
-        interpreter_version=selected.actual,
-        pack_id=action.pack,
-        runtime_id=usable.runtime.id,
-        runtime_ref=usable.runtime.ref,
-        runtime_version_id=selected.version_id,
-        version=selected.version,
-        stop=stop,
-        progress=progress,
+    return EnvironmentRequest.of(
+        (action.pack, action.pack_ref), _path(pack_dir), usable, selected, stop=stop, progress=progress
     )
 
 

@@ -87,6 +87,15 @@ def cancel_queue(worker_id: int) -> Queue:
     return Queue(f"worker.{worker_id}.cancel", ((EXECUTIONS, cancel_key(worker_id)),), _DEAD_LETTERED)
 
 
+def sensors_queue(worker_id: int) -> Queue:
+    """The queue of changed rules and packs of one sensor service; each has its own, so that every one hears them.
+
+    They only wake it: what nobody took for a minute says nothing any longer.
+    """
+    keys = (RULE_CREATED, RULE_ENABLED, RULE_DISABLED, PACK_REGISTERED, PACK_DELETED)
+    return Queue(f"worker.{worker_id}.sensors", tuple((EVENTS, key) for key in keys), {"x-message-ttl": 60_000})
+
+
 def dead_letter_queue(worker_id: int) -> Queue:
     """The shared dead-letter queue, bound for this worker's dispatches as well.
 
@@ -139,3 +148,8 @@ def packs_subscription(worker_id: int, on_delivery: Callable[[Delivery], None]) 
 def cancel_subscription(worker_id: int, on_delivery: Callable[[Delivery], None]) -> Subscription:
     """Subscribe to requests to cancel."""
     return Subscription(cancel_queue(worker_id), f"worker-{worker_id}-cancel", 10, on_delivery)
+
+
+def sensors_subscription(worker_id: int, on_delivery: Callable[[Delivery], None]) -> Subscription:
+    """Subscribe to changed rules and packs."""
+    return Subscription(sensors_queue(worker_id), f"worker-{worker_id}-sensors", 10, on_delivery)

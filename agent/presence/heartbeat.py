@@ -28,13 +28,14 @@ class Heartbeat:
         unannounced: Callable[[], int | None],
         note: Callable[[int | None], None],
         on_lost: Callable[[], None],
+        beaten: Callable[[], object] = lambda: None,
         stopping: threading.Event | None = None,
     ) -> None:
         """Beat every ``interval`` seconds until ``stopping`` is set.
 
         ``unannounced`` says since when messages wait for the broker (Unix seconds); it is written with each beat, and
         given to ``note`` while the database takes none. ``on_lost`` is called once when another process took the
-        worker's place.
+        worker's place, ``beaten`` after each beat; it may raise DatabaseError.
         """
         self._registration = registration
         self._interval = interval
@@ -42,6 +43,7 @@ class Heartbeat:
         self._unannounced = unannounced
         self._note = note
         self._on_lost = on_lost
+        self._beaten = beaten
         self._stop = stopping or threading.Event()
         self.last_success = time.monotonic()
 
@@ -55,6 +57,7 @@ class Heartbeat:
                     log.error("another process has taken over this worker's name: draining")
                     self._on_lost()
                     return
+                self._beaten()
             except DatabaseError as error:
                 if not away:
                     log.error("can't send a heartbeat: %s", error)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from agent.runtimes.offered import Role
 from agent.settings import WorkerSettings
 
 
@@ -14,6 +15,7 @@ class Identity:
     """What a worker tells about itself when it registers."""
 
     name: str
+    role: Literal["action", "sensor"]
     worker_type: str
     runtime: int | None
     host: str | None
@@ -22,10 +24,11 @@ class Identity:
     origin: Mapping[str, str]
 
     @classmethod
-    def of(cls, settings: WorkerSettings, capabilities: Mapping[str, Any]) -> Identity:
+    def of(cls, settings: WorkerSettings, role: Role, capabilities: Mapping[str, Any]) -> Identity:
         """Take the row's values from settings whose name has been resolved."""
         return cls(
-            name=settings.name or "worker-unknown",
+            name=settings.name or f"{role}-unknown",
+            role="sensor" if role == "sensor" else "action",
             worker_type=settings.worker_type or "local",
             runtime=settings.runtime_id,
             host=settings.host,

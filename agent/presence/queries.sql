@@ -10,7 +10,7 @@ SELECT id, worker_role::text AS role, host, last_heartbeat,
 -- name: insert_worker
 -- A concurrent start under the same name makes the same row; the loser finds it in its next look.
 INSERT INTO worker (name, worker_type, worker_role, runtime, host, port, status, capabilities, last_heartbeat)
-VALUES (%(name)s, %(worker_type)s::worker_type_enum, 'action', %(runtime)s, %(host)s, %(port)s, 'inactive',
+VALUES (%(name)s, %(worker_type)s::worker_type_enum, %(role)s::worker_role_enum, %(runtime)s, %(host)s, %(port)s, 'inactive',
         %(capabilities)s::jsonb, now())
 ON CONFLICT (name) DO NOTHING;
 
@@ -133,3 +133,11 @@ UPDATE worker
    SET status = 'inactive', updated = now(),
        meta = coalesce(meta, '{}') || jsonb_build_object('attune_drained', last_heartbeat)
  WHERE id = %(id)s;
+
+-- name: alert_trigger
+SELECT id, ref FROM trigger WHERE ref = 'core.alert' AND enabled;
+
+-- name: insert_alert
+INSERT INTO event (trigger, trigger_ref, payload, source_ref)
+VALUES (%(trigger)s, 'core.alert', %(payload)s::jsonb, 'attune.system')
+RETURNING id, created;

@@ -36,6 +36,8 @@ _STATEMENT_SECONDS = 5.0
 _RELEASE_SECONDS = 2.0
 
 
+_A_WORKER = {"action": "an action worker", "sensor": "a sensor worker"}
+
 Answer = TypeVar("Answer")
 
 
@@ -90,7 +92,7 @@ class Registration:
 
         Raises:
             WorkerNameTaken: it did not leave; the message names its host.
-            ConfigurationError: the name belongs to a sensor worker.
+            ConfigurationError: the name belongs to a worker of the other role.
             DatabaseUnavailable: the database can't be reached.
         """
         deadline = time.monotonic() + patience
@@ -160,6 +162,7 @@ class Registration:
         found = self._find()
         while found is None:
             values = {"name": self._identity.name, "worker_type": self._identity.worker_type}
+            values["role"] = self._identity.role
             self._execute(
                 "insert_worker",
                 values
@@ -167,10 +170,10 @@ class Registration:
                 | {"capabilities": json.dumps(self._identity.capabilities)},
             )
             found = self._find()
-        if found.role != "action":
+        if found.role != self._identity.role:
             raise ConfigurationError(
-                f"the name {self._identity.name} belongs to a {found.role} worker",
-                hint="give this worker another name (--name, ATTUNE_WORKER_NAME)",
+                f"the name {self._identity.name} belongs to {_A_WORKER[found.role]}",
+                hint=f"give this {self._identity.role} worker another name (--name)",
             )
         return found.id
 

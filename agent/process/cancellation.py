@@ -17,14 +17,18 @@ class CancellationToken:
         self._lock = threading.Lock()
         self._fd = syscalls.event()
         self._cause: Ending | None = None
+        self._grace: float | None = None
         self._closed = False
 
-    def cancel(self, cause: Ending) -> bool:
-        """Ask for the end because of ``cause``; False when the run is over or somebody asked before."""
+    def cancel(self, cause: Ending, *, grace: float | None = None) -> bool:
+        """Ask for the end because of ``cause``; False when the run is over or somebody asked before.
+
+        ``grace`` is the seconds from interrupt to kill, where the run's own are not meant.
+        """
         with self._lock:
             if self._closed or self._cause is not None:
                 return False
-            self._cause = cause
+            self._cause, self._grace = cause, grace
             os.eventfd_write(self._fd, 1)
             return True
 
@@ -32,6 +36,11 @@ class CancellationToken:
     def cause(self) -> Ending | None:
         """What was asked for, if anything was."""
         return self._cause
+
+    @property
+    def grace(self) -> float | None:
+        """The seconds from interrupt to kill that were asked for, if any were."""
+        return self._grace
 
     def fileno(self) -> int:
         """The descriptor to poll."""

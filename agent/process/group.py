@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+
 from agent.process.process_table import processes
 
 
@@ -13,3 +17,9 @@ def is_alone(leader: int) -> bool:
         if process.group == leader and process.pid != leader and not process.has_ended:
             return False
     return any_at_all
+
+
+def kill_group(leader: int) -> None:
+    """Kill all of the group of ``leader``, for which somebody still waits: its id has not been given away."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)

@@ -47,6 +47,29 @@ def kill_leftovers(ours: Callable[[Collection[int]], Collection[int]], *, site: 
     return len(tried)
 
 
+def kill_marked(prefix: str, *, orphans_only: bool = True) -> int:
+    """Kill what has a variable that begins with ``prefix`` (``NAME=val``) in its environment; return how many.
+
+    ``orphans_only``: where an earlier life left it, and not what runs below a program that lives.
+    """
+    tried: set[int] = set()
+    wanted = os.fsencode(prefix)
+    for _ in range(_MAX_ROUNDS):
+        candidates = _orphans() if orphans_only else (process.pid for process in processes() if not process.has_ended)
+        found = [
+            pid
+            for pid in candidates
+            if pid not in tried and pid != os.getpid() and any(item.startswith(wanted) for item in environment_of(pid))
+        ]
+        if not found:
+            break
+        for pid in found:
+            _kill(pid)
+        tried.update(found)
+        time.sleep(_PAUSE)
+    return len(tried)
+
+
 def _orphans() -> Iterator[int]:
     """Yield the processes whose parent is one of our ancestors, or we ourselves without waiting for them."""
     parents = {process.pid: process.parent for process in processes() if not process.has_ended}

@@ -27,7 +27,8 @@ class ProcessRequest:
     """One child to run.
 
     ``timeout`` is in seconds from the spawn, None means no limit. ``stdout`` and ``stderr`` receive each chunk as it
-    arrives. ``mark`` is that by which processes that the child leaves behind are recognised.
+    arrives. ``mark`` is that by which processes that the child leaves behind are recognised. ``started`` is told the
+    process id once the child runs, in the thread that runs it; it must not raise.
     """
 
     argv: Sequence[str]
@@ -40,6 +41,7 @@ class ProcessRequest:
     mark: JobMark | None = None
     grace: float = 5.0
     limits: JobLimits = NO_LIMITS
+    started: Callable[[int], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

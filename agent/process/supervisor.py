@@ -155,6 +155,8 @@ class _Run:
         for fd in (child_in, child_out, child_err):
             self._close(fd)
         self._request.limits.apply(self.pid, self._request.mark)
+        if self._request.started is not None:
+            self._request.started(self.pid)
         self._watch(our_out, our_err)
 
     def _pipe(self) -> tuple[int, int]:
@@ -275,7 +277,8 @@ class _Run:
     def _interrupt(self, cause: Ending) -> None:
         if self._ending is None and self._status is None:
             self._ending = cause
-            self._kill_at = time.monotonic() + self._request.grace
+            grace = self._request.grace if self._stop.grace is None else self._stop.grace
+            self._kill_at = time.monotonic() + grace
             self._signal(signal.SIGTERM)
 
     def _signal(self, number: signal.Signals) -> None:

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 
 from agent.control.outbox import Outbox, broker_in_database
+from agent.db.listening import Listener
 from agent.db.pool import Database
-from agent.dispatch.listening import Listener
 from agent.dispatch.ticker import Ticker
 from agent.rules.processor import BATCH, Counts, RuleProcessor
 from agent.settings import Settings

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.runtimes.detected import DetectedInterpreter
+from agent.runtimes.offered import Role
 
 _EFFECTS = ("no_schedule", "prefer_no_schedule")
 
@@ -15,6 +16,7 @@ _EFFECTS = ("no_schedule", "prefer_no_schedule")
 class WorkerFacts:
     """Everything that goes into ``worker.capabilities``.
 
+    Of a sensor service ``max_concurrent_executions`` is how many sensors it runs at the same time.
     ``detected`` is for agents only: a full worker passes none, and ``runtime_versions`` once they are verified.
     ``limits`` are those of the container. ``ephemeral_interval`` is the heartbeat's, in seconds, of a worker whose name
     never returns: others clean up after it when it is gone.
@@ -23,6 +25,7 @@ class WorkerFacts:
 
     worker_version: str
     max_concurrent_executions: int
+    role: Role = "worker"
     runtimes: Sequence[str] = ()
     agent_mode: bool = False
     agent_binary_name: str | None = None
@@ -39,13 +42,7 @@ class WorkerFacts:
 def build_capabilities(facts: WorkerFacts) -> tuple[dict[str, Any], list[str]]:
     """Return the object, and a warning for each label or taint that was left out."""
     warnings: list[str] = []
-    capabilities: dict[str, Any] = {
-        "max_concurrent_executions": facts.max_concurrent_executions,
-        "worker_version": facts.worker_version,
-        "runtimes": list(facts.runtimes),
-        # A dispatch may be taken back, or be sent twice: this worker runs only what it has claimed.
-        "guarded_claim": True,
-    }
+    capabilities = _of_a_sensor_service(facts) if facts.role == "sensor" else _of_a_worker(facts)
     if facts.agent_mode:
         capabilities["agent_mode"] = True
     for key, text in (
@@ -68,6 +65,26 @@ def build_capabilities(facts: WorkerFacts) -> tuple[dict[str, Any], list[str]]:
         capabilities |= {"ephemeral": True, "heartbeat_interval": facts.ephemeral_interval}
     capabilities |= {key: value for key, value in facts.extra.items() if key != "runtimes"}
     return capabilities, warnings
+
+
+def _of_a_worker(facts: WorkerFacts) -> dict[str, Any]:
+    return {
+        "max_concurrent_executions": facts.max_concurrent_executions,
+        "worker_version": facts.worker_version,
+        "runtimes": list(facts.runtimes),
+        # A dispatch may be taken back, or be sent twice: this worker runs only what it has claimed.
+        "guarded_claim": True,
+    }
+
+
+def _of_a_sensor_service(facts: WorkerFacts) -> dict[str, Any]:
+    return {
+        "max_concurrent_sensors": facts.max_concurrent_executions,
+        "sensor_version": facts.worker_version,
+        "runtimes": list(facts.runtimes),
+        # A sensor runs here only while its lock is held.
+        "sensor_locks": True,
+    }
 
 
 def _labels(labels: Mapping[str, Any], warnings: list[str]) -> dict[str, str]:

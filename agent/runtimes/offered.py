@@ -91,7 +91,8 @@ class RuntimeDetector:
         """
         choice = self.operator_choice()
         if choice is None:
-            names = self._canonical((*(item.name for item in detected), *described, "native"))
+            always = ("native", "builtin") if self._role == "sensor" else ("native",)
+            names = self._canonical((*(item.name for item in detected), *described, *always))
             return self._said(OfferedRuntimes(names, Tier.DETECTION, "interpreters on this machine"))
         found = {item.name for item in detected}
         for name in (name for name in choice.runtimes if name not in found and name != "native"):

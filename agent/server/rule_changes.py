@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from psycopg import Notify
 
+from agent.db.listening import Listener
 from agent.db.pool import Database
-from agent.dispatch.listening import Listener
 
 CHANNEL = "server_rules_changed"
 _LOOK_AGAIN = 5.0

@@ -14,8 +14,7 @@ from agent.backoff import Backoff
 from agent.counters import COUNTERS
 from agent.environments.model import silent
 from agent.errors import EnvironmentFailed, PackError, ServerError, ServerUnavailable
-from agent.execution.model import Action
-from agent.execution.pack_files import pack_name
+from agent.execution.pack_files import PackUser, pack_name
 from agent.transport.address import ServerAddress
 from agent.transport.connection import ServerConnection, Token
 from agent.transport.pack_download import Ended, PackDownload
@@ -36,7 +35,7 @@ class _Pack:
     lock: threading.Lock = field(default_factory=threading.Lock)
     changes: int = 1
     seen: int = 0
-    stamps: dict[int, str] = field(default_factory=dict)
+    stamps: dict[tuple[type, int], str] = field(default_factory=dict)
 
 
 class FetchedPacks:
@@ -54,17 +53,18 @@ class FetchedPacks:
         self._lock = threading.Lock()
         self._packs: dict[str, _Pack] = {}
 
-    def of(self, action: Action, stamp: str, *, ended: Callable[[], bool], progress: Callable[[str], None]) -> str:
-        """See ``PackFiles``: the server is asked when the action has changed since, or the pack was announced."""
-        ref = pack_name(action)
+    def of(self, user: PackUser, stamp: str, *, ended: Callable[[], bool], progress: Callable[[str], None]) -> str:
+        """See ``PackFiles``: the server is asked when the user has changed since, or the pack was announced."""
+        ref = pack_name(user)
         pack = self._pack(ref)
-        if pack.stamps.get(action.id) != stamp or pack.seen != pack.changes:
+        key = type(user), user.id
+        if pack.stamps.get(key) != stamp or pack.seen != pack.changes:
             with self._turn(ref, pack, ended):
-                if pack.stamps.get(action.id) != stamp or pack.seen != pack.changes:
+                if pack.stamps.get(key) != stamp or pack.seen != pack.changes:
                     self._look(ref, pack, ended, progress)
                     if len(pack.stamps) >= _MOST_STAMPS:
                         pack.stamps.clear()
-                    pack.stamps[action.id] = stamp
+                    pack.stamps[key] = stamp
         return str(self._versions.take(ref) or self._versions.directory(ref, "none"))
 
     def release(self, directory: str) -> None:

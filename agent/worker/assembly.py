@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from agent.environments.compiled import CompiledActions
-from agent.environments.manager import EnvironmentManager
-from agent.environments.store import EnvironmentStore
+from agent.environments.configured import configured_manager
 from agent.execution.action_runner import ActionRunner, RunnerSettings
 from agent.execution.arrivals import Arrivals
 from agent.execution.inputs.scratch import Scratch, scratch_candidates
@@ -23,22 +21,20 @@ from agent.execution.running import RunningExecutions
 from agent.execution.secrets.tokens import weakness
 from agent.mq import topology
 from agent.mq.broker import Consumer, Publisher
+from agent.presence.advertising import Advertiser
+from agent.presence.context import WorkerContext
 from agent.presence.heartbeat import Heartbeat
 from agent.presence.stale import StaleWorkers
 from agent.process.job_limits import JobLimits
 from agent.process.memory import return_memory
 from agent.process.oom_score import OOM_SCORE
 from agent.runtimes.selection import VersionSelector
-from agent.runtimes.store import record_checks
-from agent.runtimes.verification import VersionCheck
-from agent.worker.advertising import Advertiser
-from agent.worker.context import WorkerContext
-from agent.worker.file_transport import FileTransport, file_transport
+from agent.transport.file_transport import FileTransport, file_transport
+from agent.transport.signing_secret import SigningSecret
 from agent.worker.handlers import Handlers
 from agent.worker.needs import EnvironmentNeeds
 from agent.worker.provisioning import Provisioner
 from agent.worker.rescue import Rescue
-from agent.worker.signing_secret import SigningSecret
 from agent.worker.slots import Slots
 from agent.worker.unclaimed_dispatches import UnclaimedDispatches
 
@@ -74,7 +70,7 @@ def assemble(
     transport = file_transport(base.loaded, base.database, base.machine)
     files = transport.files
     candidates = scratch_candidates(settings.worker.scratch_dir, base.machine.env, settings.artifacts_dir)
-    owner = _owner(base, worker_id)
+    owner = base.owner(worker_id)
     scratch = Scratch(candidates, owner=owner)
     files.make_root()  # the spool must be where the next process looks for it
     writable = Scratch([str(settings.artifacts_dir), *candidates], owner=owner).first_writable()
@@ -88,20 +84,9 @@ def assemble(
     versions = VersionSelector(
         base.machine,
         reverify_after=settings.worker.reverify_after,
-        record=lambda checks: _record(base, advertiser, checks, worker_id),
+        record=lambda checks: advertiser.record(base.database, checks, worker_id),
     )
-    environments = EnvironmentManager(
-        runtime_envs_dir=settings.runtime_envs_dir,
-        packs_base_dir=settings.packs_base_dir,
-        store=EnvironmentStore(base.database),
-        worker_id=lambda: worker_id,
-        create_timeout=settings.worker.environment_timeout,
-        install_timeout=settings.worker.install_timeout,
-        network=settings.network,
-        uv=_uv(base),
-        max_bytes=settings.environments.max_bytes,
-        container=base.machine.env,
-    )
+    environments = configured_manager(settings, base.database, base.machine, worker_id=worker_id)
     compiled = CompiledActions(
         settings.runtime_envs_dir, timeout=settings.worker.install_timeout, container=base.machine.env
     )
@@ -197,27 +182,6 @@ def assemble(
         rescue=rescue,
         transport=transport,
     )
-
-
-def _record(base: WorkerContext, advertiser: Advertiser, checks: Sequence[VersionCheck], worker_id: int) -> None:
-    """Tell what was checked: everybody in the versions' rows, placement in this worker's own."""
-    record_checks(base.database, checks, worker_id=worker_id)
-    advertiser.advertise(checks)
-
-
-def _uv(base: WorkerContext) -> str | None:
-    """The program that builds virtual environments instead of venv and pip."""
-    installer = base.loaded.settings.runtimes.python.installer
-    found = None if installer == "pip" else base.machine.find("uv")
-    if installer == "uv" and found is None:
-        log.warning("runtimes.python.installer is uv, but uv is not on PATH: venv and pip are used")
-    return found
-
-
-def _owner(base: WorkerContext, worker_id: int) -> str:
-    """Name this worker's files apart from those of workers of other deployments with the same id."""
-    deployment = hashlib.sha256(f"{base.database.address.label} {base.database.address.schema}".encode())
-    return f"{deployment.hexdigest()[:8]}-{worker_id}"
 
 
 def _preparer_settings(base: WorkerContext) -> PreparerSettings:

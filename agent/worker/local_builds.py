@@ -7,11 +7,9 @@ from dataclasses import dataclass, replace
 
 from agent.configuration import Loaded
 from agent.db.pool import Database
-from agent.environments.manager import EnvironmentManager
-from agent.environments.store import EnvironmentStore
+from agent.environments.configured import configured_manager
 from agent.errors import EnvironmentFailed, NotFound
 from agent.packs.registered import registered_packs
-from agent.process.child_env import container_environment
 from agent.runtimes.detection import detect_interpreters
 from agent.runtimes.machine import Machine
 from agent.runtimes.registry import RuntimeRegistry
@@ -45,16 +43,7 @@ def build_here(loaded: Loaded, pack: str | None, *, again: bool, say: Callable[[
             raise NotFound(f"there is no pack {pack}", hint="see: attune pack list")
         registry = RuntimeRegistry(lambda: load_runtimes(database), machine)
         registry.refresh()
-        manager = EnvironmentManager(
-            runtime_envs_dir=settings.runtime_envs_dir,
-            packs_base_dir=settings.packs_base_dir,
-            store=EnvironmentStore(database),
-            create_timeout=settings.worker.environment_timeout,
-            install_timeout=settings.worker.install_timeout,
-            network=settings.network,
-            uv=None if settings.runtimes.python.installer == "pip" else machine.find("uv"),
-            container=container_environment(),
-        )
+        manager = configured_manager(settings, database, machine)
         needs = EnvironmentNeeds(
             database,
             registry,

@@ -87,20 +87,7 @@ class EnvironmentNeeds:
         except AgentError as error:
             self._left_out(f"no environment of {ref} for {usable.runtime.ref}: {error}")
             return None
-        return EnvironmentRequest(
-            pack_ref=ref,
-            pack_dir=directory,
-            dir_name=selected.env_name,
-            config=selected.config,
-            interpreter=selected.interpreter,
-            interpreter_version=selected.actual,
-            pack_id=pack_id,
-            runtime_id=usable.runtime.id,
-            runtime_ref=usable.runtime.ref,
-            runtime_version_id=selected.version_id,
-            version=selected.version,
-            cancelled=self._cancelled,
-        )
+        return EnvironmentRequest.of((pack_id, ref), directory, usable, selected, cancelled=self._cancelled)
 
 
 def _needed(runtime: int | None, constraint: str, required: Any) -> Iterator[tuple[int | str, str]]:

@@ -6,9 +6,3 @@ SELECT DISTINCT p.id AS pack_id, p.ref, a.runtime, coalesce(a.runtime_version_co
   JOIN pack p ON p.id = a.pack
  WHERE %(pack_ref)s::text IS NULL OR p.ref = %(pack_ref)s
  ORDER BY p.ref;
-
--- name: has_kept_secret
-SELECT to_regclass('server_secret') IS NOT NULL;
-
--- name: kept_secret
-SELECT value FROM server_secret WHERE name = 'jwt_secret';

@@ -12,6 +12,7 @@ from agent.configuration import Loaded
 from agent.counters import COUNTERS
 from agent.errors import AgentError, DatabaseError, Interrupted, MachineTooSmall
 from agent.mq import topology
+from agent.presence.context import WorkerContext, open_context
 from agent.presence.health_socket import HealthSocket
 from agent.process.control_group import JOB_GROUPS
 from agent.process.core_dumps import write_none
@@ -23,13 +24,12 @@ from agent.process.open_files import OPEN_FILES
 from agent.process.prctl import become_subreaper, hide_memory
 from agent.process.reaper import Reaper
 from agent.process.request import Ending
+from agent.process.stop_signals import StopSignals
 from agent.threads import ThreadGroup
 from agent.worker.assembly import Parts, assemble
-from agent.worker.context import WorkerContext, open_context
 from agent.worker.metrics import exposition
 from agent.worker.metrics_server import MetricsServer
 from agent.worker.reconciliation import reconcile
-from agent.worker.signals import StopSignals
 
 log = logging.getLogger(__name__)
 

@@ -98,6 +98,12 @@ int hold_tree(int place, const char *place_path, uid_t owner, enum tree_state *s
     return -1;
 }
 
+/* Whether the program was called attune-sensor-agent: then it is a sensor service, which no word has to say. */
+static bool is_sensor_name(const char *called) {
+    const char *slash = strrchr(called, '/');
+    return strcmp(slash == NULL ? called : slash + 1, "attune-sensor-agent") == 0;
+}
+
 /* Become the program in the tree at `place`. Returns only when the kernel refuses. */
 void start_program(const struct self *self, const char *place, int tree, char **argv, char **envp) {
     char *root = text("%s/%s", strcmp(place, "/") == 0 ? "" : place, tree_name);
@@ -106,7 +112,7 @@ void start_program(const struct self *self, const char *place, int tree, char **
     char *loader = text("%s/%s", root, tree_loader);
     size_t count = 0;
     while (argv[count] != NULL) count++;
-    char **arguments = calloc(count + 6, sizeof *arguments);
+    char **arguments = calloc(count + 7, sizeof *arguments);
     if (arguments == NULL) fail(EXIT_FAILED, "no memory");
     size_t used = 0;
     arguments[used++] = loader;
@@ -114,6 +120,7 @@ void start_program(const struct self *self, const char *place, int tree, char **
     arguments[used++] = "--library-path";
     arguments[used++] = libraries;
     arguments[used++] = program;
+    if (count > 0 && is_sensor_name(argv[0]) && (count == 1 || argv[1][0] == '-')) arguments[used++] = "sensor";
     for (size_t i = 1; i < count; i++) arguments[used++] = argv[i];
     execve(loader, arguments, program_environment(self, root, tree, envp));
 }

@@ -76,15 +76,19 @@ def spawn_agent(
     *,
     user: int | None = None,
     full: bool = False,
+    sensors: bool = False,
     through: Sequence[str] = (),
 ) -> AgentProcess:
     """Start ``python -m agent`` (or the full worker); as another ``user`` when the caller is root.
 
+    ``sensors``: a sensor service instead.
+
     ``through`` is a command that starts the command which follows it, such as ``prlimit``.
     """
-    program = [*through, sys.executable, "-m", "agent", "--name", name]
+    program = [*through, sys.executable, "-m", "agent", *(["sensor"] if sensors else []), "--name", name]
     if full:
-        program = [sys.executable, "-c", "from agent.cli.main import worker; worker()", "--name", name]
+        entry = "sensor" if sensors else "worker"
+        program = [sys.executable, "-c", f"from agent.cli.main import {entry}; {entry}()", "--name", name]
     if user is not None:
         program = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--", *program]
     with log_path.open("ab") as log:

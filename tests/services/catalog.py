@@ -55,6 +55,30 @@ class Catalog:
         values = {"ref": ref, "pack": pack_id, "pack_ref": pack, "label": name, "runtime": runtime_id} | columns
         return self.insert("action", values)
 
+    def add_sensor(
+        self, ref: str, script: str | None = None, *, runtime: str = "core.shell", triggers: int = 1, **columns: Any
+    ) -> int:
+        """Register a sensor with triggers ``<ref>_1``, ``<ref>_2`` …, its script as an action's. Return its id."""
+        pack, _, name = ref.partition(".")
+        entrypoint = columns.setdefault("entrypoint", name + _SUFFIXES.get(runtime, ".sh"))
+        pack_id = self.add_pack(pack)
+        if script is not None:
+            self.write(pack, f"sensors/{entrypoint}", script)
+        runtime_id = self.one("SELECT id FROM runtime WHERE ref = %s", [runtime])["id"]
+        values = {"ref": ref, "pack": pack_id, "pack_ref": pack, "label": name, "runtime": runtime_id, "enabled": True}
+        sensor = self.insert("sensor", values | {"runtime_ref": runtime} | columns)
+        for number in range(1, triggers + 1):
+            trigger = {"ref": f"{ref}_{number}", "pack": pack_id, "pack_ref": pack, "label": name, "enabled": True}
+            self.insert("trigger", trigger | {"sensor": sensor, "sensor_ref": ref})
+        return sensor
+
+    def add_rule(self, ref: str, trigger_ref: str, action_ref: str = "core.noop", **columns: Any) -> int:
+        """Register a rule that is on; return its id."""
+        pack = ref.partition(".")[0]
+        trigger = self.one("SELECT id FROM trigger WHERE ref = %s", [trigger_ref])["id"]
+        values = {"ref": ref, "pack": self.add_pack(pack), "pack_ref": pack, "label": ref, "action_ref": action_ref}
+        return self.insert("rule", values | {"trigger": trigger, "trigger_ref": trigger_ref, "enabled": True} | columns)
+
     def write(self, pack: str, path: str, text: str, *, mode: int = 0o755) -> Path:
         """Write a file of a pack."""
         file = self.packs / pack / path

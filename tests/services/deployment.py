@@ -96,14 +96,19 @@ class Deployment(Catalog):
         *,
         user: int | None = None,
         full: bool = False,
+        sensors: bool = False,
         wait: bool = True,
         through: Sequence[str] = (),
         **extra: str,
     ) -> AgentProcess:
-        """Start an agent with further environment variables; ``wait`` until it is active."""
+        """Start an agent, or a sensor service, with further environment variables; ``wait`` until it is active."""
         since = self.one("SELECT clock_timestamp() AS now")["now"]
         log_path = self.directory / f"{name}-{len(self.agents)}.log"
-        agent = spawn_agent(name, self.environment | extra, log_path, user=user, full=full, through=through)
+        agent = spawn_agent(
+            name, self.environment | extra, log_path, user=user, full=full, sensors=sensors, through=through
+        )
+        if sensors:
+            self._guests.append(agent)
         self.agents.append(agent)
         if wait:
             self.wait_active(agent, since)

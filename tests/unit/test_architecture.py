@@ -37,8 +37,9 @@ NAMES = {
     "os.getenv": (),
     "os.putenv": (),
     "sys.exit": ("cli/main.py", "cli/operator.py"),
-    "os._exit": ("server/service.py",),  # after a second signal: a handler in a thread can't be interrupted
-    "os.fork": (),
+    # After a second signal: a handler in a thread can't be interrupted; the end of a forked process.
+    "os._exit": ("server/service.py", "process/guardian.py"),
+    "os.fork": ("process/guardian.py",),
     "os.system": (),
     "os.popen": (),
     "os.execv": (),
@@ -48,8 +49,8 @@ NAMES = {
     "os.waitpid": ("process/",),
     "os.waitid": ("process/",),
     "os.setuid": (),
-    "signal.signal": ("worker/signals.py", "cli/"),
-    "signal.set_wakeup_fd": ("worker/signals.py",),
+    "signal.signal": ("process/stop_signals.py", "process/guardian.py", "cli/"),
+    "signal.set_wakeup_fd": ("process/stop_signals.py",),
     "psycopg.connect": ("db/",),
     "psycopg.Connection.connect": ("db/",),
     "logging.basicConfig": (),
@@ -144,6 +145,7 @@ REPEATED_NAMES = {
     "explanation": "why the decision of its folder is what it is: of a worker (placement), of a version (runtimes)",
     "network": "reaching servers: of this deployment (doctor), of package indexes (environments)",
     "service": "what a part of the program starts and stops, in which order",
+    "assembly": "which part knows which: of a worker, of a sensor service",
     "tokens": "of people and services (access), of one execution (execution/secrets)",
 }
 
@@ -279,7 +281,8 @@ READING_METHODS = {
         "server/streams/log_places.py",  # of `reading.beneath.Directory`
         "server/stored_files.py",  # of `reading.beneath.Directory`
         "transport/uploaded_files.py",  # of the same
-        "worker/service.py",  # of `OomScore`
+        "sensors/service.py",  # of `OomScore`
+        "worker/service.py",
     ),
 }
 #: Functions of ``re`` that compile what they are given: a text of somebody else goes to `reading/patterns.py`.

@@ -10,10 +10,11 @@ from agent.control.ends import Ended, announcements
 from agent.control.outbox import Outbox
 from agent.db.named_statements import Statements
 from agent.db.pool import Connection
-from agent.dispatch.alerts import Alert, raise_alert
+from agent.dispatch.alert_raising import raise_alert
 from agent.liveness import DEAD_AFTER
 from agent.mq.messages import CancelRequest
 from agent.mq.outgoing_messages import cancel_request
+from agent.presence.alerts import Alert
 
 _AGAIN_SECONDS = 15.0
 

@@ -10,10 +10,11 @@ from agent.control.outbox import Outbox
 from agent.control.workers import DeleteQueues
 from agent.db.named_statements import Statements
 from agent.db.pool import Connection
-from agent.dispatch.alerts import Alert, raise_alert
+from agent.dispatch.alert_raising import raise_alert
 from agent.dispatch.monitors.executions import abandon
 from agent.errors import BrokerError
 from agent.mq import topology
+from agent.presence.alerts import Alert
 from agent.presence.worker_locks import WorkerLocks
 
 log = logging.getLogger(__name__)

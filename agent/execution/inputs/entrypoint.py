@@ -50,7 +50,7 @@ def resolve_entrypoint(action: Action, pack_dir: str, *, is_shell: bool) -> Scri
     if is_shell and not _may_be_path(entrypoint):
         return _inline(action)
     path = os.path.join(pack_dir, "actions", entrypoint)
-    trouble = _trouble(pack_dir, path, entrypoint)
+    trouble = script_trouble(pack_dir, "actions", entrypoint)
     if trouble is None:
         return Script(path)
     if is_shell and (_is_text(action) or not (_looks_like_path(entrypoint) or trouble == _OUTSIDE)):
@@ -77,14 +77,14 @@ def _looks_like_path(entrypoint: str) -> bool:
     return "/" in entrypoint or entrypoint.lower().endswith(_SUFFIXES)
 
 
-def _trouble(pack_dir: str, path: str, entrypoint: str) -> str | None:
-    """Return why ``path`` can't be run, None when it is a regular file of the pack."""
+def script_trouble(pack_dir: str, folder: str, entrypoint: str) -> str | None:
+    """Return why a file below a folder of the pack can't be run, None when it is a regular file of the pack."""
     if not entrypoint or "\0" in entrypoint:
         return "is not a valid file name"
     try:
-        if _is_plain(pack_dir, entrypoint):
+        if _is_plain(pack_dir, folder, entrypoint):
             return None
-        real = os.path.realpath(path, strict=True)
+        real = os.path.realpath(os.path.join(pack_dir, folder, entrypoint), strict=True)
         if not real.startswith(os.path.realpath(pack_dir) + os.sep):
             return _OUTSIDE
         return None if stat.S_ISREG(os.stat(real).st_mode) else "is not a regular file"
@@ -92,14 +92,14 @@ def _trouble(pack_dir: str, path: str, entrypoint: str) -> str | None:
         return "does not exist"
 
 
-def _is_plain(pack_dir: str, entrypoint: str) -> bool:
+def _is_plain(pack_dir: str, folder: str, entrypoint: str) -> bool:
     """Whether no part below the pack is a symbolic link or leads upwards, so that nothing needs to be resolved."""
     parts = entrypoint.split("/")
     if ".." in parts or "" in parts:
         return False
     path = pack_dir
     mode = 0
-    for part in ("actions", *parts):
+    for part in (folder, *parts):
         path = f"{path}/{part}"
         mode = os.lstat(path).st_mode
         if stat.S_ISLNK(mode):

@@ -84,7 +84,7 @@ def build_environment(
         variables["ATTUNE_TRIGGER"] = execution.trigger_ref
     _add_context(variables, execution.config, warnings)
     for name, entry in env_vars.items():
-        variables[name] = _combined(entry, variables.get(name, ""))
+        variables[name] = combined(entry, variables.get(name, ""))
     variables["ATTUNE_PARAMETER_DELIVERY"] = action.parameter_delivery
     variables["ATTUNE_PARAMETER_FORMAT"] = action.parameter_format
     if parameter_file is not None:
@@ -137,7 +137,8 @@ def _add_context(variables: dict[str, str], config: Any, warnings: list[str]) ->
             warnings.append(f"context: {key!r} is ignored because it can't be an environment variable")
 
 
-def _combined(entry: EnvVar, existing: str) -> str:
+def combined(entry: EnvVar, existing: str) -> str:
+    """Return what a runtime's variable becomes where there is an ``existing`` value."""
     if entry.operation == "set":
         return entry.value
     parts = (entry.value, existing) if entry.operation == "prepend" else (existing, entry.value)

@@ -1,8 +1,9 @@
-"""Mint the JSON Web Tokens that actions and the worker show to Attune's API (HS256, RFC 7519)."""
+"""Mint the JSON Web Tokens that actions, sensors and the worker show to Attune's API (HS256, RFC 7519)."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -44,6 +45,14 @@ def worker_token(name: str, *, secret: str, now: float) -> tuple[str, float]:
     """Return a token of this worker for the server, and for how many seconds it is good."""
     kind = ("worker", "internal_files")
     return _token(1, f"worker:{name}", kind, {"worker_name": name}, (now, _DAY), secret), float(_DAY)
+
+
+def sensor_token(
+    identity: int, sensor_ref: str, triggers: Sequence[str], *, lifetime: int, secret: str, now: float
+) -> str:
+    """Return the token of a sensor for ``lifetime`` seconds: it sends events of these triggers."""
+    metadata = {"trigger_types": list(triggers)}
+    return _token(identity, sensor_ref, ("sensor", "sensor"), metadata, (now, lifetime), secret)
 
 
 def weakness(secret: str | None) -> str | None:

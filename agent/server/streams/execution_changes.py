@@ -22,9 +22,9 @@ from typing import Any
 from psycopg import Notify
 from psycopg.rows import dict_row
 
+from agent.db.listening import Listening
 from agent.db.pool import Connection, Database
 from agent.db.queries import load_queries
-from agent.dispatch.listening import Listening
 from agent.errors import DatabaseError
 from agent.reading.json_text import read_json
 from agent.server.streams.sse import frame

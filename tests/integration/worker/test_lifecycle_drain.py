@@ -13,7 +13,7 @@ import pika.exceptions
 import pytest
 
 from agent.mq import topology
-from agent.worker.signals import TOGETHER
+from agent.process.stop_signals import TOGETHER
 from tests.integration.worker.jobs import ONLY_SHELL, Jobs, gone, wait_for_beats
 from tests.services.deployment import Deployment
 from tests.services.proxy import until

@@ -14,7 +14,7 @@ from agent.presence.registration import Registered, Registration
 from tests.unit.fakes.clock import START, FakeClock, FakeEvent
 from tests.unit.fakes.sessions import FakeConnection, FakeDatabase, FakeServer, Session, WorkerRow
 
-IDENTITY = Identity("w", "container", None, "here", 8080, {"runtimes": ["shell"]}, {})
+IDENTITY = Identity("w", "action", "container", None, "here", 8080, {"runtimes": ["shell"]}, {})
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,8 @@ import pytest
 
 from agent.configuration import load_settings
 from agent.execution.running import RunningExecutions
+from agent.process.stop_signals import StopSignals
 from agent.worker.service import StartupMode, WorkerService
-from agent.worker.signals import StopSignals
 
 
 def drained(*, stuck: bool, settled: bool = True, flushed: bool = True) -> int:

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from agent.worker.signals import TOGETHER, StopSignals
+from agent.process.stop_signals import TOGETHER, StopSignals
 
 _PATIENCE = 10.0
 
@@ -43,7 +43,7 @@ def test_a_later_signal_asks_for_hurry_and_the_first_does_not() -> None:
 
 
 def test_two_signals_that_come_together_are_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.worker.signals.TOGETHER", 60.0)
+    monkeypatch.setattr("agent.process.stop_signals.TOGETHER", 60.0)
     with StopSignals() as signals:
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -59,7 +59,7 @@ def test_a_signal_after_the_stop_was_asked_for_otherwise_asks_for_hurry() -> Non
 
 
 def test_a_signal_of_another_kind_asks_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.worker.signals.TOGETHER", 0.0)  # had the first one counted, the second would hurry
+    monkeypatch.setattr("agent.process.stop_signals.TOGETHER", 0.0)  # had the first one counted, the second would hurry
     before = signal.signal(signal.SIGUSR1, lambda number, frame: None)
     try:
         with StopSignals() as signals:

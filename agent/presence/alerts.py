@@ -1,4 +1,4 @@
-"""System alerts: an event of the trigger `core.alert`, and the message that tells of it."""
+"""System alerts: events of the trigger `core.alert`, and the messages that tell of them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from psycopg.types.json import Jsonb
 
-from agent.control.outbox import Outbox
 from agent.db.named_statements import Statements
 from agent.db.pool import Connection
+from agent.mq.broker import Outgoing
 from agent.mq.outgoing_messages import event_created
 
 
@@ -50,19 +50,19 @@ class _Event(NamedTuple):
     created: datetime
 
 
-def raise_alert(connection: Connection, outbox: Outbox, alert: Alert) -> bool:
-    """Write the event in the transaction of ``connection``; False when nobody could listen to it.
+def write_alert(connection: Connection, alert: Alert) -> Outgoing | None:
+    """Write the event in the transaction of ``connection``; return the message to send once that is committed.
+
+    None where nobody could listen to it: then nothing is written.
 
     Raises:
         psycopg.Error: the transaction is over.
     """
-    sql = Statements("agent.dispatch")
+    sql = Statements("agent.presence")
     trigger = sql.one(connection, _Trigger, "alert_trigger")
     if trigger is None:
-        return False
+        return None
     payload = alert.payload(datetime.now(UTC))
     event = sql.one(connection, _Event, "insert_alert", {"trigger": trigger.id, "payload": Jsonb(payload)})
     assert event is not None, "INSERT ... RETURNING gives one row"
-    message = event_created(event.id, trigger.id, trigger.ref, payload, at=event.created, source="system-alert")
-    outbox.add(connection, [message])
-    return True
+    return event_created(event.id, trigger.id, trigger.ref, payload, at=event.created, source="system-alert")

@@ -1,4 +1,4 @@
-"""The secret that signs tokens of executions, where the configuration has none: the one that a server keeps."""
+"""The secret that signs tokens, where the configuration has none: the one that a server keeps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from agent.logs import add_secret
 
 
 class SigningSecret:
-    """Asked for when an execution wants a token; a server may come later than this worker."""
+    """Asked for when somebody wants a token; a server may come later than this worker."""
 
     def __init__(self, database: Database, configured: str | None) -> None:
         """``configured`` counts where it is set."""
@@ -24,7 +24,7 @@ class SigningSecret:
         return self._found
 
     def _kept(self) -> str | None:
-        queries = load_queries("agent.worker")
+        queries = load_queries("agent.transport")
         try:
             with self._database.connection() as connection:
                 if connection.execute(queries["has_kept_secret"].encode()).fetchone() != (True,):

@@ -23,9 +23,9 @@ from agent.transport.fetched_packs import FetchedPacks
 from agent.transport.log_uploads import LogUploads
 from agent.transport.made_files import MadeFiles
 from agent.transport.pack_versions import PackVersions
+from agent.transport.signing_secret import SigningSecret
 from agent.transport.uploaded_files import UploadedFiles
 from agent.transport.worker_token import Source, WorkerToken, asked_of, signed_by
-from agent.worker.signing_secret import SigningSecret
 
 log = logging.getLogger(__name__)
 

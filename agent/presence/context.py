@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ from agent.runtimes.detected import Detection
 from agent.runtimes.detection import detect_interpreters
 from agent.runtimes.machine import Machine
 from agent.runtimes.names import ALIASES, language_of
-from agent.runtimes.offered import OfferedRuntimes, RuntimeDetector
+from agent.runtimes.offered import OfferedRuntimes, Role, RuntimeDetector
 from agent.runtimes.registry import RuntimeRegistry
 from agent.runtimes.store import load_runtimes
 from agent.runtimes.verification import verify_runtimes
@@ -34,6 +35,12 @@ from agent.runtimes.version_rows import register_versions
 from agent.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
+
+#: The program of each role: of a full worker, and of an agent.
+_PROGRAMS: Mapping[Role, tuple[str, str]] = {
+    "worker": ("attune-worker", "attune-agent"),
+    "sensor": ("attune-sensor", "attune-sensor-agent"),
+}
 
 
 @dataclass(frozen=True)
@@ -50,24 +57,30 @@ class WorkerContext:
     registration: Registration
     slots: int
 
+    def owner(self, worker_id: int) -> str:
+        """Name this worker's files and jobs apart from those of workers of other deployments with the same id."""
+        deployment = hashlib.sha256(f"{self.database.address.label} {self.database.address.schema}".encode())
+        return f"{deployment.hexdigest()[:8]}-{worker_id}"
 
-def open_context(loaded: Loaded, *, agent_mode: bool) -> WorkerContext:
+
+def open_context(loaded: Loaded, *, role: Role = "worker", agent_mode: bool) -> WorkerContext:
     """Detect, connect, register what was detected, and decide what is offered.
+
+    Of a sensor service ``loaded`` is what ``as_sensor_service`` returns.
 
     Raises:
         ConfigurationError: no broker is configured, a URL is malformed, or a pooler shares the database's sessions.
         DatabaseUnavailable: the database can't be reached.
     """
     settings = loaded.settings
-    name = settings.worker.name or "worker"
-    program = "attune-agent" if agent_mode else "attune-worker"
+    name = settings.worker.name or role
+    program = _PROGRAMS[role][agent_mode]
     broker = open_broker(settings, name=f"{program} {name}")
     database = Database(settings.database, application_name=f"{program} {name}")
     refuse_shared_sessions(database)
     log.info("connected to PostgreSQL at %s", database.address.label)
-    detector = RuntimeDetector(
-        "worker", override=loaded.variables.worker_runtimes, capabilities=settings.worker.capabilities
-    )
+    override = loaded.variables.sensor_runtimes if role == "sensor" else loaded.variables.worker_runtimes
+    detector = RuntimeDetector(role, override=override, capabilities=settings.worker.capabilities)
     detection = detect_interpreters(
         timeout=settings.worker.probe_timeout,
         families=detector.families(),
@@ -88,6 +101,7 @@ def open_context(loaded: Loaded, *, agent_mode: bool) -> WorkerContext:
     facts = WorkerFacts(
         worker_version=__version__,
         max_concurrent_executions=slots,
+        role=role,
         runtimes=offered.runtimes,
         agent_mode=agent_mode,
         agent_binary_name=program if agent_mode else None,
@@ -103,7 +117,7 @@ def open_context(loaded: Loaded, *, agent_mode: bool) -> WorkerContext:
     capabilities, warnings = build_capabilities(facts)
     for warning in warnings:
         log.warning("%s", warning)
-    registration = Registration(database, Identity.of(settings.worker, capabilities))
+    registration = Registration(database, Identity.of(settings.worker, role, capabilities))
     return WorkerContext(loaded, database, broker, machine, registry, offered, facts, registration, slots)
 
 

@@ -42,11 +42,30 @@ class _Set(NamedTuple):
     grants: Any
 
 
+class _Account(NamedTuple):
+    id: int
+    login: str
+    display_name: str | None
+    password_hash: str | None
+    frozen: bool
+    attributes: Any
+    refs: list[str]
+    grants: list[Any]
+
+
 def find_identity(connection: Connection, *, login: str | None = None, id: int | None = None) -> Identity | None:  # noqa: A002
     """Return an account by its login or its id, None when there is none."""
     sql = load_queries("agent.access")["identity_by_login" if login is not None else "identity_by_id"]
     with connection.cursor(row_factory=class_row(Identity)) as cursor:
         return cursor.execute(sql.encode(), {"login": login, "id": id}).fetchone()
+
+
+def find_account(connection: Connection, identity: int) -> tuple[Identity, tuple[list[str], tuple[Grant, ...]]] | None:
+    """Return an account, with the refs of its permission sets and the grants in them; None when there is none."""
+    found = Statements("agent.access").one(connection, _Account, "account", {"id": identity})
+    if found is None:
+        return None
+    return Identity(*found[:6]), (found.refs, read_grants(found.grants))
 
 
 def permissions_of(connection: Connection, identity: int) -> tuple[list[str], tuple[Grant, ...]]:

@@ -6,7 +6,6 @@ two tabs may refresh at once; later somebody has stolen it, and everything that 
 
 from __future__ import annotations
 
-import time
 import uuid
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from agent.access.identities import Identity, find_identity
 from agent.access.passwords import matches
 from agent.access.throttle import Kind, wait_after
 from agent.access.tokens import Claims, check, hashed, mint
+from agent.db.clock import DatabaseClock
 from agent.db.named_statements import Statements
 from agent.db.pool import Connection, Database
 from agent.db.queries import load_queries
@@ -57,9 +57,12 @@ class Session:
 class Logins:
     """Log-ins of one deployment."""
 
-    def __init__(self, database: Database, secret: str, *, access_seconds: int, refresh_seconds: int) -> None:
-        """``secret`` signs; the lives of tokens are in seconds."""
+    def __init__(
+        self, database: Database, secret: str, clock: DatabaseClock, *, access_seconds: int, refresh_seconds: int
+    ) -> None:
+        """``secret`` signs; the lives of tokens are in seconds, by a clock that all servers share."""
         self._database = database
+        self._clock = clock
         self._secret = secret
         self._access = access_seconds
         self._refresh = refresh_seconds
@@ -108,7 +111,7 @@ class Logins:
             AccessDenied: it is unknown, too old, or was used before.
             Frozen: the account is frozen.
         """
-        claims = check(token, secret=self._secret, now=time.time())
+        claims = check(token, secret=self._secret, now=self._clock.now())
         if claims.kind != "refresh":
             raise AccessDenied("Invalid refresh token")
         stolen = False
@@ -158,7 +161,7 @@ class Logins:
         integration_token: int | None = None,
         renewed: bool = False,
     ) -> Session:
-        now = time.time()
+        now = self._clock.now()
         access = Claims(str(identity.id), identity.login, "access", now + self._access)
         refresh = Claims(str(identity.id), identity.login, "refresh", now + self._refresh)
         if integration_token is not None:

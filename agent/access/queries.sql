@@ -22,6 +22,21 @@ SELECT p.ref, p.grants
                  WHERE i.identity = %(id)s)
  ORDER BY p.ref;
 
+-- name: account
+-- An account with its permission sets, as the two above find them: nearly every request asks for both.
+SELECT i.id, i.login, i.display_name, i.password_hash, i.frozen, i.attributes,
+       array(SELECT p.ref FROM permission_set p WHERE p.id = ANY (a.sets) ORDER BY p.ref) AS refs,
+       array(SELECT p.grants FROM permission_set p WHERE p.id = ANY (a.sets) ORDER BY p.ref) AS grants
+  FROM identity i
+ CROSS JOIN LATERAL (
+       SELECT array(SELECT permset FROM permission_assignment WHERE identity = i.id
+                    UNION ALL
+                    SELECT r.permset
+                      FROM permission_set_role_assignment r
+                      JOIN identity_role_assignment o ON o.role = r.role
+                     WHERE o.identity = i.id) AS sets) a
+ WHERE i.id = %(id)s;
+
 -- name: sets_by_ref
 SELECT ref, grants FROM permission_set WHERE ref = ANY (%(refs)s);
 

@@ -159,7 +159,10 @@ VALUES (%(action)s, %(action_ref)s, %(config)s::jsonb, %(env_vars)s::jsonb, %(pa
         %(permission_set_refs)s, %(retention_policy)s::artifact_retention_enum, %(retention_limit)s,
         %(selector)s::jsonb, %(tolerations)s::jsonb, %(affinity)s::jsonb, %(max_retries)s, 'requested')
 ON CONFLICT DO NOTHING
-RETURNING id;
+RETURNING id, action, action_ref, config, parent, enforcement, executor, permission_set_refs,
+          artifact_retention_policy::text AS artifact_retention_policy, artifact_retention_limit, worker_selector,
+          worker_tolerations, worker_affinity, worker, status::text AS status, result, original_execution, started_at,
+          workflow_task, created, updated, retry_count, max_retries, retry_reason;
 
 -- name: execution_of_enforcement
 SELECT id FROM execution WHERE enforcement = %(enforcement)s AND parent IS NULL ORDER BY id LIMIT 1;

@@ -38,8 +38,8 @@ class ExecutionRequest:
     affinity: Mapping[str, Any] | None = None
 
 
-def request_execution(connection: Connection, wanted: ExecutionRequest, encryption_key: str | None) -> int:
-    """Write the row; return its id. Of one enforcement there is one execution, whoever asks for it again.
+def request_execution(connection: Connection, wanted: ExecutionRequest, encryption_key: str | None) -> dict[str, Any]:
+    """Write the row and return it. Of one enforcement there is one execution: who asks again gets its id alone.
 
     Raises:
         NotFound: there is no such action.
@@ -72,17 +72,18 @@ def request_execution(connection: Connection, wanted: ExecutionRequest, encrypti
         "affinity": _json(wanted.affinity),
         "max_retries": action["max_retries"],
     }
-    row = connection.execute(queries["request_execution"].encode(), values).fetchone()
-    if row is None:
-        known = connection.execute(queries["execution_of_enforcement"].encode(), values).fetchone()
-        assert known is not None, "only another execution of the same enforcement is in the way"
-        return int(known[0])
+    with connection.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(queries["request_execution"].encode(), values).fetchone()
+        if row is None:
+            known = cursor.execute(queries["execution_of_enforcement"].encode(), values).fetchone()
+            assert known is not None, "only another execution of the same enforcement is in the way"
+            return known
     for secret in secrets:
         connection.execute(
             queries["insert_secret"].encode(),
-            {"id": row[0], "path": secret.json_path, "value": Jsonb(secret.value), "hash": secret.key_hash},
+            {"id": row["id"], "path": secret.json_path, "value": Jsonb(secret.value), "hash": secret.key_hash},
         )
-    return int(row[0])
+    return row
 
 
 def dispatcher_runs(database: Database) -> bool:

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import secrets
+import select
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -17,6 +18,7 @@ from collections.abc import Callable, Sequence
 
 from psycopg import Notify
 
+from agent.db.clock import DatabaseClock
 from agent.db.error_translation import translated
 from agent.db.pool import Connection, Database
 from agent.errors import DatabaseError
@@ -24,17 +26,31 @@ from agent.errors import DatabaseError
 log = logging.getLogger(__name__)
 
 _SELF_CALL, _DEAF_AFTER, _PAUSE = 10.0, 15.0, 1.0
+_LOOK_UP_MS = 1000
+"""Milliseconds after which a silent connection is left for a moment, to see whether it is time to end or to call."""
 
 
 class Listening(ABC):
     """The body of the listening thread, in which everything else here runs."""
 
-    def __init__(self, database: Database, channels: Sequence[str], *, subject: str, meanwhile: str) -> None:
-        """Prepare; ``run`` connects. Logs say what is listened to, and what happens while it is not."""
+    def __init__(
+        self,
+        database: Database,
+        channels: Sequence[str],
+        *,
+        subject: str,
+        meanwhile: str,
+        clock: DatabaseClock | None = None,
+    ) -> None:
+        """Prepare; ``run`` connects. Logs say what is listened to, and what happens while it is not.
+
+        ``clock`` is told the time now and then, because there is a connection at hand.
+        """
         self._database = database
         self._channels = tuple(channels)
         self._subject = subject
         self._meanwhile = meanwhile
+        self.clock = clock or DatabaseClock()
         self._stop = threading.Event()
         self._own = f"server_listener_{os.getpid()}_{secrets.token_hex(4)}"
         self.hears = threading.Event()
@@ -76,9 +92,15 @@ class Listening(ABC):
             connection.execute(f"LISTEN {channel}".encode())
         self.connected(connection)
         self.hears.set()
+        # psycopg would look up ten times a second while it waits.
+        waiting = select.poll()
+        waiting.register(connection.fileno(), select.POLLIN)
         heard = called = time.monotonic()
+        spoken = True  # what arrived with the answer to a statement is no longer in the socket
         while not self._stop.is_set():
-            notices = list(connection.notifies(timeout=1.0, stop_after=1))
+            waiting.poll(0 if spoken else _LOOK_UP_MS)
+            notices = list(connection.notifies(timeout=0))
+            spoken = bool(notices)
             if notices:
                 heard = time.monotonic()
                 self.notified(connection, [notice for notice in notices if notice.channel != self._own])
@@ -86,8 +108,17 @@ class Listening(ABC):
             if now - heard > _DEAF_AFTER:
                 raise DatabaseError("the listening connection receives no notifications any more")
             if now - called > _SELF_CALL:
-                connection.execute("SELECT pg_notify(%s, '')", [self._own])
+                self._call(connection)
+                spoken = True
                 called = now
+
+    def _call(self, connection: Connection) -> None:
+        """Notify ourselves, and learn what time it is."""
+        row = connection.execute(
+            "SELECT extract(epoch FROM clock_timestamp())::float8, pg_notify(%s, '')", [self._own]
+        ).fetchone()
+        assert row is not None, "a SELECT without FROM gives one row"
+        self.clock.tell(row[0])
 
 
 class Listener(Listening):

@@ -37,6 +37,11 @@ SELECT set_config('search_path', %s, false), set_config('TimeZone', 'UTC', false
        set_config('tcp_keepalives_idle', '20', false), set_config('tcp_keepalives_interval', '5', false),
        set_config('tcp_keepalives_count', '4', false), set_config('tcp_user_timeout', '40s', false)
 """
+# Transactions that notify are committed one at a time, and each waits for the disk before the next one may: of ten
+# requests at once the last waits ten times. So the transaction does not wait. What waits is a second one behind it that
+# notifies nobody and writes nothing but a mark: it is on the disk when all before it is, and many wait together.
+_BEGIN_UNFLUSHED = "BEGIN; SET LOCAL synchronous_commit = off"
+_FLUSH = "SELECT pg_logical_emit_message(true, 'attune', '')"
 _STATEMENT_TIMEOUT = "SELECT set_config('statement_timeout', %s, false)"
 # Sessions that are kept for long and hold locks; the setting is known since PostgreSQL 14.
 _KEPT_SESSION = """
@@ -64,6 +69,7 @@ class Database:
         self._lock = threading.Lock()
         self._idle: list[tuple[float, Connection]] = []
         self._closed = False
+        self._can_flush: bool | None = None
 
     @contextlib.contextmanager
     def connection(self) -> Iterator[Connection]:
@@ -73,6 +79,50 @@ class Database:
             DatabaseUnavailable: no connection can be had within ``connect_timeout``, or it was lost.
             DatabaseError: a statement was refused; the psycopg error is its ``__cause__``.
         """
+        with self._lent(autocommit=False) as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Lend a connection for a statement or two that read: each for itself, which saves the beginning and the end.
+
+        Raises:
+            DatabaseError: as ``connection``.
+        """
+        with self._lent(autocommit=True) as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def flushed_together(self) -> Iterator[Connection]:
+        """Lend a connection for one transaction that notifies: others see it at once, when this ends it is on the disk.
+
+        What others make of it meanwhile is lost with it, or not at all: the database writes its log in one order.
+
+        Raises:
+            DatabaseError: as ``connection``.
+        """
+        with self._lent(autocommit=True) as connection:
+            if not self._may_flush(connection):
+                with connection.transaction():
+                    yield connection
+                return
+            connection.execute(_BEGIN_UNFLUSHED)
+            yield connection
+            connection.commit()
+            connection.execute(_FLUSH.encode())
+
+    def _may_flush(self, connection: Connection) -> bool:
+        """Whether this role may write a mark; nearly each may."""
+        if self._can_flush is None:
+            try:
+                connection.execute(_FLUSH.encode())
+                self._can_flush = True
+            except psycopg.errors.InsufficientPrivilege:
+                self._can_flush = False
+        return self._can_flush
+
+    @contextlib.contextmanager
+    def _lent(self, *, autocommit: bool) -> Iterator[Connection]:
         if not self._slots.acquire(timeout=self._settings.connect_timeout):
             raise DatabaseUnavailable(
                 f"all {self._settings.max_connections} connections to {self.address.label} are busy",
@@ -82,6 +132,8 @@ class Database:
             with translated(self.address.label):
                 connection = self._take() or self._open(autocommit=False)
                 try:
+                    if connection.autocommit != autocommit:
+                        connection.autocommit = autocommit
                     yield connection
                     connection.commit()
                 except BaseException as error:

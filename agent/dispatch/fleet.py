@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from psycopg.rows import dict_row
@@ -16,15 +17,19 @@ from agent.placement.fit import absence
 
 @dataclass(frozen=True)
 class Fleet:
-    """All workers that may get something or have something in hand; ``scheduled`` counts what each hasn't begun."""
+    """All workers that may get something or have something in hand.
+
+    ``scheduled`` counts what each hasn't begun, ``changed`` says when its row was changed.
+    """
 
     workers: tuple[Candidate, ...]
     scheduled: Mapping[int, int]
+    changed: Mapping[int, datetime] = field(default_factory=dict)
 
     @property
-    def ready(self) -> list[Candidate]:
-        """Those that may get work now, slots aside."""
-        return [one for one in self.workers if absence(one) is None]
+    def ready(self) -> list[tuple[Candidate, datetime]]:
+        """Those that may get work now, slots aside, and when the row of each was changed."""
+        return [(one, self.changed[one.id]) for one in self.workers if absence(one) is None]
 
     def get(self, worker_id: int | None) -> Candidate | None:
         """Return a worker, None when it is unknown or has left."""
@@ -40,7 +45,8 @@ def read_fleet(connection: Connection) -> Fleet:
     with connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(load_queries("agent.dispatch")["fleet"].encode()).fetchall()
     scheduled = {row["id"]: row.pop("scheduled") for row in rows}
-    return Fleet(tuple(candidate(row) for row in rows), scheduled)
+    changed = {row["id"]: row.pop("updated") for row in rows}
+    return Fleet(tuple(candidate(row) for row in rows), scheduled, changed)
 
 
 def candidate(row: Mapping[str, Any]) -> Candidate:

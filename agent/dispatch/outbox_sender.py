@@ -54,6 +54,9 @@ class OutboxSender:
         """
         if not self._publisher.connected:
             return 0
+        with self._database.reading() as connection:
+            if not self._sql.value(connection, "outbox_waits"):
+                return 0
         with self._database.connection() as connection:
             rows = self._sql.all(connection, _Kept, "take_outbox")
             if not rows:

@@ -13,7 +13,7 @@ SELECT pg_advisory_lock_shared(%(space)s, hashtext(current_schema()));
 -- name: fleet
 -- Workers that may get something now or have something in hand; the partial index makes the counts cheap.
 SELECT w.id, w.name, w.status::text AS status, w.cordoned, w.cordon_reason,
-       extract(epoch FROM clock_timestamp() - w.last_heartbeat)::float8 AS heartbeat_age, w.capabilities,
+       extract(epoch FROM clock_timestamp() - w.last_heartbeat)::float8 AS heartbeat_age, w.capabilities, w.updated,
        coalesce(h.in_hand, 0)::integer AS in_hand, coalesce(h.scheduled, 0)::integer AS scheduled
   FROM worker w
   LEFT JOIN (SELECT worker, count(*) AS in_hand, count(*) FILTER (WHERE status = 'scheduled') AS scheduled
@@ -24,12 +24,15 @@ SELECT w.id, w.name, w.status::text AS status, w.cordoned, w.cordon_reason,
  ORDER BY w.name;
 
 -- name: demands
--- Walks over the distinct demands of what waits, one look into the index for each, however many rows share it.
+-- Walks over the distinct demands of what waits, one look into the index for each, however many rows share it. Begins
+-- behind the demand where an earlier walk ended.
 WITH RECURSIVE demand AS (
-    (SELECT action, md5(coalesce(worker_selector::text, '') || ';' || coalesce(worker_tolerations::text, '') || ';'
-                        || coalesce(worker_affinity::text, '')) AS placement, id
-       FROM execution
-      WHERE status = 'requested' AND action IS NOT NULL
+    (SELECT e.action, md5(coalesce(e.worker_selector::text, '') || ';' || coalesce(e.worker_tolerations::text, '') || ';'
+                          || coalesce(e.worker_affinity::text, '')) AS placement, e.id
+       FROM execution e
+      WHERE e.status = 'requested'
+        AND (e.action, md5(coalesce(e.worker_selector::text, '') || ';' || coalesce(e.worker_tolerations::text, '') || ';'
+                           || coalesce(e.worker_affinity::text, ''))) > (%(action)s, %(placement)s)
       ORDER BY 1, 2, 3
       LIMIT 1)
     UNION ALL
@@ -55,21 +58,23 @@ SELECT d.action, d.placement, d.id AS oldest, a.ref AS action_ref, a.workflow_de
   LEFT JOIN runtime r ON r.id = a.runtime
  ORDER BY d.id;
 
--- name: take
--- The oldest of one demand that nobody else is looking at; a retry only when its time has come.
-SELECT e.id
-  FROM execution e
- WHERE e.status = 'requested' AND e.action = %(action)s
-   AND md5(coalesce(e.worker_selector::text, '') || ';' || coalesce(e.worker_tolerations::text, '') || ';'
-           || coalesce(e.worker_affinity::text, '')) = %(placement)s
-   AND NOT EXISTS (SELECT 1 FROM server_delay d WHERE d.execution = e.id AND d.not_before > clock_timestamp())
- ORDER BY e.id
- LIMIT %(count)s
-   FOR UPDATE OF e SKIP LOCKED;
-
--- name: schedule
-WITH chosen AS (
-    SELECT * FROM unnest(%(ids)s::bigint[], %(workers)s::bigint[]) AS c (id, worker)
+-- name: place
+-- The oldest of one demand that nobody else is looking at go to ``workers``, both in their order; a retry only when its
+-- time has come. An array in the middle: however many wait, what is updated is found by its keys.
+WITH ready AS (
+    SELECT e.id
+      FROM execution e
+     WHERE e.status = 'requested' AND e.action = %(action)s
+       AND md5(coalesce(e.worker_selector::text, '') || ';' || coalesce(e.worker_tolerations::text, '') || ';'
+               || coalesce(e.worker_affinity::text, '')) = %(placement)s
+       AND NOT EXISTS (SELECT 1 FROM server_delay d WHERE d.execution = e.id AND d.not_before > clock_timestamp())
+     ORDER BY e.id
+     LIMIT %(count)s
+       FOR UPDATE OF e SKIP LOCKED
+), chosen AS (
+    SELECT c.id, c.worker
+      FROM unnest(ARRAY(SELECT id FROM ready ORDER BY id), %(workers)s::bigint[]) AS c (id, worker)
+     WHERE c.id IS NOT NULL
 )
 UPDATE execution e SET status = 'scheduled', worker = c.worker
   FROM chosen c
@@ -300,6 +305,9 @@ DELETE FROM server_delay d
 WITH answers AS (DELETE FROM server_idempotency WHERE created < clock_timestamp() - interval '24 hours'),
      tokens AS (DELETE FROM server_refresh_token WHERE expires_at < clock_timestamp())
 DELETE FROM server_login_failure WHERE latest < clock_timestamp() - interval '1 day';
+
+-- name: outbox_waits
+SELECT EXISTS (SELECT 1 FROM server_outbox);
 
 -- name: take_outbox
 SELECT id, exchange, routing_key, body, message_id, correlation_id, sent_at

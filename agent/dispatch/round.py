@@ -1,15 +1,17 @@
-"""One round: take back what lies with the wrong worker, then give what waits to workers, in one transaction.
+"""One round: give what waits to workers, and take back what lies with the wrong worker, in one transaction.
 
 The demands of what waits are looked at, not its rows: ten thousand executions that fit nobody cost as much as one.
+Where there are very many demands, a round looks at a part of them, and the next one goes on behind it.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -22,23 +24,26 @@ from agent.db.pool import Connection, Database
 from agent.dispatch.fleet import Fleet, read_fleet, reserve
 from agent.dispatch.lock_keys import PLACING
 from agent.dispatch.recall import Unclaimed, decide
-from agent.dispatch.waiting import Key, Waiting
+from agent.dispatch.waiting import FIRST, Fits, Key, Waiting
 from agent.mq.broker import Outgoing
 from agent.mq.messages import Dispatch
 from agent.mq.outgoing_messages import dispatch
+from agent.placement.candidate import Candidate
 from agent.placement.choice import Room
 from agent.placement.demand import Demand, demand_of
 from agent.placement.explanation import explain
-from agent.placement.fit import lacks
 from agent.settings import Settings
 
 log = logging.getLogger(__name__)
 
 _DEMANDS, _BATCH, _FAILURES = 2000, 200, 500
-"""Demands looked at, executions placed, and executions failed in one transaction."""
+"""Demands looked at, executions placed, and executions of one demand failed in one transaction."""
 
-_FAIL_EVERY = 1.0
-"""Seconds between looks for what fits nobody, at most, while there is enough to place."""
+_FAILED_DEMANDS = 500
+"""Demands whose executions are failed in one transaction."""
+
+_FAIL_EVERY, _RECALL_EVERY = 1.0, 0.25
+"""Seconds, at least, between looks for what has waited too long, and for what was given out and not begun."""
 
 
 @dataclass
@@ -80,6 +85,7 @@ class _Work:
     fleet: Fleet
     room: Room
     counts: Counts = field(default_factory=Counts)
+    fitting: dict[Key, list[Candidate]] = field(default_factory=dict)
     messages: list[Outgoing] = field(default_factory=list)
     blindly: bool = False
     """Whether something was given to a worker that runs what it is told, whatever the row says."""
@@ -105,8 +111,12 @@ class PlacementRound:
         self._send = send
         self._clock = clock
         self._waiting = Waiting(settings.dispatcher.wait_for_worker)
+        self._fits = Fits()
+        self._behind = FIRST
+        self._met = 0
         self._turn = 0
-        self._failed_at = float("-inf")
+        self._failed_at = self._recalled_at = float("-inf")
+        self._fails = False
         self._sql = Statements("agent.dispatch")
 
     def run_once(self) -> Counts:
@@ -115,6 +125,9 @@ class PlacementRound:
         Raises:
             DatabaseError: nothing was changed; the next round tries again.
         """
+        now = self._clock()
+        if self._behind == FIRST:  # a walk fails late demands wherever it meets them, or nowhere
+            self._fails = now - self._failed_at >= _FAIL_EVERY
         with self._database.connection() as connection:
             self._sql.run(connection, "take_turn", {"space": PLACING})
             fleet = read_fleet(connection)
@@ -122,67 +135,77 @@ class PlacementRound:
             asked = self._asked(connection)
             self._place(work, asked)
             work.counts.unclaimed = sum(fleet.scheduled.values()) + work.counts.placed
-            if any(fleet.scheduled.values()):
+            every = min(_RECALL_EVERY, self._settings.recall_after)
+            if any(fleet.scheduled.values()) and now - self._recalled_at >= every:
+                self._recalled_at = now
                 self._recall(work)
-            now = self._clock()
-            if not work.counts.more or now - self._failed_at >= _FAIL_EVERY:
-                self._failed_at = now
-                self._fail_late(work, asked, now)
+            self._fail_late(work, asked, now)
             if work.counts.failed or work.blindly:
                 self._sql.run(connection, "outlive_a_crash")
             if self._outbox.in_database:
                 self._outbox.add(connection, work.messages)
         self._turn += work.counts.placed
+        self._go_on(work, asked, now)
         if not self._outbox.in_database:
             self._send(work.messages)
         return work.counts
 
     def _asked(self, connection: Connection) -> list[_Asked]:
-        rows = self._sql.mappings(connection, "demands", {"limit": _DEMANDS})
+        values = {"action": self._behind[0], "placement": self._behind[1], "limit": _DEMANDS}
+        rows = self._sql.mappings(connection, "demands", values)
         return [
             _Asked((row["action"], row["placement"]), row["action_ref"], demand_of(row), row["is_workflow"])
             for row in rows
         ]
 
+    def _go_on(self, work: _Work, asked: list[_Asked], now: float) -> None:
+        """Let the next round begin behind the last demand, or again with the first."""
+        work.counts.waiting += self._met
+        if len(asked) == _DEMANDS:
+            self._behind = max(one.key for one in asked)  # hexadecimal digits have one order everywhere
+            self._met = work.counts.waiting
+            work.counts.more = True
+            return
+        self._behind, self._met = FIRST, 0
+        self._waiting.end_walk()
+        self._fits.end_walk()
+        if self._fails:
+            self._failed_at = now
+
     def _place(self, work: _Work, asked: list[_Asked]) -> None:
         """Let each demand have its share of the batch, oldest first, and then what others left."""
         ready = work.fleet.ready
-        fitting = {one.key: [w for w in ready if not lacks(one.demand, w)] for one in asked if not one.is_workflow}
-        able = [one for one in asked if fitting.get(one.key)]
+        work.fitting = {one.key: self._fits.among(one.key, one.demand, ready) for one in asked if not one.is_workflow}
+        able = [one for one in asked if work.fitting.get(one.key)]
         left = _BATCH
         emptied = 0
-        chosen: dict[int, int] = {}
         for number, one in enumerate(able):
-            workers = fitting[one.key]
+            workers = work.fitting[one.key]
             share = max(1, left // (len(able) - number))
             count = min(left, work.room.left(workers), share if len(able) > 1 else left)
             if count <= 0:
                 continue
-            ids = self._take(work.connection, one.key, count)
-            taken = work.room.take(one.demand, workers, len(ids))
-            work.blindly = work.blindly or not all(worker.guarded for worker in taken)
-            chosen.update(zip(ids, (worker.id for worker in taken), strict=True))
-            left -= len(ids)
-            emptied += 0 < len(ids) < count  # none at all: they wait for their time
-            work.counts.more = work.counts.more or (len(ids) == count and work.room.left(workers) > 0)
+            chosen = work.room.take(one.demand, workers, count)
+            placed = self._give(work, one.key, chosen)
+            work.room.give_back(chosen[placed:])
+            left -= placed
+            emptied += 0 < placed < count  # none at all: they wait for their time
+            work.counts.more = work.counts.more or (placed == count and work.room.left(workers) > 0)
         work.counts.waiting = len(asked) - emptied
-        self._schedule(work, chosen)
 
-    def _take(self, connection: Connection, key: Key, count: int) -> list[int]:
-        values = {"action": key[0], "placement": key[1], "count": count}
-        return self._sql.values(connection, "take", values)
-
-    def _schedule(self, work: _Work, chosen: Mapping[int, int]) -> None:
-        if not chosen:
-            return
-        values = {"ids": list(chosen), "workers": list(chosen.values())}
-        rows = self._sql.all(work.connection, _Scheduled, "schedule", values)
+    def _give(self, work: _Work, key: Key, workers: Sequence[Candidate]) -> int:
+        """Give executions of one demand to these workers, one each; return how many there were."""
+        values = {"action": key[0], "placement": key[1], "count": len(workers)}
+        values["workers"] = [worker.id for worker in workers]
+        rows = self._sql.all(work.connection, _Scheduled, "place", values)
         now = datetime.now(UTC)
         for row in sorted(rows, key=attrgetter("id")):
             config = row.config if isinstance(row.config, dict) else None
             given = Dispatch(row.id, row.action_ref, row.worker, config, row.updated)
             work.messages.append(dispatch(given, at=now))
         work.counts.placed += len(rows)
+        work.blindly = work.blindly or not all(worker.guarded for worker in workers[: len(rows)])
+        return len(rows)
 
     def _recall(self, work: _Work) -> None:
         """Take back what is not begun; it is placed in the next round, which follows at once."""
@@ -204,16 +227,16 @@ class PlacementRound:
             self._tell(work, self._sql.all(work.connection, Ended, "time_out_scheduled", values))
 
     def _fail_late(self, work: _Work, asked: list[_Asked], now: float) -> None:
-        explained = {one.key: explain(one.demand, work.fleet.workers, one.action_ref) for one in asked}
-        unfit = [one.key for one in asked if one.is_workflow or explained[one.key].may_wait]
+        """Fail what nobody fits for too long, and what nobody will ever run."""
+        unfit = [one.key for one in asked if not one.is_workflow and not work.fitting[one.key]]
         late = set(self._waiting.update(unfit, now))
-        for one in asked:
-            if not one.is_workflow and one.key not in late:
-                continue
-            found = explained[one.key]
+        if not self._fails:
+            return
+        for one in islice((one for one in asked if one.is_workflow or one.key in late), _FAILED_DEMANDS):
             sentence = f"{one.action_ref} is a workflow: only Attune's executor can run it"
             reasons: list[str] = []
             if not one.is_workflow:
+                found = explain(one.demand, work.fleet.workers, one.action_ref)
                 sentence, reasons = found.sentence, found.counted()
             values = {
                 "action": one.key[0],

@@ -25,6 +25,12 @@ log = logging.getLogger(__name__)
 _WAITING_PAUSE, _IDLE_PAUSE = 0.5, 5.0
 """Seconds between rounds while something waits or was given out and not begun, and otherwise."""
 
+_SOON = 0.01
+"""Seconds until a slot that became free is given away: a worker has its reserve meanwhile, and others end, too."""
+
+_LONGEST_REST = 0.02
+"""Seconds, at most, between two rounds while requests come one by one; see ``Ticker``."""
+
 _CONNECTIONS = 2
 
 
@@ -39,7 +45,7 @@ class Dispatcher:
         self._threads = threads
         self.outbox = Outbox(in_database=broker_in_database(settings))
         self._round = PlacementRound(self._database, settings, self.outbox, lambda sent: _send(publisher, sent))
-        self._rounds = Ticker("placing executions", self._place)
+        self._rounds = Ticker("placing executions", self._place, longest_rest=_LONGEST_REST)
         self._wakeup = Wakeup(self._database, self._rounds.wake, self._slot_is_free)
         self._leader = Leader(self._database, self._monitors(), interval=settings.dispatcher.monitor_interval)
         self._leading = Ticker("the monitors", self._leader.run_once)
@@ -103,7 +109,7 @@ class Dispatcher:
     def _slot_is_free(self) -> None:
         """Most executions end while nothing waits for their slot: a round would find nothing to do."""
         if self._something_waits:
-            self._rounds.wake()
+            self._rounds.wake(within=_SOON)
 
     def _place(self) -> float:
         self._something_waits = True  # whatever ends from now on may be too late for this round

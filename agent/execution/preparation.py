@@ -23,7 +23,7 @@ from agent.execution.inputs.variables import Site, build_environment
 from agent.execution.model import Action, Claim, Execution, effective_timeout
 from agent.execution.pack_files import PackFiles
 from agent.execution.secrets.resolving import ResolvedSecrets, resolve_secrets
-from agent.execution.secrets.tokens import execution_token
+from agent.execution.secrets.tokens import database_time, execution_token
 from agent.process.cancellation import CancellationToken
 from agent.runtimes.registry import RuntimeRegistry, UsableRuntime
 from agent.runtimes.selection import SelectedVersion, VersionSelector
@@ -115,6 +115,7 @@ class Preparer:
             EnvironmentFailed: the isolated environment it needs can't be had.
             DatabaseError: a runtime that isn't known here could not be looked up.
         """
+        begun = time.monotonic()
         parameters = merge_parameters(secrets.config, action.param_schema, secrets.parameters)
         document = serialise(parameters, action.parameter_format, self._settings.max_parameter_bytes)
         usable = self._runtime(claim, action)
@@ -126,7 +127,8 @@ class Preparer:
             command = _Command(self._scratch, partial(self._compiled_command, request, environment))
             try:
                 command.build(action, usable, selected, environment, pack_dir, parameters, document)
-                env = self._variables(claim.execution, action, environment, command.parameter_file, traceparent)
+                issued = database_time(claim.execution, begun)
+                env = self._variables(claim.execution, action, environment, command.parameter_file, traceparent, issued)
             except BaseException:
                 command.discard()
                 raise
@@ -191,12 +193,13 @@ class Preparer:
         environment: PreparedEnvironment | None,
         parameter_file: str | None,
         traceparent: str | None,
+        issued: float,
     ) -> dict[str, str]:
         env_vars = {} if environment is None else environment.env_vars
         token = None
         if execution.permission_set_refs and (secret := self._settings.jwt_secret()):
             timeout = effective_timeout(execution, action, self._settings.default_timeout)
-            token = execution_token(execution, timeout=timeout, secret=secret, now=time.time())
+            token = execution_token(execution, timeout=timeout, secret=secret, now=issued)
         container = self._settings.container
         if environment is not None and environment.unset:
             container = {name: value for name, value in container.items() if name not in environment.unset}

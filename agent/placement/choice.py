@@ -89,6 +89,12 @@ class Room:
         self._turn += len(chosen)
         return chosen
 
+    def give_back(self, workers: Sequence[Candidate]) -> None:
+        """Free what was taken and for which there was no execution."""
+        for one in workers:
+            self._free[one.id] += 1
+        self._turn -= len(workers)
+
     def _rank(self, one: Candidate, weight: int) -> tuple[bool, int, int]:
         """The smallest is first: who has a free slot, then the most preferred, then who has most free slots."""
         free = self._free[one.id]

@@ -153,7 +153,7 @@ class RuleProcessor:
             executor=rule.owner_identity,
             enforcement=enforcement,
         )
-        execution = request_execution(connection, wanted, self._key)
+        execution: int = request_execution(connection, wanted, self._key)["id"]
         if not self._outbox.in_database:
             now = datetime.now(UTC)
             message = execution_requested(

@@ -1,6 +1,7 @@
 """From a request to a call and from an answer to a response, for one route: authenticate, decode, check, act, encode.
 
-Who sends it, and that they may, is known before a byte of the body is read.
+Who sends it is known before a byte of the body is read, and that they may before any of it is decoded, or more than a
+little is read.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ COOKIE = "attune_access_token"
 _LARGEST = 2**63 - 1
 _AROUND_A_FILE = 1 << 16
 """Bytes that a form may have beside the file in it."""
+_SMALL = 64 * 1024
+"""Bytes of a body that is read before anybody asks whether its sender may: it has come with the headers, or nearly."""
 _encoder = msgspec.json.Encoder()
 
 
@@ -77,21 +80,26 @@ class Binding:
             cookies=request.cookies,
         )
         upload: Upload | None = None
+        unread: Request | None = None
         try:
-            if self._route.upload or self._route.content or self._route.body is not None:
+            if self._route.body is not None and _is_small(request):
+                # One thread instead of two: it asks, and decodes what was read only then.
+                limit = min(_SMALL, self._services.settings.server.max_body_bytes)
+                call.raw, unread = await read_body(request, limit), request
+            elif self._route.upload or self._route.content or self._route.body is not None:
                 await anyio.to_thread.run_sync(permit, self._route, call, limiter=self._limiter)
             if self._route.upload:
                 limit = _largest_form(self._route, self._services.settings)
                 upload = call.upload = await receive(request, limit, self._route.upload)
             elif self._route.content:
                 call.content = await receive_content(request, self._services.settings.artifacts.max_upload_size)
-            elif self._route.body is not None:
+            elif self._route.body is not None and unread is None:
                 call.raw = await read_body(request, self._services.settings.server.max_body_bytes)
                 call.body = _body(self._route, request, call.raw)
             elif self._route.raw_limit is not None:
                 limit = await anyio.to_thread.run_sync(self._route.raw_limit, call, limiter=self._limiter)
                 call.raw = await read_body(request, limit)
-            answer = await self._handled(call)
+            answer = await self._handled(call, unread)
         finally:
             if upload is not None:
                 upload.close()
@@ -101,13 +109,13 @@ class Binding:
             return EventStreamResponse(answer.content, self._services.streams.open)
         return _response(self._route, answer)
 
-    async def _handled(self, call: Call) -> Answer:
+    async def _handled(self, call: Call, unread: Request | None) -> Answer:
         """Run the handler; one that waits for a change is run again at each, in the time that it asked for."""
         begin = time.monotonic()
         while True:
             changes = self._services.changes
             seen = changes.seen()
-            answer = await anyio.to_thread.run_sync(_run, self._route, call, limiter=self._limiter)
+            answer = await anyio.to_thread.run_sync(_run, self._route, call, unread, limiter=self._limiter)
             if isinstance(answer, Answer):
                 return answer
             left = begin + answer.seconds - time.monotonic()
@@ -126,7 +134,7 @@ class Binding:
         if from_cookie and route.method != "GET":
             raise Problem(403, "FORBIDDEN", "a change needs the token in the Authorization header, not in a cookie")
         try:
-            claims = check(shown, secret=self._services.secret, now=time.time())
+            claims = check(shown, secret=self._services.secret, now=self._services.clock.now())
         except AccessDenied as error:
             raise Problem.unauthorized(str(error)) from None
         if claims.kind == "refresh":
@@ -162,9 +170,17 @@ def permit(route: Route, call: Call) -> None:
         call.caller.require(*route.needs)
 
 
-def _run(route: Route, call: Call) -> Answer | Later:
-    if route.body is None and not route.upload and not route.content:
+def _is_small(request: Request) -> bool:
+    length = request.headers.get("content-length", "" if "transfer-encoding" in request.headers else "0")
+    return length.isascii() and length.isdigit() and len(length) < 10 and int(length) <= _SMALL
+
+
+def _run(route: Route, call: Call, unread: Request | None) -> Answer | Later:
+    """Do it; ``unread``: nobody has asked yet whether this caller may, and the body is to be decoded after that."""
+    if unread is not None or (route.body is None and not route.upload and not route.content):
         permit(route, call)
+    if unread is not None:
+        call.body = _body(route, unread, call.raw)
     return route.handler(call)
 
 

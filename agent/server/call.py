@@ -11,6 +11,7 @@ from psycopg.rows import dict_row
 
 from agent.access.login import Logins
 from agent.control.outbox import Outbox
+from agent.db.clock import DatabaseClock
 from agent.db.pool import Connection, Database
 from agent.db.queries import load_queries
 from agent.dispatch.service import Dispatcher
@@ -32,6 +33,7 @@ class Services:
     settings: Settings
     database: Database
     secret: str
+    clock: DatabaseClock
     outbox: Outbox
     broker: Broker
     logins: Logins

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from agent.access.grants import Grant, allowed, sensor_grants, standard_grants
-from agent.access.identities import Identity, find_identity, grants_of_sets, permissions_of
+from agent.access.identities import Identity, find_account, grants_of_sets
 from agent.access.tokens import Claims
 from agent.db.pool import Database
 from agent.server.problems import Problem
@@ -71,14 +71,14 @@ class Caller:
 
     @cached_property
     def _account(self) -> tuple[Identity, tuple[list[str], tuple[Grant, ...]]]:
-        """The account and what it may do, in one transaction: nearly every request asks for both."""
-        with self.database.connection() as connection:
-            found = find_identity(connection, id=self.identity_id)
-            if found is None:
-                raise Problem.unauthorized("Invalid authentication token")
-            if found.frozen:
-                raise Problem(403, "FORBIDDEN", "this account is frozen")
-            return found, permissions_of(connection, found.id)
+        """The account and what it may do, in one statement: nearly every request asks for both."""
+        with self.database.reading() as connection:
+            found = find_account(connection, self.identity_id)
+        if found is None:
+            raise Problem.unauthorized("Invalid authentication token")
+        if found[0].frozen:
+            raise Problem(403, "FORBIDDEN", "this account is frozen")
+        return found
 
     @cached_property
     def _permissions(self) -> tuple[list[str], tuple[Grant, ...]]:

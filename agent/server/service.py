@@ -18,6 +18,7 @@ from agent.access.secret import signing_secret
 from agent.configuration import Loaded
 from agent.control.outbox import Outbox, broker_in_database
 from agent.control.requesting import executor_consumes
+from agent.db.clock import DatabaseClock
 from agent.db.migrations import apply_migrations, status
 from agent.db.pool import Database
 from agent.dispatch.outbox_sender import OutboxThread
@@ -31,7 +32,7 @@ from agent.retention.service import Retention
 from agent.rules.service import Rules
 from agent.server.application import build_application
 from agent.server.audit import Audit
-from agent.server.call import Services
+from agent.server.call import Services, rows
 from agent.server.rule_changes import Changes
 from agent.server.sentinels import write_sentinels
 from agent.server.streams.hub import Hub
@@ -120,6 +121,7 @@ def _serve(settings: Settings, database: Database, parts: tuple[str, ...], say: 
         _refuse_two_makes(broker)
     secret = signing_secret(database, settings.security.jwt_secret)
     add_secret(secret)
+    clock = _clock(database)
     failed: list[BaseException] = []
     loop_stop: list[_Server] = []
 
@@ -139,15 +141,17 @@ def _serve(settings: Settings, database: Database, parts: tuple[str, ...], say: 
         settings,
         database,
         secret,
+        clock,
         Outbox(in_database=broker_in_database(settings)),
         broker,
         Logins(
             database,
             secret,
+            clock,
             access_seconds=settings.security.jwt_access_expiration,
             refresh_seconds=settings.security.jwt_refresh_expiration,
         ),
-        Hub(database, settings),
+        Hub(database, settings, clock),
         dispatcher,
         rules,
         changes,
@@ -192,6 +196,14 @@ def _serve(settings: Settings, database: Database, parts: tuple[str, ...], say: 
         if left:
             log.warning("threads that did not end: %s", ", ".join(left))
     return 70 if failed else 0
+
+
+def _clock(database: Database) -> DatabaseClock:
+    """Make the clock by which tokens live: each server's own may be another."""
+    clock = DatabaseClock()
+    with database.reading() as connection:
+        clock.tell(float(rows(connection, "agent.server", "database_time")[0]["now"]))
+    return clock
 
 
 def _drain(services: Services) -> None:

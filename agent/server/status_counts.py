@@ -11,7 +11,7 @@ from agent.db.pool import Connection
 from agent.db.queries import load_queries
 from agent.server.call import rows
 
-EXACT = 10_000
+EXACT = 2_000
 """Up to so many are counted; a larger number is the planner's estimate."""
 
 

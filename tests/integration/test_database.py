@@ -44,6 +44,69 @@ def notes(database: Database) -> list[str]:
         return [text for (text,) in connection.execute("SELECT text FROM note ORDER BY text")]
 
 
+def test_what_is_flushed_together_is_whole_or_not_at_all(opened: Database) -> None:
+    with opened.flushed_together() as connection:
+        connection.execute("INSERT INTO note VALUES ('kept')")
+
+    def leave(*texts: str, error: Exception | None = None) -> None:
+        with opened.flushed_together() as connection:
+            for text in texts:
+                connection.execute("INSERT INTO note VALUES (%s)", [text])
+            if error is not None:
+                raise error
+
+    with pytest.raises(ZeroDivisionError):
+        leave("undone", error=ZeroDivisionError())
+    with pytest.raises(DatabaseError):
+        leave("undone, too", "kept")
+    assert notes(opened) == ["kept"]
+
+
+def test_it_is_on_the_disk_when_the_block_ends(opened: Database) -> None:
+    position = "SELECT pg_current_wal_insert_lsn()"
+    with opened.reading() as connection:  # whatever is usual on the server of these tests
+        connection.execute("SET synchronous_commit = on")
+    for number in range(5):
+        with opened.flushed_together() as connection:
+            connection.execute("INSERT INTO note VALUES (%s)", [str(number)])
+            row = connection.execute(position.encode()).fetchone()
+        assert row is not None
+        with opened.reading() as connection:
+            flushed = connection.execute("SELECT pg_current_wal_flush_lsn() >= %s::pg_lsn", row).fetchone()
+        assert flushed == (True,)
+
+
+def test_a_role_that_may_write_no_mark_waits_for_the_disk_itself(opened: Database) -> None:
+    with opened.connection() as connection:
+        known = "SELECT oid::regprocedure::text FROM pg_proc WHERE proname = 'pg_logical_emit_message'"
+        for (function,) in connection.execute(known.encode()).fetchall():
+            connection.execute(f"REVOKE EXECUTE ON FUNCTION {function} FROM public".encode())
+        name = "attune_test_markless"
+        connection.execute(f"CREATE ROLE {name}".encode())
+        connection.execute(f"GRANT ALL ON note TO {name}".encode())
+    try:
+        with opened.reading() as connection:
+            connection.execute(f"SET ROLE {name}".encode())  # stays with the connection, which is the only idle one
+        with opened.flushed_together() as connection:
+            connection.execute("INSERT INTO note VALUES ('kept')")
+        with opened.reading() as connection:
+            connection.execute("RESET ROLE")
+    finally:
+        with opened.connection() as connection:
+            connection.execute(f"DROP OWNED BY {name}".encode())
+            connection.execute(f"DROP ROLE {name}".encode())
+    assert notes(opened) == ["kept"]
+
+
+def test_what_only_reads_needs_neither_beginning_nor_end(opened: Database) -> None:
+    with opened.reading() as connection:
+        connection.execute("SELECT text FROM note")
+        assert connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+    with opened.connection() as connection:
+        connection.execute("SELECT text FROM note")
+        assert connection.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS
+
+
 def own_sessions(database: Database) -> int:
     with database.connection() as connection:
         row = connection.execute(

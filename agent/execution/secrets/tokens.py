@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -39,6 +40,15 @@ def execution_token(execution: Execution, *, timeout: float | None, secret: str,
     subject = 1 if execution.executor is None else execution.executor
     lifetime = _DAY if timeout is None else int(timeout) + _GRACE
     return _token(subject, f"execution:{execution.id}", ("execution", "execution"), metadata, (now, lifetime), secret)
+
+
+def database_time(execution: Execution, begun: float) -> float:
+    """Return Unix time by the database, which wrote when the execution started, just before ``begun`` (monotonic).
+
+    Whoever checks a token may tell the time by another clock than this machine does.
+    """
+    started = execution.started_at
+    return time.time() if started is None else started.timestamp() + (time.monotonic() - begun)
 
 
 def worker_token(name: str, *, secret: str, now: float) -> tuple[str, float]:

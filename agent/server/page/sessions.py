@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 import secrets
-import time
 from dataclasses import dataclass, field
 from hashlib import sha256
 from urllib.parse import urlsplit
@@ -114,7 +113,7 @@ def _claims(token: str | None, services: Services) -> Claims | None:
     if not token:
         return None
     try:
-        found = check(token, secret=services.secret, now=time.time())
+        found = check(token, secret=services.secret, now=services.clock.now())
     except AgentError:
         return None
-    return found if found.kind == "access" and found.expires > time.time() else None
+    return found if found.kind == "access" and found.expires > services.clock.now() else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import time
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
@@ -193,7 +192,7 @@ def worker_token(call: Call) -> Answer:
     shown = call.headers.get("x-agent-token", "")
     if not hmac.compare_digest(shown.encode(), expected.encode()):
         raise Problem.unauthorized("Invalid token" if shown else "Token required")
-    now = time.time()
+    now = call.services.clock.now()
     seconds = 86400
     name = call.body.worker_name
     claims = Claims("1", f"worker:{name}", "worker", now + seconds, "internal_files", {"worker_name": name})

@@ -53,17 +53,12 @@ def create(call: Call) -> Answer:
         call.caller.require("actions", "execute", facts)
         database = call.services.database
         check_parameters(database, find_action(database, body.action_ref), body.parameters or {})
-    with call.connection() as connection:
-        one(connection, _PACKAGE, "action", {"ref": body.action_ref}, missing=f"there is no action {body.action_ref}")
-        call.caller.require("actions", "execute", facts)
-        if key is None:
-            execution_id, made = _request(call, connection, body), True
-        else:
-            execution_id, made = _once(call, connection, body, key)
-        found = shown(one(connection, _PACKAGE, "execution", {"id": execution_id}, missing="it was deleted meanwhile"))
-    if made and call.services.dispatcher is not None:
+    call.caller.require("actions", "execute", facts)
+    with call.services.database.flushed_together() as connection:
+        found = _request(call, connection, body) if key is None else _once(call, connection, body, key)
+    if call.services.dispatcher is not None:
         call.services.dispatcher.wake()
-    return data(found, status=201, Location=f"/api/v1/executions/{execution_id}")
+    return data(shown(found), status=201, Location=f"/api/v1/executions/{found['id']}")
 
 
 def retry(call: Call) -> Answer:
@@ -84,7 +79,7 @@ def retry(call: Call) -> Answer:
     return data(shown(found), status=201, Location=f"/api/v1/executions/{found['id']}")
 
 
-def _once(call: Call, connection: Connection, body: ExecuteBody, key: str) -> tuple[int, bool]:
+def _once(call: Call, connection: Connection, body: ExecuteBody, key: str) -> dict[str, Any]:
     identity = call.caller.identity_id
     digest = hashlib.sha256(call.raw).hexdigest()
     rows(connection, _PACKAGE, "lock_answer", {"space": _ANSWERS, "key": f"{identity}:{key}"})
@@ -94,14 +89,15 @@ def _once(call: Call, connection: Connection, body: ExecuteBody, key: str) -> tu
             raise Problem(422, "UNPROCESSABLE_ENTITY", "this Idempotency-Key was used for another request")
         if before[0]["execution"] is None:
             raise Problem(409, "CONFLICT", "the execution that this Idempotency-Key made was deleted")
-        return int(before[0]["execution"]), False
+        found = {"id": before[0]["execution"]}
+        return one(connection, _PACKAGE, "execution", found, missing="it was deleted meanwhile")
     made = _request(call, connection, body)
-    values = {"identity": identity, "key": key, "hash": digest, "execution": made}
+    values = {"identity": identity, "key": key, "hash": digest, "execution": made["id"]}
     rows(connection, _PACKAGE, "keep_answer", values)
-    return made, True
+    return made
 
 
-def _request(call: Call, connection: Connection, body: ExecuteBody) -> int:
+def _request(call: Call, connection: Connection, body: ExecuteBody) -> dict[str, Any]:
     refs = body.permission_set_refs
     if refs:
         pass_on_sets(call, connection, refs)

@@ -71,7 +71,7 @@ def _token(call: Call, body: SensorTokenBody) -> Answer:
         identity = one(connection, "agent.rules", "sensor_identity", {"login": f"sensor:{body.sensor_ref}"})
     if identity["frozen"]:
         raise Problem(403, "FORBIDDEN", "this account is frozen")
-    now = time.time()
+    now = call.services.clock.now()
     metadata = {"trigger_types": wanted}
     claims = Claims(str(identity["id"]), body.sensor_ref, "sensor", now + body.ttl_seconds, "sensor", metadata)
     return data(

@@ -22,6 +22,7 @@ from typing import Any
 from psycopg import Notify
 from psycopg.rows import dict_row
 
+from agent.db.clock import DatabaseClock
 from agent.db.listening import Listening
 from agent.db.pool import Connection, Database
 from agent.db.queries import load_queries
@@ -125,18 +126,21 @@ class Feed:
 class Changes(Listening):
     """The listener: ``run`` is the body of its thread."""
 
-    def __init__(self, database: Database) -> None:
-        """Prepare; ``run`` connects. ``ended`` is called in its thread with the id of each execution that ends."""
+    def __init__(self, database: Database, clock: DatabaseClock) -> None:
+        """Prepare; ``run`` connects. ``ended`` is called in its thread with the id of each execution that ends.
+
+        While nobody follows anything, and ``log_followers`` are none, what comes is not looked at.
+        """
         channels = ("execution_created", "execution_status_changed")
-        super().__init__(database, channels, subject="changes of executions", meanwhile="streams wait")
+        super().__init__(database, channels, subject="changes of executions", meanwhile="streams wait", clock=clock)
         self._lock = threading.Lock()
         self._feeds: dict[int | None, set[Feed]] = {}
         self._replays = threading.Lock()
         self._last: Replay | None = None
         self._begun = time.monotonic()
         self._until = 0.0
-        self._clock = 0.0  # the database's time minus the monotonic clock
         self.ended: Callable[[int], None] = lambda execution_id: None
+        self.log_followers: Callable[[], int] = lambda: 0
 
     def follow(self, feed: Feed) -> None:
         """Fill ``feed`` from now on."""
@@ -177,7 +181,7 @@ class Changes(Listening):
     def connected(self, connection: Connection) -> None:
         """Tell what changed since something was heard last."""
         now = float(self._rows(connection, "database_time", {})[0]["now"])
-        self._clock = now - time.monotonic()
+        self.clock.tell(now)
         if not self._until and self._feeds:  # they came before the first connection
             self._until = now - (time.monotonic() - self._begun)
         if self._until:
@@ -187,7 +191,9 @@ class Changes(Listening):
 
     def notified(self, connection: Connection, notices: Sequence[Notify]) -> None:
         """Tell what changed; nothing was missed up to now."""
-        self._until = time.monotonic() + self._clock
+        self._until = self.clock.now()
+        if not self._feeds and not self.log_followers():
+            return
         self._told(self._read(connection, [notice.payload for notice in notices]))
 
     def _read(self, connection: Connection, payloads: list[str]) -> list[Change]:

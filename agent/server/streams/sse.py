@@ -22,6 +22,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from agent.access.tokens import LEEWAY, Claims
+from agent.db.clock import DatabaseClock
 from agent.db.pool import Database
 from agent.db.queries import load_queries
 from agent.errors import DatabaseError
@@ -96,9 +97,10 @@ class _Open:
 class OpenStreams:
     """All streams of this process; one task keeps them awake and ends those whose time is over."""
 
-    def __init__(self, database: Database, *, per_identity: int, in_all: int) -> None:
+    def __init__(self, database: Database, clock: DatabaseClock, *, per_identity: int, in_all: int) -> None:
         """``per_identity`` and ``in_all`` streams may be open at the same time."""
         self._database = database
+        self._clock = clock
         self._per_identity = per_identity
         self._in_all = in_all
         self._lock = threading.Lock()
@@ -154,7 +156,7 @@ class OpenStreams:
         while self._open:
             await asyncio.sleep(TICK)
             ticks += 1
-            now, clock = time.monotonic(), time.time()
+            now, clock = time.monotonic(), self._clock.now()
             for stream in list(self._open):
                 if stream.claims.expires + LEEWAY < clock:
                     stream.end(frame("Authentication token expired", event="unauthorized"))

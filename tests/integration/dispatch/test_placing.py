@@ -70,17 +70,42 @@ def test_it_waits_for_a_worker_that_comes_later(place: Deployment, dispatcher: R
     until(lambda: status(place, one) == "scheduled")
 
 
+@pytest.mark.parametrize(
+    ("ref", "selector"),
+    [("core.http_request", "NULL"), ("core.echo", "jsonb_build_object('nowhere', n::text)")],
+    ids=["one demand", "a demand each"],
+)
 def test_many_that_fit_nobody_do_not_hold_up_those_behind_them(
+    place: Deployment, dispatcher: RunningDispatcher, ref: str, selector: str
+) -> None:
+    with place.connect() as connection:
+        connection.execute("SET session_replication_role = replica")  # what triggers would do ten thousand times
+        connection.execute(
+            f"INSERT INTO execution (action, action_ref, status, worker_selector)"
+            f" SELECT a.id, a.ref, 'requested', {selector} FROM action a, generate_series(1, 10000) AS n"
+            f" WHERE a.ref = '{ref}'".encode()
+        )
+    add_worker(place, "shell-only")
+    one = request_execution(place, "core.sleep")  # its demand is the last that a walk meets
+    made = dispatcher()
+    until(lambda: status(place, one) == "scheduled")
+    until(lambda: made.last.waiting > 0)
+    assert place.one("SELECT count(*)::int AS n FROM execution WHERE status = 'requested'")["n"] == 10_000
+
+
+def test_many_demands_that_fit_nobody_all_fail_when_their_time_is_over(
     place: Deployment, dispatcher: RunningDispatcher
 ) -> None:
-    place.database.execute(
-        "INSERT INTO execution (action, action_ref, status) SELECT a.id, a.ref, 'requested'"
-        " FROM action a, generate_series(1, 10000) WHERE a.ref = 'core.http_request'"
-    )
-    add_worker(place, "shell-only")
-    one = request_execution(place, "core.echo")
-    dispatcher()
-    until(lambda: status(place, one) == "scheduled")
+    with place.connect() as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute(
+            "INSERT INTO execution (action, action_ref, status, worker_selector)"
+            " SELECT a.id, a.ref, 'requested', jsonb_build_object('nowhere', n::text)"
+            "   FROM action a, generate_series(1, 2100) AS n WHERE a.ref = 'core.echo'"
+        )
+    add_worker(place, "some")
+    dispatcher(wait_for_worker=0.0)
+    until(lambda: place.one("SELECT count(*)::int AS n FROM execution WHERE status = 'failed'")["n"] == 2_100)
 
 
 def test_unstarted_work_goes_to_a_worker_that_joins(place: Deployment, dispatcher: RunningDispatcher) -> None:

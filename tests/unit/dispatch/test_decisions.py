@@ -10,7 +10,6 @@ import pytest
 from agent.dispatch.fleet import Fleet, reserve
 from agent.dispatch.recall import Unclaimed, decide
 from agent.dispatch.retry import BACKOFF, may_retry
-from agent.dispatch.waiting import Waiting
 from agent.placement.candidate import Candidate
 from agent.placement.choice import Room
 from agent.placement.demand import Demand
@@ -101,13 +100,3 @@ def test_what_is_the_same_each_time_is_not(cause: str | None) -> None:
 def test_each_attempt_waits_twice_as_long_and_ten_minutes_at_most() -> None:
     for attempt, seconds in ((0, 10), (1, 20), (2, 40), (5, 320), (6, 600), (100, 600)):
         assert seconds <= BACKOFF.pause(attempt) <= 1.1 * seconds
-
-
-def test_a_demand_has_waited_when_nobody_fitted_for_the_whole_time() -> None:
-    waiting = Waiting(60.0)
-    assert waiting.update([(1, "a")], 0.0) == []
-    assert waiting.update([(1, "a"), (2, "b")], 59.0) == []
-    assert waiting.update([(1, "a"), (2, "b")], 60.0) == [(1, "a")]
-    assert waiting.update([(2, "b")], 61.0) == []
-    assert waiting.update([(1, "a")], 62.0) == []
-    assert Waiting(0.0).update([(1, "a")], 0.0) == [(1, "a")]

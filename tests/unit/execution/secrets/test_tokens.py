@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import jwt
 import pytest
 
 from agent.execution.model import Execution
-from agent.execution.secrets.tokens import execution_token, weakness
+from agent.execution.secrets.tokens import database_time, execution_token, weakness
 
 VECTOR = json.loads((Path(__file__).parents[2] / "vectors" / "tokens.json").read_text())[0]
 SECRET = VECTOR["secret"]
@@ -47,6 +49,13 @@ def test_without_an_executor_the_subject_is_identity_one() -> None:
 def test_an_execution_token_outlives_the_timeout_by_a_minute() -> None:
     claims = claims_of(execution_token(execution(), timeout=12.5, secret=SECRET, now=NOW))
     assert claims["exp"] - claims["iat"] == 72
+
+
+def test_the_time_is_the_databases_however_the_clock_of_this_machine_is_set() -> None:
+    started = datetime(2001, 1, 1, tzinfo=UTC)
+    found = database_time(execution(started_at=started), time.monotonic() - 90.0)
+    assert 90.0 <= found - started.timestamp() < 100.0
+    assert database_time(execution(), time.monotonic()) > NOW
 
 
 def test_without_a_timeout_the_token_lives_for_a_day() -> None:

@@ -11,7 +11,8 @@ import re
 _TOKENS = re.compile(
     rb"(?P<colour>\x1b\[[0-9;:]*m)"
     rb"|\x1b\[[0-?]*[ -/]*[@-~]"  # CSI
-    rb"|(?:\x1b[\]PX^_]|\xc2[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\xc2\x9c)"  # OSC, DCS, SOS, PM, APC
+    # OSC, DCS, SOS, PM, APC; each ends before the next control, or many beginnings would all be read to the end.
+    rb"|(?:\x1b[\]PX^_]|\xc2[\x9d\x90\x98\x9e\x9f])(?:[^\x07\x1b\x9c\xc2]|\xc2(?![\x80-\x9f]))*(?:\x07|\x1b\\|\xc2\x9c)"
     rb"|\x1b[ -/]*[0-~]"
     rb"|(?P<line>\r\n|\n|\t)"
     rb"|(?P<return>\r)"

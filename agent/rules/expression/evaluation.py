@@ -187,9 +187,12 @@ class _Evaluation:
         self._spend(sum(len(one) for one in arguments if isinstance(one, list | dict)) // 16)
         try:
             found = call(name, arguments)
-        except ExpressionError as error:
+        except (ValueError, ArithmeticError) as error:
+            # Python's own functions refuse some numbers that an event may hold; what they say could hold a value.
+            own = isinstance(error, ExpressionError)
+            text = str(error) if own else f"{name}() can't work with so large a number"
             path = next((path for part in parts[1:] if (path := _path(part))), "")
-            raise ExpressionError(str(error), path=path, kind=error.kind) from None
+            raise ExpressionError(text, path=path, kind=getattr(error, "kind", "number")) from None
         self._spend(0)
         return found
 

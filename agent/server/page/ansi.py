@@ -15,15 +15,16 @@ LONGEST_LINE = 16 * 1024
 
 _LONGEST_STRING = 4096
 _NAMES = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
-# A sequence that is whole: CSI; OSC, DCS, SOS, PM, APC up to BEL or ST; two characters; C1.
+# A sequence that is whole: CSI; OSC, DCS, SOS, PM, APC up to BEL or ST; two characters; C1. A string ends before the
+# next control, so that a line full of beginnings is not read to its end from each of them.
 _SEQUENCE = re.compile(
     r"(?:\x1b\[|\x9b)([0-?]{0,256})[ -/]{0,16}([@-~])"
-    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]{0,4096}(?:\x07|\x1b\\|\x9c)"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x80-\x9f]{0,4096}(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]{0,4}[0-OQ-WYZ\\`-~]"
     r"|[\x80-\x9f]"
 )
 _BEGUN = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]{0,256}[ -/]{0,16}$|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*\x1b?$|\x1b$"
+    r"(?:\x1b\[|\x9b)[0-?]{0,256}[ -/]{0,16}$|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x80-\x9f]*\x1b?$|\x1b$"
 )
 _SIGNS = {n: 0x2400 + n for n in range(32) if n not in (9, 10)} | {0x7F: 0x2421}
 # Bidirectional controls would let a line show something else than it says.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from agent.cli.terminal_filter import TerminalFilter, harmless
@@ -39,3 +41,10 @@ def test_a_sequence_may_be_split_anywhere(text: str) -> None:
     for cut in range(len(encoded) + 1):
         found = TerminalFilter()
         assert found.feed(encoded[:cut]) + found.feed(encoded[cut:]) + found.finish() == whole, cut
+
+
+def test_output_full_of_beginnings_is_read_once() -> None:
+    begin = time.thread_time()
+    for beginning in ("\x9d", "\x1b]", "\x1b[ "):
+        harmless(beginning * 30_000)
+    assert time.thread_time() - begin < 0.5

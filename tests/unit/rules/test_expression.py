@@ -145,6 +145,13 @@ def test_what_has_no_value(text: str, says: str) -> None:
         evaluate(text, NAMES)
 
 
+@pytest.mark.parametrize("text", ["sum(event.numbers)", "chunks(event.numbers, event.huge)"])
+def test_a_number_of_an_event_that_is_too_large_is_named(text: str) -> None:
+    with pytest.raises(ExpressionError, match="large") as caught:
+        evaluate(text, {"event": {"numbers": [1.5, 10**400], "huge": 10**30}})
+    assert (caught.value.path, caught.value.kind) == ("event.numbers", "number")
+
+
 def test_what_failed_is_named_with_its_type() -> None:
     for text, path, kind in (
         ("event.payload.none.b", "event.payload.none", "null"),
@@ -166,7 +173,12 @@ def test_work_is_counted() -> None:
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=20),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.sampled_from([10**400, -(10**400)])
+    | st.floats(allow_nan=False)
+    | st.text(max_size=20),
     lambda children: st.lists(children, max_size=5) | st.dictionaries(st.text(max_size=5), children, max_size=5),
     max_leaves=20,
 )

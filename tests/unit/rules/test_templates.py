@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -79,6 +80,22 @@ def test_what_comes_out_is_limited() -> None:
     with pytest.raises(ExpressionError, match="deep"):
         fill({"p": deep}, big)
     assert "deep" in (problem({"p": deep}) or "")
+
+
+@pytest.mark.parametrize(
+    "text", ["{{" + " " * 50_000, "{{" * 50_000, "{{ " * 50_000 + "}"], ids=["blanks", "braces", "both"]
+)
+def test_a_text_made_to_be_searched_for_long_is_read_once(text: str) -> None:
+    begin = time.thread_time()
+    assert not has_template(text)
+    assert problem({"p": text}) is None
+    assert fill({"p": text}, SOURCE).parameters == {"p": text}
+    assert time.thread_time() - begin < 0.3
+
+
+def test_braces_that_are_no_template_stay() -> None:
+    text = "{{}} {{a} {{ event.id }} }} {{"
+    assert fill({"p": text}, SOURCE).parameters == {"p": "{{}} {{a} 7 }} {{"}
 
 
 def test_parameters_that_are_no_object_are_none() -> None:

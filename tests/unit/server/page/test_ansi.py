@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,6 +48,14 @@ def test_a_long_line_is_cut_and_says_so() -> None:
     (pieces,) = lines("x" * (LONGEST_LINE + 5))
     assert len(pieces[0][0]) == LONGEST_LINE
     assert "5 more characters" in pieces[1][0]
+
+
+@pytest.mark.parametrize("beginning", ["\x9d", "\x1b]", "\x9b0;", "\x1b[ "], ids=["osc-c1", "osc", "csi-c1", "csi"])
+@pytest.mark.parametrize("end", ["", "\x1b\x00"], ids=["open", "broken"])
+def test_a_line_full_of_beginnings_is_read_once(beginning: str, end: str) -> None:
+    begin = time.thread_time()
+    lines((beginning * LONGEST_LINE)[: LONGEST_LINE - 2] + end)
+    assert time.thread_time() - begin < 0.3
 
 
 @given(st.text(alphabet=st.sampled_from("\x1b\x9b\x9d\x90]P[;0123mJ\x07\\\rab\x00"), max_size=200))

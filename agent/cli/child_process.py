@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -80,7 +81,7 @@ class ChildProcess:
 
     def _supervise(self) -> None:
         try:
-            with self._log_path.open("ab", buffering=0) as log:
+            with open(self._log_path, "ab", buffering=0, opener=lambda path, flags: os.open(path, flags, 0o600)) as log:
 
                 def keep(data: bytes) -> None:
                     log.write(data)

@@ -19,6 +19,7 @@ from agent.errors import AgentError, UsageError
 _OURS = ("postgres", "packs", "artifacts", "runtime_envs", "config.yaml", "encryption-key", "account", "state")
 _LOGS = ("server.log", "worker.log", "up.log")
 _LARGEST = 65536
+_LOCK = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,11 @@ class LocalSite:
         The lock is the kernel's: what a killed `attune up` leaves behind holds nobody up.
         """
         with _sentences(self.directory):
-            self.directory.mkdir(parents=True, exist_ok=True)
-            file = self.path("lock").open("a+", encoding="utf-8")
+            self.directory.parent.mkdir(parents=True, exist_ok=True)
+            # PostgreSQL, which is another user than root, passes through root's.
+            self.directory.mkdir(mode=0o700 if os.geteuid() else 0o711, exist_ok=True)
+            _require_own(self.directory)
+            file = os.fdopen(os.open(self.path("lock"), _LOCK, 0o600), "r+", encoding="utf-8")
         with file:
             if not _taken(file):
                 yield False
@@ -112,7 +116,7 @@ class LocalSite:
         """Write the settings that the server, the worker and the operator's command share; return their file."""
         for name in ("artifacts", "runtime_envs", "packs"):
             with _sentences(self.directory):
-                self.path(name).mkdir(exist_ok=True)
+                self.path(name).mkdir(mode=0o700, exist_ok=True)
         document: dict[str, Any] = {
             "database": {"url": database_url},
             "message_queue": {"url": "database"},
@@ -151,6 +155,16 @@ def _sentences(directory: Path) -> Iterator[None]:
             raise AgentError(f"the disk that holds {directory} is full", hint="make room, and start again") from error
         reason = error.strerror or str(error)
         raise UsageError(f"can't use {directory}: {reason}", hint="name another with --directory") from error
+
+
+def _require_own(directory: Path) -> None:
+    """Refuse a directory in which others could put a password or settings of theirs. Raises UsageError, OSError."""
+    found = directory.stat()
+    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise UsageError(
+            f"{directory} must belong to you, and nobody else may write in it",
+            hint=f"chmod go-w {directory}, or name another with --directory",
+        )
 
 
 def _taken(file: IO[str]) -> bool:

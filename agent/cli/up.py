@@ -64,10 +64,11 @@ def down(directory: Path | None) -> int:
     if pid is None:
         click.echo(f"nothing is up in {site.directory}", err=True)
         return 0
+    words = _command_line(pid)
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_SECONDS
-    while site.holder() == pid:
+    while site.holder() == pid or (words and _command_line(pid) == words):
         if time.monotonic() > deadline:
             raise AgentError(f"process {pid} has not stopped within {_STOP_SECONDS:.0f} s")
         time.sleep(_PAUSE)
@@ -182,6 +183,14 @@ def _tell(state: State, *, as_json: bool, again: bool = False, detached: bool = 
     if not again and not detached:
         lines += ["", "  Ctrl-C stops it; attune up --reset begins anew"]
     click.echo("\n".join(lines))
+
+
+def _command_line(pid: int) -> bytes:
+    """Return how a process was started, nothing once it has ended, whoever has still to notice that."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def _command(name: str, site: LocalSite) -> str:

@@ -133,7 +133,8 @@ SELECT v.id, v.file_path
                  WHERE a.retention_policy <> 'versions' AND t.artifact = a.id
                  ORDER BY t.version
                  LIMIT %(limit)s) o
-         WHERE o.created < clock_timestamp() - a.retention_limit * CASE a.retention_policy
+         -- Compared as lengths of time: a limit may reach back before all dates.
+         WHERE clock_timestamp() - o.created > a.retention_limit * CASE a.retention_policy
                    WHEN 'days' THEN interval '1 day' WHEN 'hours' THEN interval '1 hour' ELSE interval '1 minute' END)) v
  WHERE a.id > %(after)s AND a.id <= %(last)s
    AND NOT EXISTS (SELECT FROM execution e

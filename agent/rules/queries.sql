@@ -389,7 +389,10 @@ UPDATE trigger
 
 -- name: webhook_rate
 -- Whether an address has sent as much as it may; what was refused for that doesn't count.
-SELECT count(*) >= %(requests)s AS over
+SELECT count(*) >= %(requests)s AS over,
+       EXISTS (SELECT FROM webhook_event_log l
+                WHERE l.trigger_id = %(trigger)s AND l.webhook_key = %(key)s AND l.source_ip = %(address)s
+                  AND l.rate_limited AND l.created > now() - make_interval(secs => %(seconds)s)) AS told
   FROM (SELECT 1 FROM webhook_event_log l
          WHERE l.trigger_id = %(trigger)s AND l.webhook_key = %(key)s AND l.source_ip = %(address)s
            AND NOT l.rate_limited AND l.created > now() - make_interval(secs => %(seconds)s)

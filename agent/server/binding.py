@@ -25,7 +25,7 @@ from agent.server.audit import Audit
 from agent.server.call import Answer, Call, Later, Services
 from agent.server.caller import Caller
 from agent.server.opened_file import OpenedFile, OpenedFileResponse
-from agent.server.peer import client_address
+from agent.server.peer import client_address, is_encrypted
 from agent.server.problems import Problem, problem_of
 from agent.server.route import Route
 from agent.server.streams.sse import EventStream, EventStreamResponse
@@ -107,7 +107,7 @@ class Binding:
                 call.content.close()
         if isinstance(answer.content, EventStream):
             return EventStreamResponse(answer.content, self._services.streams.open)
-        return _response(self._route, answer)
+        return _response(self._route, answer, encrypted=is_encrypted(request, self._services.settings.server))
 
     async def _handled(self, call: Call, unread: Request | None) -> Answer:
         """Run the handler; one that waits for a change is run again at each, in the time that it asked for."""
@@ -247,7 +247,7 @@ def _text(text: str) -> str:
         raise Problem(400, "BAD_REQUEST", str(error), plain=True) from None
 
 
-def _response(route: Route, answer: Answer) -> Response:
+def _response(route: Route, answer: Answer, *, encrypted: bool) -> Response:
     content = answer.content
     if isinstance(content, OpenedFile):
         return OpenedFileResponse(content, answer.file_name, answer.headers, answer.media_type)
@@ -255,5 +255,5 @@ def _response(route: Route, answer: Answer) -> Response:
     response = Response(body, answer.status or route.status, answer.headers, answer.media_type)
     response.headers.setdefault("Cache-Control", "no-store")
     for name, value, seconds in answer.cookies:
-        response.set_cookie(name, value, max_age=seconds, httponly=True, samesite="strict", path="/")
+        response.set_cookie(name, value, max_age=seconds, httponly=True, secure=encrypted, samesite="lax", path="/")
     return response

@@ -7,6 +7,7 @@ from typing import Any
 from agent.access.grants import Grant, missing, read_grants
 from agent.access.identities import grants_of_sets, permissions_of
 from agent.db.pool import Connection
+from agent.packs.model import Pack
 from agent.server.call import Call, rows
 from agent.server.caller import STANDARD
 from agent.server.problems import Problem
@@ -35,6 +36,16 @@ def pass_on_sets(call: Call, connection: Connection, refs: list[str]) -> None:
     if unknown:
         raise Problem(403, "FORBIDDEN", f"there is no permission set {unknown[0]}")
     _refuse(call, grants, "you can't pass on what you don't hold")
+
+
+def pass_on_pack(call: Call, connection: Connection, pack: Pack) -> None:
+    """Let the caller install a pack, whose actions and rules run with the permission sets they name. Raises Problem."""
+    own = {one.ref: one.grants for one in pack.permission_sets}
+    refs = {ref for action in pack.actions for ref in action.permission_set_refs}
+    refs |= {ref for rule in pack.rules for ref in rule.permission_set_refs or ()}
+    for ref in sorted(refs & own.keys()):
+        pass_on(call, [dict(grant) for grant in own[ref]])
+    pass_on_sets(call, connection, sorted(refs - own.keys()))
 
 
 def take_over(call: Call, connection: Connection, identity: int) -> None:

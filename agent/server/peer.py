@@ -1,4 +1,4 @@
-"""Where a request comes from: the peer's address, or what a proxy that is trusted says it is."""
+"""Where a request comes from, and whether encrypted: the peer, or what a proxy that is trusted says."""
 
 from __future__ import annotations
 
@@ -18,6 +18,15 @@ def client_address(request: Request, settings: ServerSettings) -> str:
             return address
         address = forwarded.pop()
     return address
+
+
+def is_encrypted(request: Request, settings: ServerSettings) -> bool:
+    """Whether the client speaks HTTPS, to this server or to the proxy before it: then cookies never leave that."""
+    if (settings.public_url or "").startswith("https://") or request.url.scheme == "https":
+        return True
+    peer = request.client.host if request.client else ""
+    through_proxy = client_address(request, settings) != peer
+    return through_proxy and request.headers.get("x-forwarded-proto", "") == "https"
 
 
 def _trusted(address: str, proxies: tuple[str, ...]) -> bool:

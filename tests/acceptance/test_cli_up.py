@@ -47,6 +47,8 @@ def test_it_runs_an_action_keeps_it_and_stops_in_order(place: Path) -> None:
     body = {"login": found["login"], "password": found["password"]}
     assert httpx.post(f"{found['url']}/auth/login", json=body, trust_env=False).status_code == 200
 
+    assert not [path for path in place.iterdir() if path.stat().st_mode & 0o066], "others can look into it"
+
     again = up(place)
     assert again.returncode == 0
     assert "is up already" in again.stdout

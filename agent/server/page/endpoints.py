@@ -126,6 +126,8 @@ class Site:
             return await self._in_thread(lambda: _problem(view, Problem(401, "UNAUTHORIZED", "you are signed out")))
         try:
             if request.method == "POST":
+                if not page.public:
+                    await self._in_thread(lambda: view.caller.identity)  # before a byte of the form is read
                 await self._read_form(page, view)
                 session.check_form(request, view.value("csrf"))
             response = await self._in_thread(lambda: _run(page, view))

@@ -105,18 +105,27 @@ def masked(config: Any, secrets: frozenset[str]) -> Any:
 
 def command_lines(ref: str, parameters: dict[str, Any], secrets: frozenset[str], url: str) -> tuple[str, str]:
     """Return the call of the command and that of curl, with a variable in the place of each secret."""
-    shown = {name: f"${name.upper()}" if name in secrets else value for name, value in parameters.items()}
+    # A name of a parameter may be anything: only what a variable can be called stands outside of quotes.
+    variables = {name: _variable(name) for name in secrets}
     words = ["attune", "run", shlex.quote(ref)]
-    for name, value in shown.items():
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        quoted = f'"{name}={text}"' if name in secrets else shlex.quote(f"{name}={text}")
-        words += ["-p", quoted]
+    for name, value in parameters.items():
+        if name in secrets:
+            words += ["-p", shlex.quote(f"{name}=") + f'"${{{variables[name]}}}"']
+        else:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            words += ["-p", shlex.quote(f"{name}={text}")]
+    shown = {name: f"<{variables[name]}>" if name in secrets else value for name, value in parameters.items()}
     body = json.dumps({"action_ref": ref, "parameters": shown}, ensure_ascii=False)
     curl = (
         f'curl -X POST {shlex.quote(url + "/api/v1/executions")} \\\n  -H "Authorization: Bearer $ATTUNE_TOKEN" '
         f"-H 'Content-Type: application/json' \\\n  -d {shlex.quote(body)}"
     )
     return " ".join(words), curl
+
+
+def _variable(name: str) -> str:
+    found = "".join(sign if sign.isascii() and sign.isalnum() else "_" for sign in name).upper()
+    return f"_{found}" if not found or found[0].isdigit() else found
 
 
 def reader(view: View, execution_id: int, stream: str) -> LogReader:

@@ -15,7 +15,7 @@ from agent.access.login import Session
 from agent.access.tokens import Claims, check
 from agent.errors import AgentError
 from agent.server.call import Services
-from agent.server.peer import client_address
+from agent.server.peer import is_encrypted
 from agent.server.problems import Problem
 
 ACCESS_COOKIE, REFRESH_COOKIE, FORM_COOKIE = "attune_access_token", "attune_refresh_token", "attune_form"
@@ -78,7 +78,7 @@ class BrowserSession:
         site = request.headers.get("sec-fetch-site", "same-origin")
         host = request.headers.get("host", "")
         public = urlsplit(self.services.settings.server.public_url or "").netloc
-        foreign = origin not in (None, "null") and urlsplit(origin or "").netloc not in (host, public)
+        foreign = origin not in (None, "null") and (origin or "").partition("://")[2] not in (host, public)
         if (
             foreign
             or site not in ("same-origin", "none")
@@ -97,16 +97,8 @@ class BrowserSession:
                 path=below or "/",
                 httponly=True,
                 samesite="lax",
-                secure=_is_secure(request, self.services),
+                secure=is_encrypted(request, self.services.settings.server),
             )
-
-
-def _is_secure(request: Request, services: Services) -> bool:
-    if (services.settings.server.public_url or "").startswith("https://") or request.url.scheme == "https":
-        return True
-    peer = request.client.host if request.client else ""
-    through_proxy = client_address(request, services.settings.server) != peer
-    return through_proxy and request.headers.get("x-forwarded-proto", "") == "https"
 
 
 def _claims(token: str | None, services: Services) -> Claims | None:

@@ -10,6 +10,7 @@ from psycopg.types.json import Jsonb
 
 from agent.formats import Delivery, OutputFormat, ParameterFormat
 from agent.server.call import Answer, Call, counted_page, data, deleted, one, page, rows
+from agent.server.delegation import pass_on_sets
 from agent.server.problems import Problem
 from agent.server.resources.changes import Change, changed
 from agent.server.route import Route
@@ -124,6 +125,7 @@ def create(call: Call) -> Answer:
         raise Problem.invalid(f"the ref of an action begins with its pack's: {body.pack_ref}.name")
     call.caller.require("actions", "create", {"ref": body.ref, "pack_ref": body.pack_ref})
     with call.connection() as connection:
+        pass_on_sets(call, connection, body.default_execution_permission_set_refs)
         pack = one(connection, _PACKAGE, "pack", {"ref": body.pack_ref}, missing=f"there is no pack {body.pack_ref}")
         values = {name: getattr(body, name) for name in body.__struct_fields__} | {
             "pack": pack["id"],
@@ -142,6 +144,8 @@ def update(call: Call) -> Answer:
     with call.connection() as connection:
         before = _action(call, connection)
         call.caller.require("actions", "update", {"ref": before["ref"], "pack_ref": before["pack_ref"]})
+        # Whoever says what an action runs uses what its executions may do.
+        pass_on_sets(call, connection, before.get("default_execution_permission_set_refs") or [])
         values = {name: getattr(body, name) for name in body.__struct_fields__} | {
             "ref": before["ref"],
             "runtime": _runtime(connection, body),

@@ -120,7 +120,7 @@ def register(call: Call) -> Answer:
             return data({"problems": parsed.problems, "warnings": parsed.warnings}, status=200)
         ref = parsed.pack.ref
         with call.connection() as connection:
-            pack_routes.may_replace(call, connection, ref)
+            pack_routes.may_install(call, connection, parsed.pack)
         done = install(database, parsed.pack, call.settings.packs_base_dir)
     made = done.registration
     message = pack_registered(made.pack_id, made.ref, made.version, made.runtime_names, at=datetime.now(UTC))

@@ -13,11 +13,14 @@ from psycopg.types.json import Jsonb
 
 from agent.control.catalog import remove_pack_files, remove_pack_rows
 from agent.db.pool import Connection
+from agent.execution.secrets.redaction import redact_result
 from agent.mq.outgoing_messages import pack_deleted, pack_registered
 from agent.packs.archive import Limits, unpacked
 from agent.packs.install import install
+from agent.packs.model import Pack
 from agent.rules.pack_rules import parse_for_registration
 from agent.server.call import Answer, Call, data, deleted, one, page, rows
+from agent.server.delegation import pass_on_pack
 from agent.server.problems import Problem
 from agent.server.resources.changes import Change, changed
 from agent.server.route import ACCESS, Route
@@ -71,12 +74,17 @@ def list_all(call: Call) -> Answer:
 def show(call: Call) -> Answer:
     """Show a pack."""
     with call.connection() as connection:
-        return data(_shown(visible_pack(call, connection)))
+        row = visible_pack(call, connection)
+    # Whoever may not set its configuration sees none of the secrets in it.
+    if not call.caller.may("packs", "configure", facts_of(call, row)):
+        row["config"], _ = redact_result(row["config"], row["conf_schema"])
+    return data(_shown(row))
 
 
 def create(call: Call) -> Answer:
     """Make a pack without files, for actions that no file describes."""
     body: NewPack = call.body
+    call.caller.require("packs", "create", {"ref": body.ref, "pack_ref": body.ref, "owner": "self"})
     values = {
         "ref": body.ref,
         "label": body.label,
@@ -170,7 +178,7 @@ def _install(call: Call, directory: Path, *, force: bool) -> dict[str, Any]:
     if before and not force:
         raise Problem(409, "CONFLICT", f"pack {ref} exists already", hint="send force to replace it")
     with call.connection() as connection:
-        may_replace(call, connection, ref)
+        may_install(call, connection, parsed.pack)
     done = install(database, parsed.pack, call.settings.packs_base_dir).registration
     message = pack_registered(done.pack_id, done.ref, done.version, done.runtime_names, at=datetime.now(UTC))
     with call.connection() as connection:
@@ -179,10 +187,13 @@ def _install(call: Call, directory: Path, *, force: bool) -> dict[str, Any]:
         return _shown(one(connection, _PACKAGE, "pack", {"ref": ref}))
 
 
-def may_replace(call: Call, connection: Connection, ref: str) -> None:
-    """Let the caller install a pack of this ref over the one that is there, if any. Raises Problem (403)."""
-    for before in rows(connection, _PACKAGE, "pack", {"ref": ref}):
-        call.caller.require("packs", "install", facts_of(call, before))
+def may_install(call: Call, connection: Connection, pack: Pack) -> None:
+    """Let the caller install a pack, over the one that is there, if any. Raises Problem (403)."""
+    facts = {"ref": pack.ref, "pack_ref": pack.ref, "owner": "self"}
+    for before in rows(connection, _PACKAGE, "pack", {"ref": pack.ref}):
+        facts = facts_of(call, before)
+    call.caller.require("packs", "install", facts)
+    pass_on_pack(call, connection, pack)
 
 
 def visible_pack(call: Call, connection: Any) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class WebhookBody(Struct):
     scheme: Literal["hmac", "standard", "stripe", "token", "none"] | None = None
     secret: Annotated[str, Meta(min_length=16, max_length=256)] | None = None
     algorithm: Literal["sha256", "sha512", "sha1"] | None = None
-    token_header: Annotated[str, Meta(pattern="^[A-Za-z0-9-]{1,60}$")] | None = None
+    token_header: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,60}$(?!\n)")] | None = None
     allowed_addresses: Annotated[list[str], Meta(max_length=100)] | None = None
     rate_limit: Rate | None = None
     payload_size_limit_kb: Annotated[int, Meta(ge=1, le=10_240)] | None = None
@@ -95,18 +95,19 @@ def admit(call: Call) -> int:
         settings = read_settings(found["webhook_config"], _keys(call), now=time.time())
         address = call.caller.address
         refused: Problem | None = None
-        if settings.problem is not None:
+        values = {"trigger": found["id"], "key": call.path["key"], "address": address}
+        window = {"requests": settings.requests, "seconds": settings.per_seconds}
+        rate = one(connection, _PACKAGE, "webhook_rate", values | window)
+        if rate["over"]:
+            refused = Problem(
+                429, "TOO_MANY_REQUESTS", "too many requests", headers={"Retry-After": str(settings.per_seconds)}
+            )
+        elif settings.problem is not None:
             refused = Problem(403, "FORBIDDEN", "this webhook accepts nothing: " + settings.problem)
         elif not settings.allows(address):
             refused = Problem(403, "FORBIDDEN", "this address may not send to this webhook")
-        else:
-            values = {"trigger": found["id"], "key": call.path["key"], "address": address}
-            window = {"requests": settings.requests, "seconds": settings.per_seconds}
-            if one(connection, _PACKAGE, "webhook_rate", values | window)["over"]:
-                refused = Problem(
-                    429, "TOO_MANY_REQUESTS", "too many requests", headers={"Retry-After": str(settings.per_seconds)}
-                )
-        if refused is not None:
+        # Of a flood one refusal is kept in each window: it must not fill the table.
+        if refused is not None and not (rate["over"] and rate["told"]):
             _log(call, connection, found, refused.status, refused.message, time.monotonic())
         length = call.headers.get("content-length", "")
         if refused is None and length.isdigit() and (len(length) > 18 or int(length) > settings.most_bytes):

@@ -225,6 +225,15 @@ def test_versions_go_by_age_with_their_files(
     assert place.ids("artifact") == {artifact}
 
 
+@pytest.mark.parametrize("policy", ["days", "hours", "minutes"])
+def test_a_limit_beyond_all_dates_keeps_for_ever_and_holds_up_nobody(place: Place, policy: str) -> None:
+    endless, short = place.artifact(policy, 2**31 - 1), place.artifact("days", 1)
+    place.version(endless, 1, "3000 days")
+    place.version(short, 1, "2 days")
+    assert place.prune()["versions"] == 1
+    assert (place.versions(endless), place.versions(short)) == ([1], [])
+
+
 def test_only_so_many_versions_are_kept_and_directories_that_are_left_empty_go(place: Place) -> None:
     few, one = place.artifact("versions", 3), place.artifact("days", 1)
     paths = [place.version(few, number) for number in range(1, 31)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 import time
 from typing import Any
 
@@ -194,6 +196,98 @@ def test_nobody_gives_more_than_he_has(site: Site) -> None:
     grants = {"grants": [{"resource": "keys", "actions": ["decrypt"]}]}
     assert client.request("PUT", f"/api/v1/permissions/sets/{sets['core.viewer']}", json=grants).status_code == 403
     site.admin.ok("DELETE", f"/api/v1/permissions/sets/roles/{role['id']}")
+
+
+def test_no_action_is_given_more_than_who_says_what_it_runs(site: Site) -> None:
+    _, editor = site.person("core.editor")
+    editor.ok("POST", "/api/v1/packs", {"ref": "of_editor", "label": "x"})
+    action = {
+        "ref": "of_editor.tool",
+        "pack_ref": "of_editor",
+        "label": "x",
+        "entrypoint": "echo",
+        "runtime_ref": "core.shell",
+    }
+    strong = action | {"default_execution_permission_set_refs": ["core.admin"]}
+    refused = editor.post("/api/v1/actions", strong)
+    assert refused.status_code == 403
+    assert refused.json()["error"].startswith("you can't pass on what you don't hold: ")
+    weak = action | {"default_execution_permission_set_refs": ["core.viewer"]}
+    editor.ok("POST", "/api/v1/actions", weak)
+    editor.ok("PUT", "/api/v1/actions/of_editor.tool", {"entrypoint": "echo 2"})
+    site.admin.ok("POST", "/api/v1/actions", strong | {"ref": "of_editor.strong"})
+    assert editor.request("PUT", "/api/v1/actions/of_editor.strong", json={"entrypoint": "env"}).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/api/v1/packs/upload", "/api/v1/operator/packs"])
+@pytest.mark.parametrize("where", ["action", "rule", "own set"])
+def test_no_pack_is_given_more_than_who_installs_it(site: Site, path: str, where: str) -> None:
+    _, installer = site.person(site.permission_set([{"resource": "packs", "actions": ["install"]}]))
+    ref = "more_" + where.replace(" ", "_")
+    grants = "label: x\ngrants: [{resource: keys, actions: [decrypt]}]\n"
+    files = {
+        "pack.yaml": f"ref: {ref}\nlabel: x\nversion: 1.0.0\n",
+        "actions/a.yaml": f"ref: {ref}.a\nlabel: x\nrunner_type: shell\nentry_point: a.sh\n",
+        "actions/a.sh": "echo\n",
+    }
+    if where == "rule":
+        files["rules/r.yaml"] = (
+            f"ref: {ref}.r\nlabel: x\ntrigger_ref: core.alert\naction_ref: {ref}.a\npermission_set_refs: [core.admin]\n"
+        )
+    else:
+        given = "core.admin" if where == "action" else f"{ref}.own"
+        files["actions/a.yaml"] += f"default_execution_permission_set_refs: [{given}]\n"
+        files["permission_sets/own.yaml"] = f"ref: {ref}.own\n{grants}"
+    answer = installer.request("POST", path, files={"pack": archive_of(files)}, data={"force": "true"})
+    assert answer.status_code == 403, answer.text
+    assert "pass on" in answer.json()["error"]
+    assert site.admin.request("POST", path, files={"pack": archive_of(files)}, data={"force": "true"}).status_code < 300
+
+
+def archive_of(files: dict[str, str]) -> bytes:
+    """Return a pack as it is uploaded."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, text in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(text.encode())
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    return buffer.getvalue()
+
+
+def test_a_secret_of_a_pack_is_shown_only_to_who_may_set_it(site: Site) -> None:
+    schema = {"token": {"type": "string", "secret": True}, "open": {"type": "string"}}
+    config = {"token": "hunter2", "open": "yes"}
+    site.admin.ok(
+        "POST", "/api/v1/packs", {"ref": "with_secret", "label": "x", "conf_schema": schema, "config": config}
+    )
+    grants = [{"resource": "packs", "actions": ["read"], "constraints": {"refs": ["with_secret"]}}]
+    _, reader = site.person(site.permission_set(grants))
+    shown = reader.ok("GET", "/api/v1/packs/with_secret")["config"]
+    assert (shown["open"], shown["token"]) == ("yes", {"$attune_secret": True, "redacted": True})
+    assert site.admin.ok("GET", "/api/v1/packs/with_secret")["config"] == config
+
+
+def test_a_malformed_origin_is_a_foreign_one(site: Site) -> None:
+    answer = site.admin.as_(None).post("/sign-in", headers={"Origin": "http://["}, data={"login": "x"})
+    assert answer.status_code == 403
+
+
+def test_a_ref_has_no_line_end(site: Site) -> None:
+    body = {"ref": "some.key\n", "name": "x", "owner_type": "system", "value": "1"}
+    assert site.admin.post("/api/v1/keys", body).status_code == 422
+
+
+def test_cookies_that_were_renewed_stay_within_https(site: Site) -> None:
+    server = site.another_server(ATTUNE__SERVER__PUBLIC_URL="https://attune.example.org")
+    found = site.admin.as_(None).ok("POST", "/auth/login", {"login": "admin", "password": PASSWORD})
+    for url, encrypted in ((server.url, True), (site.server.url, False)):
+        shown = {"Cookie": f"attune_refresh_token={found['refresh_token']}"}
+        answer = httpx.post(f"{url}/auth/refresh", headers=shown, trust_env=False)
+        cookies = answer.headers.get_list("set-cookie")
+        assert len(cookies) == 2
+        assert all("HttpOnly" in one and ("; Secure" in one) == encrypted for one in cookies)
+    assert server.stop() == 0
 
 
 def test_nobody_logs_in_as_somebody_who_may_do_more(site: Site) -> None:

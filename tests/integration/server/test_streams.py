@@ -384,9 +384,14 @@ def test_a_token_that_runs_out_ends_its_streams(site: Site) -> None:
 def test_an_account_that_is_frozen_sees_no_more(site: Site) -> None:
     login, client = site.person("core.viewer")
     identity = site.deployment.one("SELECT id FROM identity WHERE login = %s", [login])["id"]
-    with events(client, "/api/v1/executions/stream") as viewer:
+    page = f"attune_access_token={client.token}"
+    with (
+        events(client, "/api/v1/executions/stream") as viewer,
+        events(client.as_(None), f"/executions/{made(site)}/live", Cookie=page) as reader,
+    ):
         site.admin.ok("POST", f"/api/v1/identities/{identity}/freeze")
         assert "frozen" in viewer.next("unauthorized").data
+        assert "frozen" in reader.next("unauthorized").data
 
 
 def test_more_streams_than_an_account_may_have_are_refused(site: Site) -> None:
@@ -397,6 +402,8 @@ def test_more_streams_than_an_account_may_have_are_refused(site: Site) -> None:
             stack.enter_context(events(client, "/api/v1/executions/stream"))
         refused = client.get("/api/v1/executions/stream")
         assert (refused.status_code, refused.json()["code"]) == (429, "TOO_MANY_REQUESTS")
+        page = {"Cookie": f"attune_access_token={client.token}"}
+        assert client.as_(None).get(f"/executions/{made(site)}/live", headers=page).status_code == 429
     until(lambda: allowed(client), "the place of one who left")
     assert server.stop() == 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import Any
 
 import pytest
@@ -72,5 +73,16 @@ def test_a_refused_form_keeps_what_was_typed_but_no_secret() -> None:
 def test_secrets_are_variables_in_the_commands_and_masked_in_the_page() -> None:
     run, curl = command_lines("a.b", {"name": "it's", "token": "s3cret"}, SCHEMA.secrets, "http://x")
     assert "s3cret" not in run + curl
-    assert '"token=$TOKEN"' in run
+    assert 'token="${TOKEN}"' in run
     assert masked({"token": "s3cret", "name": "x"}, SCHEMA.secrets) == {"token": "[redacted]", "name": "x"}
+
+
+def test_names_of_parameters_run_nothing_in_the_shell_that_a_command_is_copied_to() -> None:
+    secret, other = "$(echo ran)`echo ran`\"'", "$(echo ran);echo ran"
+    lines = command_lines("a.b", {secret: "s3cret", other: "x"}, frozenset((secret,)), "http://x")
+    for program, line in zip(("attune", "curl"), lines, strict=True):
+        script = f'{program}() {{ printf "%s\\n" "$@"; }}\n{line}\n'
+        shown = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+        assert other in shown.stdout
+        assert "ran" not in shown.stdout.split("\n")
+        assert not shown.stderr

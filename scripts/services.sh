@@ -13,6 +13,7 @@ rabbitmq-server:/usr/sbin/rabbitmq-server rabbitmq-server
 postgres:/usr/lib/postgresql/*/bin/postgres postgresql
 /usr/sbin/pgbouncer pgbouncer
 /usr/lib/*/faketime/libfaketimeMT.so.1 libfaketime
+linux.uml user-mode-linux
 ruby ruby
 bundle ruby-bundler
 go golang-go

@@ -1,7 +1,9 @@
-"""A control group for each job (cgroups(7)), where this process may make some: the kernel counts the job's processes.
+"""A control group for each job (cgroups(7)), where this process may make some: the kernel counts the job's processes,
+and in version 2 its memory.
 
 In version 2 a group that has groups below it holds no process itself, so the agent moves into one of its own first;
-that is possible where nobody else is in its group. In version 1 the groups of jobs simply lie below the agent's.
+that is possible where nobody else is in its group. In version 1 the groups of jobs simply lie below the agent's; its
+memory controller is left alone, which kills one process of a job and not all of them.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from agent.process.own_group import path_of_group
@@ -18,6 +20,9 @@ _MOUNT = Path("/sys/fs/cgroup")
 _OWN = Path("/proc/self/cgroup")
 _PREFIX = "attune-"
 
+#: The controllers that limit jobs.
+PIDS, MEMORY = "pids", "memory"
+
 
 class JobGroups:
     """One per process. Until ``open`` was called, and where it failed, no job has a group."""
@@ -25,42 +30,57 @@ class JobGroups:
     def __init__(self) -> None:
         """Open nothing yet."""
         self._base: Path | None = None
+        self._keeps: frozenset[str] = frozenset()
         self._lock = threading.Lock()
         self._groups: dict[int, Path] = {}
         self._count = 0
 
-    def open(self, controller: str = "pids") -> str | None:
-        """Get ready to make groups; return why that is impossible, None when it is not."""
+    def open(self, controller: str = PIDS, *more: str) -> str | None:
+        """Get ready to make groups for ``controller``; return why that is impossible, None when it is not.
+
+        What ``more`` names is kept as well where it can be.
+        """
         if self._base is not None:
             return None
         try:
             base, unified = _own_group(controller)
             self._sweep(base)
+            keeps = {controller}
             if unified:
-                _step_aside(base, controller)
+                keeps |= _step_aside(base, controller, more)
             _try(base)
         except OSError as error:
             return _reason(error, controller)
-        self._base = base
+        self._base, self._keeps = base, frozenset(keeps)
         return None
 
-    def limit(self, leader: int, most: int) -> bool:
-        """Make a group for the job of ``leader`` in which at most ``most`` processes and threads are at a time."""
-        if self._base is None:
-            return False
+    def limit(self, leader: int, *, processes: int | None = None, memory: int | None = None) -> frozenset[str]:
+        """Make a group for the job of ``leader``; return the controllers that limit it from now on.
+
+        At most ``processes`` processes and threads are in it at a time, which have at most ``memory`` bytes together.
+        """
+        wanted = {PIDS: _limits_of_processes(processes), MEMORY: _limits_of_memory(memory)}
+        kept = {name: files for name, files in wanted.items() if files and name in self._keeps}
+        if self._base is None or not kept:
+            return frozenset()
         with self._lock:
             self._count += 1
             group = self._base / f"{_PREFIX}job-{os.getpid()}-{self._count}"
         try:
             group.mkdir()
-            (group / "pids.max").write_text(str(most))
+            for files in kept.values():
+                for file, value in files.items():
+                    (group / file).write_text(value)
+            if MEMORY in kept:
+                with contextlib.suppress(OSError):  # a kernel without swap
+                    (group / "memory.swap.max").write_text("0")
             _write(group / "cgroup.procs", leader)
         except OSError:
             with contextlib.suppress(OSError):
                 group.rmdir()
-            return False
+            return frozenset()
         self._groups[leader] = group
-        return True
+        return frozenset(kept)
 
     def join(self, leader: int, pids: Iterable[int]) -> None:
         """Bring what the job has started before its group was there."""
@@ -73,11 +93,19 @@ class JobGroups:
 
     def was_full(self, leader: int) -> bool:
         """Whether the job was refused a process because of its limit."""
+        return self._events(leader, "pids.events").get("max", 0) > 0
+
+    def ran_out_of_memory(self, leader: int) -> bool:
+        """Whether the kernel has killed the job because of its limit, and not for want of memory around it."""
+        events = self._events(leader, "memory.events")
+        return events.get("oom", 0) > 0 and events.get("oom_kill", 0) > 0
+
+    def _events(self, leader: int, file: str) -> Mapping[str, int]:
         group = self._groups.get(leader)
-        try:
-            return group is not None and _count(group / "pids.events") > 0
-        except OSError:
-            return False
+        words = []
+        with contextlib.suppress(OSError):
+            words = [] if group is None else _words(group / file)
+        return {name: int(count) for name, count in zip(words[::2], words[1::2], strict=False) if count.isdecimal()}
 
     def end(self, leader: int) -> None:
         """Kill what is left in the group of a job (version 2 can), and remove it; what is busy goes later."""
@@ -100,13 +128,22 @@ class JobGroups:
                 left.rmdir()
 
 
-def why_no_groups(controller: str = "pids") -> str | None:
+def why_no_groups(controller: str = PIDS) -> str | None:
     """Return why this process can make no groups, None when it can; nothing is changed."""
     try:
         _try(_own_group(controller)[0])
     except OSError as error:
         return _reason(error, controller)
     return None
+
+
+def _limits_of_processes(most: int | None) -> Mapping[str, str]:
+    return {} if most is None else {"pids.max": str(most)}
+
+
+def _limits_of_memory(most: int | None) -> Mapping[str, str]:
+    """Out of memory, all processes of a job are killed: the rest would go on without those that were."""
+    return {} if most is None else {"memory.max": str(most), "memory.oom.group": "1"}
 
 
 def _try(base: Path) -> None:
@@ -122,7 +159,7 @@ def _reason(error: OSError, controller: str) -> str:
 def _own_group(controller: str) -> tuple[Path, bool]:
     """Return the directory of this process's group that counts ``controller``, and whether it is of version 2."""
     told = _OWN.read_text(encoding="ascii", errors="replace")
-    for unified in (False, True):
+    for unified in (True,) if controller == MEMORY else (False, True):
         path = path_of_group(told, "" if unified else controller)
         if path is None:
             continue
@@ -138,8 +175,11 @@ def _own_group(controller: str) -> tuple[Path, bool]:
     raise FileNotFoundError(2, "this process is in no control group that counts them", controller)
 
 
-def _step_aside(base: Path, controller: str) -> None:
-    """Move into a group below ``base`` and let ``base`` share out ``controller``; as before where that fails."""
+def _step_aside(base: Path, controller: str, more: Iterable[str]) -> set[str]:
+    """Move into a group below ``base`` and let ``base`` share out ``controller``; as before where that fails.
+
+    Returns what is shared out of ``more``.
+    """
     own = base / f"{_PREFIX}agent-{os.getpid()}"
     own.mkdir()
     try:
@@ -150,6 +190,12 @@ def _step_aside(base: Path, controller: str) -> None:
             _write(base / "cgroup.procs", os.getpid())
             own.rmdir()
         raise
+    shared = set()
+    for name in more:
+        with contextlib.suppress(OSError):  # it is not delegated
+            (base / "cgroup.subtree_control").write_text(f"+{name}")
+            shared.add(name)
+    return shared
 
 
 def _members(group: Path) -> set[int]:
@@ -158,11 +204,6 @@ def _members(group: Path) -> set[int]:
 
 def _words(path: Path) -> list[str]:
     return path.read_text(encoding="ascii", errors="replace").split()
-
-
-def _count(path: Path) -> int:
-    words = _words(path)
-    return int(words[1]) if len(words) > 1 and words[1].isdecimal() else 0
 
 
 def _write(path: Path, pid: int) -> None:

@@ -1,4 +1,5 @@
-"""What one job may use: limits that the kernel keeps (getrlimit(2)), and memory, which is looked at again and again.
+"""What one job may use: limits that the kernel keeps (getrlimit(2), cgroups(7)), and memory, which is looked at again
+and again where the kernel doesn't.
 
 RLIMIT_AS would keep memory without looking, but counts addresses: Node.js, Go and Java reserve far more than they use.
 RLIMIT_NPROC counts all processes of a user, in every container of the machine: those of a job are counted by its
@@ -12,7 +13,7 @@ import resource
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agent.process.control_group import JOB_GROUPS
+from agent.process.control_group import JOB_GROUPS, MEMORY
 from agent.process.job_mark import JobMark
 from agent.process.oom_score import oom_score_of
 from agent.process.process_table import Process, processes
@@ -25,7 +26,8 @@ _CPU_GRACE = 5
 class JobLimits:
     """``memory`` in bytes and ``processes``, threads included, of the whole job; the others for each process.
 
-    None: no limit. ``cpu_seconds`` is processor time. ``processes`` is kept where a job can have a control group.
+    None: no limit. ``cpu_seconds`` is processor time. ``processes`` is kept where a job can have a control group;
+    ``memory`` is kept by one of version 2, and looked at elsewhere.
     """
 
     memory: int | None = None
@@ -33,13 +35,16 @@ class JobLimits:
     cpu_seconds: int | None = None
     processes: int | None = None
 
-    def apply(self, leader: int, mark: JobMark | None) -> None:
-        """Limit a job that was just started, with all that it may have started since; what it starts later inherits."""
+    def apply(self, leader: int, mark: JobMark | None) -> bool:
+        """Limit a job that was just started, with all that it may have started since; what it starts later inherits.
+
+        Returns whether the kernel keeps ``memory``: where it doesn't, somebody has to look.
+        """
         wanted = [(resource.RLIMIT_NOFILE, self.open_files, 0), (resource.RLIMIT_CPU, self.cpu_seconds, _CPU_GRACE)]
         limits = [(kind, limit, more) for kind, limit, more in wanted if limit is not None]
-        grouped = self.processes is not None and JOB_GROUPS.limit(leader, self.processes)
+        grouped = JOB_GROUPS.limit(leader, processes=self.processes, memory=self.memory)
         if not limits and not grouped:
-            return
+            return False
         limited: set[int] = set()
         found = {leader}
         while found:
@@ -49,6 +54,7 @@ class JobLimits:
                     _lower(pid, kind, limit, more)
             limited |= found
             found = {process.pid for process in processes_of(leader, mark)} - limited
+        return MEMORY in grouped
 
 
 NO_LIMITS = JobLimits()

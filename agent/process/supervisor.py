@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import logging
 import math
@@ -23,6 +22,7 @@ from agent.process.job_limits import memory_of
 from agent.process.orphans import kill_orphans
 from agent.process.request import Ending, ProcessOutcome, ProcessRequest
 from agent.process.spawn import spawn
+from agent.process.start_failure import is_want, remedy, why_not_started
 
 log = logging.getLogger(__name__)
 
@@ -40,18 +40,6 @@ _LOOK_AT_MEMORY = 0.1
 _LONGEST_WAIT = 86_400.0
 #: Seconds between two attempts to start a child for which this machine has no room.
 _BACKOFF = Backoff(0.05, 1.0)
-_WANTS = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-_REMEDIES = {
-    errno.ENOENT: "no such file, or the interpreter that its first line names is missing",
-    errno.EACCES: "not executable here (check its mode and that its file system is not mounted noexec)",
-    errno.ENOEXEC: "not a program this machine can run (a script needs a #! line)",
-    errno.E2BIG: "its arguments and environment are larger than the kernel allows",
-    errno.ENOTDIR: "the working directory is not a directory",
-    errno.EAGAIN: "the limit of processes is reached (raise it: --pids-limit, ulimit -u)",
-    errno.EMFILE: "the limit of open files is reached (raise it: ulimit -n)",
-    errno.ENFILE: "this machine's limit of open files is reached (raise fs.file-max)",
-    errno.ENOMEM: "there is not enough memory",
-}
 
 
 def run(request: ProcessRequest, stop: CancellationToken) -> ProcessOutcome:
@@ -63,9 +51,11 @@ def run(request: ProcessRequest, stop: CancellationToken) -> ProcessOutcome:
     try:
         run_ = _started(request, stop)
     except (OSError, ValueError) as error:
-        want = _is_want(error)
+        want = is_want(error)
         ending = (stop.cause if want else None) or Ending.SPAWN_FAILED
-        return ProcessOutcome(ending, None, None, time.monotonic() - started, _why(error, request), waited=want)
+        return ProcessOutcome(
+            ending, None, None, time.monotonic() - started, why_not_started(error, request), waited=want
+        )
     try:
         run_.supervise()
         return run_.outcome()
@@ -87,24 +77,12 @@ def _started(request: ProcessRequest, stop: CancellationToken) -> _Run:
             return _Run(request, stop, time.monotonic(), waited=attempt > 0)
         except OSError as error:
             over = stop.cause is not None or (give_up is not None and time.monotonic() >= give_up)
-            if not _is_want(error) or over:
+            if not is_want(error) or over:
                 raise
             if attempt == 0:
-                log.warning("waiting to start %s: %s", request.argv[0], _REMEDIES.get(error.errno or 0, error.strerror))
+                log.warning("waiting to start %s: %s", request.argv[0], remedy(error))
         poll.poll(_BACKOFF.pause(attempt) * 1000)
         attempt += 1
-
-
-def _is_want(error: OSError | ValueError) -> bool:
-    """Whether it is no fault of what was to be started: processes, descriptors or memory have run out."""
-    return isinstance(error, OSError) and error.errno in _WANTS
-
-
-def _why(error: OSError | ValueError, request: ProcessRequest) -> str:
-    if isinstance(error, ValueError):
-        return f"can't start {request.argv[0]}: its arguments or environment can't be passed to a program: {error}"
-    name = error.filename if isinstance(error.filename, str) else request.argv[0]
-    return f"can't start {name}: {_REMEDIES.get(error.errno or 0, error.strerror or str(error))}"
 
 
 class _Run:
@@ -154,7 +132,8 @@ class _Run:
             raise
         for fd in (child_in, child_out, child_err):
             self._close(fd)
-        self._request.limits.apply(self.pid, self._request.mark)
+        if self._request.limits.apply(self.pid, self._request.mark):
+            self._look_at = math.inf  # the kernel looks
         if self._request.started is not None:
             self._request.started(self.pid)
         self._watch(our_out, our_err)
@@ -356,7 +335,15 @@ class _Run:
         number = -self._status if self._status < 0 else None
         ending = self._ending or (Ending.EXIT if number is None else Ending.SIGNAL)
         reason = self._reason if ending is Ending.OUT_OF_MEMORY else ""
-        if ending in (Ending.EXIT, Ending.SIGNAL) and code != 0 and JOB_GROUPS.was_full(self.pid):
-            most = self._request.limits.processes
-            reason = f"Execution was refused another process: worker.limits.processes allows {most}"
+        if ending in (Ending.EXIT, Ending.SIGNAL) and code != 0:
+            ending, reason = self._limit_that_ended_it(ending)
         return ProcessOutcome(ending, code, number, seconds, reason, self._waited)
+
+    def _limit_that_ended_it(self, ending: Ending) -> tuple[Ending, str]:
+        """Say which of the limits that the kernel keeps was reached; ``ending`` and no words where none was."""
+        limits = self._request.limits
+        if limits.memory is not None and JOB_GROUPS.ran_out_of_memory(self.pid):
+            return Ending.OUT_OF_MEMORY, f"it needed more memory, worker.limits.memory allows {limits.memory >> 20} MiB"
+        if JOB_GROUPS.was_full(self.pid):
+            return ending, f"Execution was refused another process: worker.limits.processes allows {limits.processes}"
+        return ending, ""

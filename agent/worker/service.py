@@ -14,7 +14,7 @@ from agent.errors import AgentError, DatabaseError, Interrupted, MachineTooSmall
 from agent.mq import topology
 from agent.presence.context import WorkerContext, open_context
 from agent.presence.health_socket import HealthSocket
-from agent.process.control_group import JOB_GROUPS
+from agent.process.control_group import JOB_GROUPS, MEMORY, PIDS
 from agent.process.core_dumps import write_none
 from agent.process.leftovers import kill_leftovers
 from agent.process.memory import map_large_pieces
@@ -25,6 +25,7 @@ from agent.process.prctl import become_subreaper, hide_memory
 from agent.process.reaper import Reaper
 from agent.process.request import Ending
 from agent.process.stop_signals import StopSignals
+from agent.settings import LimitSettings
 from agent.threads import ThreadGroup
 from agent.worker.assembly import Parts, assemble
 from agent.worker.metrics import exposition
@@ -64,10 +65,7 @@ def run_worker(loaded: Loaded, *, mode: StartupMode) -> int:
     OOM_SCORE.open()
     write_none()
     map_large_pieces()
-    if loaded.settings.worker.limits.processes is not None:
-        oom_kills()  # counted in the group that we are in now, and in all below it
-        if (why := JOB_GROUPS.open()) is not None:
-            log.warning("worker.limits.processes can't be kept: %s", why)
+    _open_job_groups(loaded.settings.worker.limits)
     hide_memory()
     become_subreaper()
     with StopSignals() as signals:
@@ -78,6 +76,18 @@ def run_worker(loaded: Loaded, *, mode: StartupMode) -> int:
         finally:
             service.stop()
     return service.exit_code
+
+
+def _open_job_groups(limits: LimitSettings) -> None:
+    """Let the kernel keep what it can keep of the limits of jobs."""
+    memory = () if limits.memory is None else (MEMORY,)
+    if limits.processes is None and not memory:
+        return
+    oom_kills()  # counted in the group that we are in now, and in all below it
+    if limits.processes is not None and (why := JOB_GROUPS.open(PIDS, *memory)) is not None:
+        log.warning("worker.limits.processes can't be kept: %s", why)
+    if memory:
+        JOB_GROUPS.open(MEMORY)  # where it can't be kept, the memory of jobs is looked at
 
 
 class WorkerService:

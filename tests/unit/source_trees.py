@@ -18,9 +18,15 @@ def trees() -> dict[str, ast.Module]:
     return {str(file.relative_to(AGENT)): ast.parse(file.read_bytes(), str(file)) for file in files}
 
 
+@functools.cache
+def nodes(tree: ast.AST) -> tuple[ast.AST, ...]:
+    """All nodes of a tree: walking takes longer than most tests that look at them."""
+    return tuple(ast.walk(tree))
+
+
 def imported(tree: ast.Module) -> Iterator[str]:
     """The modules that a module imports, also inside functions."""
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -31,14 +37,14 @@ def imported(tree: ast.Module) -> Iterator[str]:
 def used(tree: ast.Module) -> Iterator[str]:
     """Dotted names that a module uses (``os.environ``), also when a part of them was imported under another name."""
     meaning: dict[str, str] = {}
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Import):
             meaning |= {
                 alias.asname or alias.name.partition(".")[0]: alias.name for alias in node.names if alias.asname
             }
         elif isinstance(node, ast.ImportFrom) and node.module:
             meaning |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         parts: list[str] = []
         while isinstance(node, ast.Attribute):
             parts.append(node.attr)
@@ -51,7 +57,7 @@ def thread_names() -> set[str]:
     """The names under which the code starts threads; ``*`` stands for what is filled in."""
     found = set()
     for tree in trees().values():
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "start":
                 if len(node.args) == 2 and isinstance(node.args[0], ast.Constant):
                     found.add(str(node.args[0].value))

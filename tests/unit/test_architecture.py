@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.unit.source_trees import AGENT, ROOT, imported, trees, used
+from tests.unit.source_trees import AGENT, ROOT, imported, nodes, trees, used
 
 #: A module that may be imported below these places only: `process/` is a folder, `threads.py` a file.
 IMPORTS = {
@@ -190,7 +190,7 @@ def rows_by_number(tree: ast.AST) -> list[int]:
     That is ``row[2]``, ``Kind(*row)``, ``a, b = row`` and ``for a, b in rows``.
     """
     found = []
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Assign | ast.For | ast.comprehension):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             value = node.value if isinstance(node, ast.Assign) else node.iter
@@ -295,7 +295,7 @@ COMPILING = {
 
 def reads(tree: ast.Module) -> set[str]:
     """The methods of ``READING_METHODS`` that a module calls on anything but a module."""
-    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    calls = [node.func for node in nodes(tree) if isinstance(node, ast.Call)]
     modules = set(imported(tree))
     return {
         call.attr
@@ -310,7 +310,7 @@ def compiled_at_run_time(tree: ast.Module) -> list[int]:
     """Lines at which ``re`` is given a pattern that isn't written there."""
     return [
         node.lineno
-        for node in ast.walk(tree)
+        for node in nodes(tree)
         if isinstance(node, ast.Call)
         and ast.unparse(node.func) in COMPILING
         and not isinstance(node.args[0], ast.Constant)

@@ -80,7 +80,7 @@ def test_a_completion_says_what_the_row_says(
             {"succeeded": True, "exit_code": 0, "left_out": ["stdout"]},
         ),
         (
-            {"data": list(range(3_000_000)), "stderr": "e" * 20_000, "stderr_log": "some/path", "queue_ack": {"a": 1}},
+            {"data": ["d" * 16_000_000], "stderr": "e" * 20_000, "stderr_log": "some/path", "queue_ack": {"a": 1}},
             {"stderr_log": "some/path", "queue_ack": {"a": 1}, "left_out": ["data", "stderr"]},
         ),
         (["x" * 16_000_000], {"left_out": []}),

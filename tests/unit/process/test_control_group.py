@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.process import control_group
+from agent.process import control_group, supervisor
 from agent.process.control_group import JOB_GROUPS, JobGroups
 from agent.process.job_limits import JobLimits
 from agent.process.request import Ending
@@ -47,7 +47,7 @@ def test_a_job_gets_a_group_below_our_own_with_its_limit(group: Path) -> None:
     groups = JobGroups()
     assert groups.open() is None
     assert groups.open() is None
-    assert groups.limit(4711, 5)
+    assert groups.limit(4711, processes=5) == {"pids"}
     groups.join(4711, [4712])
     (made,) = group.glob("attune-job-*")
     assert (made / "pids.max").read_text() == "5"
@@ -72,6 +72,31 @@ def test_in_version_2_the_agent_leaves_its_group_first(group: Path) -> None:
     assert (group / "cgroup.subtree_control").read_text() == "+pids"
 
 
+def test_memory_is_kept_where_version_2_shares_it_out(group: Path) -> None:
+    groups = JobGroups()
+    assert groups.open("pids", "memory") is None
+    unified = (group / "cgroup.subtree_control").exists()
+    assert groups.limit(4711, processes=5, memory=1 << 20) == ({"pids", "memory"} if unified else {"pids"})
+    (made,) = group.glob("attune-job-*")
+    assert (made / "memory.max").exists() == unified
+    assert not groups.ran_out_of_memory(4711)
+    if unified:
+        assert ((made / "memory.max").read_text(), (made / "memory.oom.group").read_text()) == ("1048576", "1")
+        (made / "memory.events").write_text("low 0\noom 0\noom_kill 2\n")
+        assert not groups.ran_out_of_memory(4711)  # the kernel took it because of somebody else
+        (made / "memory.events").write_text("low 0\noom 1\noom_kill 2\n")
+        assert groups.ran_out_of_memory(4711)
+
+
+def test_version_1_is_not_asked_for_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control_group, "_MOUNT", tmp_path)
+    monkeypatch.setattr(control_group, "_OWN", tmp_path / "cgroup")
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory" / "cgroup.procs").write_text(f"{os.getpid()}\n")
+    (tmp_path / "cgroup").write_text("4:memory:/\n")
+    assert "in no control group" in str(JobGroups().open("memory"))
+
+
 def test_where_none_can_be_made_it_says_why_and_jobs_run_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,7 +106,7 @@ def test_where_none_can_be_made_it_says_why_and_jobs_run_without(
     assert "No such file" in str(groups.open())
     (tmp_path / "cgroup").write_text("0::/\n")
     assert "in no control group" in str(groups.open())
-    assert not groups.limit(4711, 5)
+    assert not groups.limit(4711, processes=5)
     groups.join(4711, [4712])
     assert not groups.was_full(4711)
     groups.end(4711)
@@ -103,21 +128,21 @@ def test_one_that_is_not_delegated_stays_as_it_was(group: Path) -> None:
 @pytest.fixture
 def real_groups() -> Iterator[None]:
     """Groups of the kernel, below the one of this process."""
-    if (why := JOB_GROUPS.open()) is not None:
+    if (why := JOB_GROUPS.open("pids", "memory")) is not None:
         pytest.skip(f"no control groups can be made here: {why}")
     yield
     JOB_GROUPS.__init__()  # type: ignore[misc]
 
 
+#: Not before the job is in its group: it waits until it sees that itself.
+WAIT = "while 'attune-job-' not in open('/proc/self/cgroup').read(): pass\n"
 FORK = "import os, time\nfor n in range(20):\n    try:\n        if os.fork() == 0: time.sleep(600)\n"
 FORK += "    except OSError: os.write(1, b'%d' % n); os._exit(3)\n"
 
 
 @pytest.mark.usefixtures("real_groups")
 def test_the_kernel_refuses_a_job_more_processes_than_it_may_have(tmp_path: Path) -> None:
-    # Not before the job is in its group: it waits until it sees that itself.
-    wait = "while 'attune-job-' not in open('/proc/self/cgroup').read(): pass\n"
-    outcome, out = run_limited(wait + FORK, JobLimits(processes=6), cwd=tmp_path)
+    outcome, out = run_limited(WAIT + FORK, JobLimits(processes=6), cwd=tmp_path)
     assert (outcome.ending, outcome.exit_code, out) == (Ending.EXIT, 3, "5")
     assert outcome.reason == "Execution was refused another process: worker.limits.processes allows 6"
 
@@ -133,9 +158,25 @@ def test_the_group_of_a_job_goes_with_it(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("real_groups")
 def test_a_job_that_copes_with_the_limit_completes(tmp_path: Path) -> None:
-    wait = "while 'attune-job-' not in open('/proc/self/cgroup').read(): pass\n"
-    outcome, _ = run_limited(wait + FORK.replace("_exit(3)", "_exit(0)"), JobLimits(processes=6), cwd=tmp_path)
+    outcome, _ = run_limited(WAIT + FORK.replace("_exit(3)", "_exit(0)"), JobLimits(processes=6), cwd=tmp_path)
     assert (outcome.exit_code, outcome.reason) == (0, "")
+
+
+@pytest.mark.usefixtures("real_groups")
+@pytest.mark.parametrize("forks", [0, 3])
+def test_the_kernel_kills_a_job_with_all_its_processes_for_want_of_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forks: int
+) -> None:
+    if "memory" not in JOB_GROUPS._keeps:
+        pytest.skip("no control group of version 2 is delegated here that keeps memory")
+    monkeypatch.setattr(supervisor, "memory_of", lambda *_: pytest.fail("nobody has to look"))
+    hog = f"import os, time\n{WAIT}for _ in range({forks}):\n    if os.fork() == 0: time.sleep(600)\n"
+    hog += "kept = bytearray(b'x') * (200 << 20)\ntime.sleep(600)"
+    outcome, _ = run_limited(hog, JobLimits(memory=100 << 20), cwd=tmp_path)
+    fine, out = run_limited("kept = bytes(10 << 20); print('fine')", JobLimits(memory=100 << 20), cwd=tmp_path)
+    assert outcome.ending is Ending.OUT_OF_MEMORY
+    assert outcome.reason == "it needed more memory, worker.limits.memory allows 100 MiB"
+    assert (fine.ending, fine.exit_code, out) == (Ending.EXIT, 0, "fine\n")
 
 
 #: Any controller that version 2 has here shows how it moves and shares out.

@@ -356,7 +356,7 @@ def test_an_endless_writer_is_bounded_by_its_timeout_alone() -> None:
         nonlocal total
         total += len(chunk)
 
-    outcome, _, _ = run_shell("exec cat /dev/zero", timeout=0.5, on_output=count)
+    outcome, _, _ = run_shell("exec cat /dev/zero", timeout=0.1, on_output=count)
     assert outcome.ending is Ending.TIMEOUT
     assert total > 0
 

@@ -14,7 +14,7 @@ BAD = {
     "number": "ref: core.x\nsize: " + "9" * 6_000,
     "bomb": "a: &a [1,1,1,1,1,1,1,1,1,1]\n"
     + "".join(f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join([f'*{chr(97 + n)}'] * 10)}]\n" for n in range(9)),
-    "deep": "[" * 10_000,
+    "deep": "[" * 600,
     "no YAML": "{",
     "bytes": "\x00",
     "list": "[]",

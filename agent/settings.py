@@ -224,7 +224,10 @@ class LimitSettings:
         None, "processes and threads of a job; kept where it can have a control group, else `doctor` warns", above=0
     )
     memory: int | None = setting(
-        None, "resident bytes of a job's processes together; kept by a control group of version 2, else looked at ten times a second", above=0
+        None,
+        "resident bytes of a job's processes together; kept by a control group of version 2, else looked at ten times"
+        " a second",
+        above=0,
     )
     open_files: int | None = setting(None, "files that each process of a job may have open", above=0)
     cpu_seconds: int | None = setting(None, "processor time that each process of a job may use", above=0)

@@ -142,7 +142,7 @@ def test_what_is_refused_when_it_is_saved_costs_little(text: str, says: str) -> 
 )  # fmt: skip
 def test_what_has_no_value(text: str, says: str) -> None:
     with pytest.raises(ExpressionError, match=says):
-        evaluate(text, NAMES)
+        evaluate(text, NAMES, seconds=60)
 
 
 @pytest.mark.parametrize("text", ["sum(event.numbers)", "chunks(event.numbers, event.huge)"])
@@ -167,9 +167,14 @@ def test_what_failed_is_named_with_its_type() -> None:
 def test_work_is_counted() -> None:
     once = "length(event.payload.big)"
     big = {"event": {"payload": {"big": list(range(10_000))}}}
-    assert evaluate(once, big) == 10_000
+    assert evaluate(once, big, seconds=60) == 10_000
     with pytest.raises(ExpressionError, match="steps"):
-        evaluate("+".join([once] * 40), big)
+        evaluate("+".join([once] * 40), big, seconds=60)
+
+
+def test_time_is_limited_too() -> None:
+    with pytest.raises(ExpressionError, match="took too long"):
+        evaluate("1 + 1", NAMES, seconds=0)
 
 
 JSON = st.recursive(

@@ -19,7 +19,8 @@ from typing import TypeVar
 from agent.reading.beneath import Directory, is_inside
 
 _EXECUTION = re.compile(r"execution_(\d{1,19})")
-_VERSION = re.compile(r"v\d{1,10}(\.[A-Za-z0-9_-]{1,20})?")
+#: A version's file, a log that came over HTTP, and what a server was writing when it ended.
+_VERSION = re.compile(r"(v\d{1,10}|e\d{1,19})(\.[A-Za-z0-9_-]{1,20})?|\.[0-9a-f]{32}\.new")
 _TOGETHER = 500
 Item = TypeVar("Item")
 

@@ -19,7 +19,7 @@ from agent.db.error_translation import translated
 from agent.db.pool import Connection, Database
 from agent.db.queries import load_queries
 from agent.retention.artifact_removal import ArtifactRemoval, Known, KnownIds
-from agent.retention.rows import History, Kind, executions
+from agent.retention.rows import History, Kind, events, executions
 from agent.retention.versions import Versions
 from agent.settings import Settings
 
@@ -66,7 +66,7 @@ class Pruning:
                 self.totals[kind] += number
 
         with translated("the database"):
-            for kind in self._kinds():
+            for kind in self._kinds(connection):
                 self._batches(connection, kind, count)
             self._expired_versions(connection, count)
             self._surplus_versions(connection, count)
@@ -79,7 +79,7 @@ class Pruning:
     def look(self, connection: Connection) -> Mapping[str, int]:
         """Return how much of each kind would go, changing nothing. Raises DatabaseError."""
         with translated("the database"):
-            found = {kind.name: kind.count(connection) for kind in self._kinds()}
+            found = {kind.name: kind.count(connection) for kind in self._kinds(connection)}
             versions, after = 0, 0
             while True:
                 some = self._versions.expired(connection, after, 1_000_000)
@@ -97,13 +97,13 @@ class Pruning:
             "versions": max(versions, surplus), "orphan_directories": directories, "orphan_files": files
         }  # fmt: skip
 
-    def _kinds(self) -> list[Kind | History]:
+    def _kinds(self, connection: Connection) -> list[Kind | History]:
         """In the order of what hangs on what; zero days keep for ever."""
-        ages = self._settings
+        ages, processed = self._settings, _has_table(connection, "server_event")
         kinds: list[tuple[float, Callable[[timedelta], Kind | History]]] = [
             (ages.execution_days, executions),
             (ages.event_days, lambda age: Kind("enforcements", age)),
-            (ages.event_days, lambda age: Kind("events", age)),
+            (ages.event_days, lambda age: events(age, processed=processed)),
             (ages.event_days, lambda age: Kind("webhook_log", age)),
             (ages.history_days, History),
             (ages.audit_days, lambda age: Kind("audit", age)),
@@ -178,8 +178,7 @@ class Pruning:
         return named, lambda ids: self._versions.known_executions(connection, ids)
 
     def _answers(self, connection: Connection) -> None:
-        row = connection.execute("SELECT to_regclass('server_idempotency') IS NOT NULL").fetchone()
-        if row is not None and row[0]:
+        if _has_table(connection, "server_idempotency"):
             connection.execute(load_queries("agent.retention")["delete_answers"].encode(), {"limit": 10_000})
 
     def _timed(self, work: Callable[[], Outcome]) -> Outcome:
@@ -190,3 +189,9 @@ class Pruning:
         if not self._stopped():
             self._rest(took * _RESTS)
         return found
+
+
+def _has_table(connection: Connection, name: str) -> bool:
+    """Whether a companion table is there: on a database that Attune's Rust services made there may be none."""
+    row = connection.execute("SELECT to_regclass(%s) IS NOT NULL", [name]).fetchone()
+    return row is not None and bool(row[0])

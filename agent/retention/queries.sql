@@ -47,6 +47,16 @@ SELECT v.id
  ORDER BY v.created
  LIMIT %(limit)s {lock};
 
+-- name: find_processed_events
+-- Where rules are processed: what waits for them stays, however old it is.
+SELECT v.id
+  FROM event v
+ WHERE v.created < clock_timestamp() - %(age)s::interval
+   AND NOT EXISTS (SELECT FROM enforcement f WHERE f.event = v.id)
+   AND NOT EXISTS (SELECT FROM server_event s WHERE s.event = v.id AND s.processed IS NULL)
+ ORDER BY v.created
+ LIMIT %(limit)s {lock};
+
 -- name: delete_events
 DELETE FROM event WHERE id = ANY (%(ids)s) AND created < clock_timestamp() - %(age)s::interval;
 

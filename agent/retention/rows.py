@@ -19,11 +19,15 @@ _MOST_COUNTED = 1_000_000
 
 @dataclass(frozen=True)
 class Kind:
-    """Rows of one table. ``statuses``: the statement that finds them is run for each of them."""
+    """Rows of one table. ``statuses``: the statement that finds them is run for each of them.
+
+    ``found_by`` names that statement where it is another than ``find_<name>``.
+    """
 
     name: str
     age: timedelta
     statuses: Sequence[str | None] = (None,)
+    found_by: str = ""
 
     def batch(self, connection: Connection, limit: int) -> list[int]:
         """Delete some in the transaction that is open; return the ids of those that were found."""
@@ -40,7 +44,7 @@ class Kind:
         return sum(len(self._found(connection, status, _MOST_COUNTED, lock="")) for status in self.statuses)
 
     def _found(self, connection: Connection, status: str | None, limit: int, *, lock: str) -> list[int]:
-        statement = sql.SQL(load_queries(_PACKAGE)[f"find_{self.name}"]).format(lock=sql.SQL(lock))
+        statement = sql.SQL(load_queries(_PACKAGE)[self.found_by or f"find_{self.name}"]).format(lock=sql.SQL(lock))
         values = {"age": self.age, "limit": limit, "status": status}
         return [int(row[0]) for row in connection.execute(statement, values)]
 
@@ -64,6 +68,11 @@ class History:
         """Return how many would go."""
         row = connection.execute(load_queries(_PACKAGE)["count_history"].encode(), {"age": self.age}).fetchone()
         return int(row[0]) if row is not None else 0
+
+
+def events(age: timedelta, *, processed: bool) -> Kind:
+    """Events of that age; ``processed``: only those that the rules of this server have looked at."""
+    return Kind("events", age, found_by="find_processed_events" if processed else "")
 
 
 def executions(age: timedelta) -> Kind:

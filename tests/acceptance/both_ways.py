@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -44,6 +45,12 @@ class Place:
     def ask(self, *words: str) -> Any:
         """Run a command with --json; return the document."""
         return json.loads(self.ok(*words, "--json"))
+
+    def restart_server(self) -> None:
+        """Kill the server, and start another one at the same port."""
+        self.server.kill()
+        log = self.deployment.directory / f"server-{uuid.uuid4().hex}.log"
+        self.server = start_server(self.deployment.environment, log, port=self.server.port)
 
     def refused(self, *words: str, stdin: str = "", code: int = 1) -> str:
         """Run a command that must be refused; return its sentence."""

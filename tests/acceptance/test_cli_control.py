@@ -5,6 +5,8 @@ Each test runs twice: asking the database, and over the API without a single set
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import pty
 import re
@@ -16,8 +18,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.access.tokens import LEEWAY, check, mint
 from tests.acceptance.both_ways import BOTH_WAYS, Place, running_place
 from tests.acceptance.command import argv, environment
+from tests.services.deployment import JWT_SECRET
 
 pytestmark = [pytest.mark.postgres, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
@@ -230,6 +234,55 @@ printf '\033[31mred\033[0m \033]0;title\007\033[2J\033[10;10H\033]52;c;aGk=\007\
     assert "\x1b[31mred\x1b[0m" in logs
     assert not made.search(logs)
     assert "\x1b[2J" in place.ok("execution", "logs", str(newest)), "a pipe gets what was written"
+
+
+def following(place: Place, execution: str) -> subprocess.Popen[str]:
+    """Follow a log with the command."""
+    return subprocess.Popen(
+        argv("attune", "execution", "logs", execution, "--follow"),
+        env=place.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def gated(place: Place, ref: str, gate: Path) -> str:
+    """Start an action that writes a line, and the rest when the gate is there; return its execution."""
+    script = f"echo one; while [ ! -e {gate} ]; do sleep 0.05; done; printf 'two\\nthree'; echo oops >&2\n"
+    place.deployment.add_action(ref, script)
+    return place.ok("run", ref, "--no-wait").strip()
+
+
+def test_a_log_is_followed_line_by_line_whatever_becomes_of_the_server(place: Place, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    execution = gated(place, "lines.write", gate)
+    with following(place, execution) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "one\n"
+        assert place.deployment.execution(int(execution)).status == "running", "it was not waited for"
+        if place.way == "api":
+            place.restart_server()
+        gate.touch()
+        out, err = child.communicate(timeout=90)
+    assert (child.returncode, out, err) == (0, "two\nthree", "oops\n")
+    assert place.ok("execution", "logs", execution) == "one\ntwo\nthree"
+
+
+def test_a_log_in_that_ends_while_a_log_is_followed_is_renewed(place: Place, tmp_path: Path) -> None:
+    if place.way == "database":
+        pytest.skip("the database is asked without a log-in")
+    gate = tmp_path / "gate"
+    execution = gated(place, "lines.renewed", gate)
+    file = place.deployment.directory / "home" / "attune" / "login.json"
+    kept = json.loads(file.read_text())
+    claims = check(kept["access_token"], secret=JWT_SECRET, now=time.time())
+    soon = mint(dataclasses.replace(claims, expires=time.time() - LEEWAY + 4), secret=JWT_SECRET, now=time.time())
+    file.write_text(json.dumps(kept | {"access_token": soon}))
+    with following(place, execution) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "one\n"
+        until(lambda: json.loads(file.read_text())["access_token"] != soon)
+        gate.touch()
+        out, err = child.communicate(timeout=90)
+    assert (child.returncode, out, err) == (0, "two\nthree", "oops\n")
 
 
 # --- accounts ---

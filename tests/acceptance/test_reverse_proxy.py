@@ -117,9 +117,19 @@ def test_the_command_works_through_it_below_a_path(site: Site, tmp_path: Path) -
     (pack / "noise.bin").write_bytes(os.urandom(3 << 20))
     assert site.attune("pack", "register", str(pack)).returncode == 0
     assert (site.deployment.packs / "large" / "noise.bin").stat().st_size == 3 << 20
-    written = site.attune("run", "core.echo", "-p", "message=line by line", "--no-wait").stdout.strip()
-    followed = site.attune("execution", "logs", written, "--follow")
-    assert (followed.returncode, followed.stdout, followed.stderr) == (0, "line by line\n", "")
+    gate = tmp_path / "gate"
+    site.deployment.add_action("large.lines", f"echo one; while [ ! -e {gate} ]; do sleep 0.05; done; echo two\n")
+    written = site.attune("run", "large.lines", "--no-wait").stdout.strip()
+    words = argv("attune", "execution", "logs", written, "--follow")
+    with subprocess.Popen(words, env=site.environment, stdout=subprocess.PIPE, text=True) as followed:
+        assert followed.stdout is not None
+        assert followed.stdout.readline() == "one\n", "the proxy holds nothing back"
+        gate.touch()
+        assert followed.communicate(timeout=90)[0] == "two\n"
+    assert followed.returncode == 0
+    left = site.attune("execution", "download", written, "-o", str(tmp_path / "left"))
+    assert left.returncode == 0, left.stderr
+    assert [path.read_text() for path in (tmp_path / "left").iterdir()] == ["one\ntwo\n"]
 
 
 def test_what_the_server_says_of_its_own_paths_and_of_clients_is_right_behind_it(site: Site) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,15 +79,20 @@ def open_apart(deployment: Deployment) -> Apart:
     return Apart(open_site(deployment, **settings), settings)
 
 
+@contextmanager
+def running_apart(deployment: Deployment) -> Iterator[Apart]:
+    """Run one for the length of the block."""
+    opened = open_apart(deployment)
+    try:
+        yield opened
+    finally:
+        for agent in deployment.agents:
+            agent.kill()
+        close_site(opened.site)
+
+
 @pytest.fixture(scope="module")
 def apart(request: pytest.FixtureRequest) -> Iterator[Apart]:
     """One for all tests of a module."""
-    with running_deployment(request, "database") as deployment:
-        opened = open_apart(deployment)
-        try:
-            yield opened
-        finally:
-            for agent in deployment.agents:
-                agent.kill()
-            close_site(opened.site)
-            shutil.rmtree(deployment.directory, ignore_errors=True)
+    with running_deployment(request, "database") as deployment, running_apart(deployment) as opened:
+        yield opened

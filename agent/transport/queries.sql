@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 -- name: files_of_execution
 -- What an action is to write itself, wherever the API has allocated it.
 SELECT file_path FROM artifact_version
@@ -10,10 +9,9 @@ SELECT file_path FROM artifact_version
 SELECT execution, file_path FROM artifact_version
  WHERE file_path = ANY(%(paths)s) AND size_bytes IS NOT NULL AND execution IS NOT NULL
    AND created_by IS DISTINCT FROM 'worker';
-=======
+
 -- name: has_kept_secret
 SELECT to_regclass('server_secret') IS NOT NULL;
 
 -- name: kept_secret
 SELECT value FROM server_secret WHERE name = 'jwt_secret';
->>>>>>> 2ef75f2 (Keep sensors running in services of their own: one owner each by a session lock, started again only when told otherwise)

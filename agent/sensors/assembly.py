@@ -24,6 +24,8 @@ from agent.runtimes.selection import VersionSelector
 from agent.sensors.child import ChildSite
 from agent.sensors.failure_alerts import SensorAlerts
 from agent.sensors.lock_session import LockSession
+from agent.sensors.log_filing import LogFiling
+from agent.sensors.log_store import LogStore
 from agent.sensors.log_writing import SensorLogs
 from agent.sensors.sensor_manager import SensorManager
 from agent.sensors.sensor_messages import SensorHandlers
@@ -52,6 +54,7 @@ class SensorParts:
     advertiser: Advertiser
     checks: VersionChecks
     transport: FileTransport
+    filing: LogFiling
 
 
 def assemble_sensors(
@@ -97,10 +100,13 @@ def assemble_sensors(
         scratch=scratch,
         packs=transport.packs,
     )
+    keep = settings.artifacts.sensor_log_max_files
+    logs = LogStore(base.database, usual_retention=("versions", keep))
+    filing = LogFiling(transport.files, logs, transport.uploads, owner=owner)
     limits = settings.worker.limits
     site = ChildSite(
         preparer,
-        SensorLogs(),
+        SensorLogs(transport.files, filing, owner=owner, max_bytes=settings.artifacts.sensor_log_max_bytes, keep=keep),
         guardian,
         JobLimits(limits.memory, limits.open_files, None, limits.processes),
         owner,
@@ -135,7 +141,7 @@ def assemble_sensors(
         on_lost=on_lost,
         beaten=lambda: advertiser.tell_beside(beside(manager, settings.sensor.only)),
     )
-    return SensorParts(store, manager, consumer, publisher, heartbeat, advertiser, checks, transport)
+    return SensorParts(store, manager, consumer, publisher, heartbeat, advertiser, checks, transport, filing)
 
 
 def beside(manager: SensorManager, only: tuple[str, ...]) -> dict[str, object]:

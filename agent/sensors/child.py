@@ -127,7 +127,11 @@ class Child:
     def _supervise(self, prepared: PreparedSensor, mark: JobMark) -> tuple[ProcessOutcome, str | None]:
         masker = Masker((prepared.token,))
         excerpt = Excerpt()
-        out, err = (self._site.logs.writer(prepared.sensor, stream) for stream in ("stdout", "stderr"))
+        sensor = prepared.sensor
+        out, err = (
+            self._site.logs.writer(sensor.ref, stream, sensor.log_policy, sensor.log_limit)
+            for stream in ("stdout", "stderr")
+        )
         streams = _Stream(MaskingStream(masker), out), _Stream(MaskingStream(masker), err, excerpt)
 
         def started(pid: int) -> None:

@@ -39,6 +39,21 @@ def unfit(sensor: Sensor, service: Candidate) -> str | None:
     return next(iter(lacks(sensor.demand, service)), None)
 
 
+def unplaceable(sensor: Sensor, services: Sequence[Candidate], me: int) -> str | None:
+    """Say why this service can't take a free sensor that no other can either; None where one can."""
+    problems = {service.id: _problem(sensor, service) for service in services}
+    return problems.get(me) if all(problems.values()) else None
+
+
+def _problem(sensor: Sensor, service: Candidate) -> str | None:
+    if not is_ours(sensor.ref, _only(service)):
+        return "is kept for other sensors (sensor.only)"
+    if (problem := misfit(sensor.demand, service)) is not None:
+        return problem
+    full = service.in_hand >= service.slots
+    return f"runs {service.in_hand} sensors, as many as it may (sensor.max_concurrent_sensors)" if full else None
+
+
 def claims(
     sensors: Iterable[Sensor],
     services: Sequence[Candidate],

@@ -97,10 +97,10 @@ ON CONFLICT (sensor, worker) DO UPDATE
 -- What an earlier life of this service left: nothing of it runs any longer.
 UPDATE sensor_process
    SET status = 'stopped', pid = NULL, next_restart_at = NULL,
-       last_stopped_at = CASE WHEN status = 'backoff' THEN coalesce(last_stopped_at, %(at)s::timestamptz)
+       last_stopped_at = CASE WHEN status IN ('backoff', 'failed') THEN coalesce(last_stopped_at, %(at)s::timestamptz)
                               ELSE coalesce(%(at)s::timestamptz, now()) END,
        meta = meta - 'told' || '{"reason": "its service ended"}'
- WHERE worker = %(worker)s AND status IN ('starting', 'running', 'backoff')
+ WHERE worker = %(worker)s AND status IN ('starting', 'running', 'backoff', 'failed')
 RETURNING sensor;
 
 -- name: absent_since
@@ -126,3 +126,44 @@ SELECT a.pid
   FROM pg_stat_activity a
  CROSS JOIN LATERAL pg_terminate_backend(a.pid)
  WHERE (a.pid, a.backend_start) = (%(pid)s::integer, %(backend_start)s::timestamptz) AND a.pid <> pg_backend_pid();
+
+-- name: lock_sensor_log
+-- Two services must not make a sensor's log twice, nor share a version.
+SELECT pg_advisory_xact_lock(hashtextextended(%(ref)s, 0));
+
+-- name: upsert_sensor_log
+WITH refreshed AS (
+    UPDATE artifact
+       SET retention_policy = %(policy)s::artifact_retention_enum, retention_limit = %(amount)s
+     WHERE ref = %(ref)s
+       AND (retention_policy, retention_limit) IS DISTINCT FROM (%(policy)s::artifact_retention_enum, %(amount)s)
+)
+INSERT INTO artifact (ref, scope, owner, type, visibility, name, description, content_type, retention_policy,
+                      retention_limit)
+SELECT %(ref)s, 'sensor', %(sensor_ref)s, 'file_text', 'private', %(name)s, %(description)s, 'text/plain',
+       %(policy)s::artifact_retention_enum, %(amount)s
+ WHERE NOT EXISTS (SELECT 1 FROM artifact a WHERE a.ref = %(ref)s);
+
+-- name: sensor_log_files
+SELECT v.file_path
+  FROM artifact_version v
+ WHERE v.artifact = (SELECT min(a.id) FROM artifact a WHERE a.ref = %(ref)s) AND v.created_by = 'sensor'
+   AND v.file_path IS NOT NULL;
+
+-- name: insert_sensor_log_version
+INSERT INTO artifact_version (artifact, version, content_type, size_bytes, file_path, meta, created_by)
+SELECT a.id, n.version, 'text/plain', %(size)s, replace(%(ref)s, '.', '/') || '/v' || n.version || '.txt',
+       %(meta)s::jsonb, 'sensor'
+  FROM (SELECT min(id) AS id FROM artifact WHERE ref = %(ref)s) a
+ CROSS JOIN LATERAL (SELECT coalesce(max(v.version), 0) + 1 AS version
+                       FROM artifact_version v WHERE v.artifact = a.id) n
+RETURNING id, artifact, file_path;
+
+-- name: measure_sensor_log
+WITH measured AS (
+    UPDATE artifact_version SET size_bytes = %(size)s WHERE id = %(id)s RETURNING artifact, version
+)
+UPDATE artifact a
+   SET size_bytes = %(size)s
+  FROM measured m
+ WHERE a.id = m.artifact AND m.version = (SELECT max(v.version) FROM artifact_version v WHERE v.artifact = a.id);

@@ -21,7 +21,7 @@ from agent.placement.candidate import Candidate
 from agent.process import syscalls
 from agent.process.request import Ending
 from agent.sensors.child import Child, ChildSite, Ended, NotNeeded, Refused, Report, Started
-from agent.sensors.claiming import claims, is_ours, unfit
+from agent.sensors.claiming import claims, is_ours, unfit, unplaceable
 from agent.sensors.life import STATUS, Due, Exit, Life, Phase
 from agent.sensors.lock_session import LockSession
 from agent.sensors.model import ProcessRow, Sensor
@@ -102,6 +102,7 @@ class SensorManager:
         self._wanted: dict[int, Sensor] = {}
         self._free_since: dict[int, float] = {}
         self._claims: dict[int, float] = {}
+        self._reported: dict[int, str] = {}
         self._looked = self._read = self._tried = -1e9
         self._away = False
 
@@ -243,6 +244,7 @@ class SensorManager:
             self._claims = {}
             return
         self._claim(services, now)
+        self._report_unplaceable(services)
 
     def _update(self, member: _Member, sensor: Sensor | None, me: Candidate | None, now: float) -> None:
         """Tell a member what is wanted of it now."""
@@ -274,6 +276,21 @@ class SensorManager:
             elif len(self._members) < len(self._scores) and self._session.take(claim.sensor):
                 own = [one for one in processes if one.sensor == claim.sensor and one.worker == self._me]
                 self._add(self._wanted[claim.sensor], now, alerted=own[0].last_alerted_failure_count if own else 0)
+
+    def _report_unplaceable(self, services: Sequence[Candidate]) -> None:
+        """Say in our rows why a free sensor runs nowhere, and take it back once it is not true any longer."""
+        free = self._free_since.keys() & self._wanted.keys() - self._members.keys()
+        for sensor in (self._wanted[one] for one in free):
+            why = unplaceable(sensor, services, self._me)
+            if why is not None and self._reported.get(sensor.id) != why:
+                self._store.write(
+                    ProcessRow(sensor.id, sensor.ref, "failed", active_rule_count=sensor.rules, reason=why)
+                )
+                self._reported[sensor.id] = why
+        for sensor_id in self._reported.keys() - free:
+            del self._reported[sensor_id]
+            if sensor_id in self._wanted and sensor_id not in self._members:
+                self._store.write(ProcessRow(sensor_id, self._wanted[sensor_id].ref, "stopped"))
 
     def _add(self, sensor: Sensor, now: float, *, alerted: int) -> None:
         self._free_since.pop(sensor.id, None)
@@ -328,6 +345,9 @@ class SensorManager:
             return
         del self._members[member.sensor.id]
         self._session.release(member.sensor.id)
+        if member.life.phase is Phase.REFUSED:
+            self._reported[member.sensor.id] = member.why or ""
+            self._changed = True
 
     def _take(self, report: Report) -> None:
         """Note what a child tells."""

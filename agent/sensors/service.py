@@ -106,6 +106,7 @@ class SensorService:
         parts.store.end_stale(registered.previous_heartbeat)
         self._warn_of_strangers(parts)
         parts.transport.start(self._threads)
+        self._threads.start("sensor-logs", parts.filing.run)
         self._threads.start("publisher", parts.publisher.run)
         self._threads.start("heartbeat", parts.heartbeat.run)
         self._threads.start("consumer-sensors", parts.consumer.run)
@@ -176,6 +177,7 @@ class SensorService:
                 parts.heartbeat.stop()
                 parts.checks.stop()
                 parts.consumer.close()
+                parts.filing.stop()
                 parts.transport.stop()
                 parts.publisher.close()
             left = self._threads.join(_JOIN_PATIENCE)
@@ -203,6 +205,8 @@ class SensorService:
                     self.exit_code = self.exit_code or Interrupted.exit_code
                     break
         parts.publisher.flush(_STATUS_PATIENCE)
+        if not parts.filing.settled(_STATUS_PATIENCE):
+            log.warning("not all logs are filed: the next process of this service on this disk will do it")
         if not parts.transport.settled(_STATUS_PATIENCE):
             log.warning("not all logs are at the server: the next process on this machine's disk will send the rest")
         parts.heartbeat.stop()

@@ -25,6 +25,7 @@ from agent.transport.made_files import MadeFiles
 
 log = logging.getLogger(__name__)
 
+NO_ROOM = "the server is away, and artifacts.spool_max_bytes of logs wait for it"
 _FOLDER = re.compile(r"execution_\d{1,19}")
 _STREAMS = ("stdout", "stderr")
 _LONGEST_NOTE = 4096
@@ -90,6 +91,31 @@ class UploadedFiles(ArtifactFiles):
                         if is_inside(final):
                             self._send(f"{self._directory}/{folder}/{stream}.log", final)
         self._send_left_made()
+
+    def writer_at(self, path: str) -> LogWriter:
+        """See the base class; without room for what waits nothing more is written."""
+        return _WaitingLog(self, self._uploads, f"{self._directory}/{path}")
+
+    def send_growing(self, live: str, final: str) -> LogUpload | None:
+        """Send a file while it grows, under its final name; None where it is gone. ``LogUploads.end`` ends it."""
+        try:
+            with self._root() as root:
+                source = root.open(self._relative(live), os.O_RDONLY)
+        except OSError as error:
+            self.complain(error)
+            return None
+        upload = LogUpload(final, final, source)
+        self._places[upload] = live
+        self._note(live, final)
+        return upload
+
+    def send_noted(self, path: str) -> bool:
+        """Send the rest of a file of which an earlier process has noted where it goes; False where it has not."""
+        with contextlib.suppress(OSError, ValueError), self._root() as root:
+            note = root.open(_note_of(path), os.O_RDONLY)
+            final = read_open(note, path, _LONGEST_NOTE).decode()
+            return is_inside(final) and self._send(f"{self._directory}/{path}", final, there=final)
+        return False
 
     def write_result(self, execution_id: int, data: Any) -> None:
         """Write none: the database has the result, and nobody else sees this directory."""
@@ -174,7 +200,8 @@ class UploadedFiles(ArtifactFiles):
             if file is not None:
                 file.recorded = True
 
-    def _send(self, live: str, final: str) -> bool:
+    def _send(self, live: str, final: str, *, there: str | None = None) -> bool:
+        """Send what a file has; ``there`` is where the server has its beginning, where that is not the file's own."""
         if any(place == live for place in self._places.values()):
             return True
         try:
@@ -184,7 +211,7 @@ class UploadedFiles(ArtifactFiles):
             self.complain(error)
             return False
         size = os.fstat(source).st_size
-        upload = LogUpload(self._relative(live), final, source, written=size)
+        upload = LogUpload(there or self._relative(live), final, source, written=size)
         self._places[upload] = live
         self._note(live, final)
         self._uploads.end(upload, size)
@@ -228,6 +255,20 @@ def _is_made(path: str) -> bool:
     return is_inside(path) and not first.startswith((".", "_pending")) and not _FOLDER.fullmatch(first)
 
 
+class _WaitingLog(LogWriter):
+    """Is written only while there is room for what waits for the server."""
+
+    def __init__(self, files: UploadedFiles, uploads: LogUploads, path: str) -> None:
+        super().__init__(files, path)
+        self._uploads = uploads
+
+    def write(self, data: bytes) -> None:
+        """See the base class."""
+        if data and not self._failed and self._uploads.full:
+            self.fail(OSError(errno.ENOSPC, NO_ROOM))
+        super().write(data)
+
+
 class _UploadedLog(LogWriter):
     """Tells the uploader of every write; without room for what waits the log is cut, and says so."""
 
@@ -246,7 +287,7 @@ class _UploadedLog(LogWriter):
     def write(self, data: bytes) -> None:
         """See the base class."""
         if data and not self._failed and self._uploads.full:
-            self.fail(OSError(errno.ENOSPC, "the server is away, and artifacts.spool_max_bytes of logs wait for it"))
+            self.fail(OSError(errno.ENOSPC, NO_ROOM))
         super().write(data)
         if self._fd < 0 or self._failed:
             return

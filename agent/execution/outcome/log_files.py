@@ -84,6 +84,11 @@ class LogWriter:
         if not self.size_bytes:
             self._files.discard(self.path)
 
+    @property
+    def failed(self) -> bool:
+        """Whether it could not be written: nothing more comes into it."""
+        return self._failed
+
     def close(self) -> None:
         """Close the file."""
         if self._fd >= 0:
@@ -119,6 +124,33 @@ class ArtifactFiles:
     def live_log(self, execution_id: int, stream: str, action_ref: str) -> LogWriter:
         """Return the writer of a live log of an execution of ``action_ref``."""
         return LogWriter(self, self.live_path(execution_id, stream))
+
+    def writer_at(self, path: str) -> LogWriter:
+        """Return the writer of a file below the artifacts directory."""
+        return LogWriter(self, f"{self._directory}/{path}")
+
+    def writer_left(self, path: str) -> LogWriter | None:
+        """Return what an earlier process had written to a file below the artifacts directory, as a closed writer."""
+        found = self._status(path)
+        if found is None or not found.st_size or found.st_uid != os.geteuid():
+            return None
+        writer = self.writer_at(path)
+        writer.size_bytes, writer.inode = found.st_size, (found.st_dev, found.st_ino)
+        return writer
+
+    def is_same(self, path: str, inode: tuple[int, int] | None) -> bool:
+        """Whether a path below the artifacts directory is this very file, and no copy of it."""
+        found = self._status(path)
+        return found is not None and (found.st_dev, found.st_ino) == inode
+
+    def below(self, folder: str) -> list[tuple[str, str]]:
+        """Return the files two levels below ``folder``, each with the name of the folder that it lies in."""
+        found: list[tuple[str, str]] = []
+        with contextlib.suppress(OSError), self._root() as root, root.folder(folder) as outer:
+            for name in os.listdir(outer):
+                with contextlib.suppress(OSError), root.folder(f"{folder}/{name}") as inner:
+                    found += [(name, file) for file in os.listdir(inner)]
+        return found
 
     def hand_over(self, writers: Iterable[LogWriter]) -> None:
         """Say that these logs have ended: on a shared volume they are where they belong."""

@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 COOKIE = "attune_access_token"
 _LARGEST = 2**63 - 1
+_BY_OBJECT = ("actions", "artifacts", "executions", "keys", "packs")
+_CHANGED_BY_OBJECT = ("rules", "triggers")
 _AROUND_A_FILE = 1 << 16
 """Bytes that a form may have beside the file in it."""
 _SMALL = 64 * 1024
@@ -162,12 +164,17 @@ def _token(request: Request) -> tuple[str | None, bool]:
     return cookie, cookie is not None
 
 
+def asks_again(resource: str, action: str) -> bool:
+    """Whether handlers ask for this permission once more, on the object; the others know nothing of a constraint."""
+    return resource in _BY_OBJECT or (resource in _CHANGED_BY_OBJECT and action != "read")
+
+
 def permit(route: Route, call: Call) -> None:
     """Go on only if the caller's account lives and may use the route at all. Raises Problem."""
-    if route.who and call.caller.kind == "access":
+    if route.who and call.caller.kind in ("access", "sensor"):
         _ = call.caller.identity  # gone or frozen: no token of it counts any more
     if route.needs is not None:
-        call.caller.require(*route.needs)
+        call.caller.require(*route.needs, None if asks_again(*route.needs) else {})
 
 
 def _is_small(request: Request) -> bool:

@@ -107,6 +107,14 @@ class Caller:
         """Whether a grant allows it: on this object, or with ``facts`` None on some object at least."""
         return allowed(self.grants, resource, action, facts, narrowly=narrowly)
 
+    def packs_with(self, resource: str, action: str) -> list[str] | None:
+        """In which packs a grant allows it, None for all: where a list is narrowed to what the caller may see."""
+        if self.may(resource, action, {}):
+            return None
+        found = [grant.constraints for grant in self.grants if grant.allows(resource, action)]
+        named = [one["pack_refs"] for one in found if set(one) == {"pack_refs"} and isinstance(one["pack_refs"], list)]
+        return sorted({ref for refs in named for ref in refs if isinstance(ref, str)})
+
     def require(self, resource: str, action: str, facts: Mapping[str, Any] | None = None) -> None:
         """Go on only if a grant allows it. Raises Problem."""
         if not self.may(resource, action, facts):

@@ -33,11 +33,11 @@ class Route:
     """A method on a path.
 
     ``who`` are the kinds of tokens that are let in; ``needs`` is the permission that is asked for before the handler,
-    on some object at least: a handler that knows the object asks again. ``body`` and ``query`` are types whose fields
-    are checked; ``answer`` is the type of what the envelope holds, for the description of the API only. ``upload``
-    names the field of a form that holds its file, ``form`` the others. With ``raw_limit`` the body is handed over as
-    bytes: it is asked before a byte is read how many there may be; with ``content`` the handler gets a file with them.
-    Without ``audited`` only denials leave an event. ``streamed``: it answers with server-sent events.
+    on some object at least where handlers that know the object ask again, else on any object. ``body`` and ``query``
+    are types whose fields are checked; ``answer`` is the type of what the envelope holds, for the description of the
+    API only. ``upload`` names the field of a form that holds its file, ``form`` the others. With ``raw_limit`` the body
+    is handed over as bytes: it is asked before a byte is read how many there may be; with ``content`` the handler gets
+    a file with them. Without ``audited`` only denials leave an event. ``streamed``: it answers with server-sent events.
     """
 
     method: str

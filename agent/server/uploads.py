@@ -16,6 +16,7 @@ from starlette.requests import Request
 from agent.server.problems import Problem
 
 _FIELD_BYTES = 1000
+_MOST_PARTS = 100
 _IN_MEMORY = 256 * 1024
 
 
@@ -50,11 +51,21 @@ async def receive(request: Request, limit: int, wanted: str) -> Upload:
         raise Problem(415, "BAD_REQUEST", "the body must be a form: Content-Type: multipart/form-data", plain=True)
     upload = Upload()
 
+    parts = 0
+
+    def count() -> None:
+        nonlocal parts
+        parts += 1
+        if parts > _MOST_PARTS:
+            raise FormParserError(f"it has more than {_MOST_PARTS} parts")
+
     def on_field(found: Field) -> None:
+        count()
         value = (found.value or b"")[:_FIELD_BYTES].decode("utf-8", "replace")
         upload.fields[(found.field_name or b"").decode("utf-8", "replace")] = value
 
     def on_file(found: File) -> None:
+        count()
         if upload.file is None:
             found.file_object.seek(0)
             target = tempfile.TemporaryFile(prefix="attune-upload-")  # noqa: SIM115 - closed by the binding
@@ -65,9 +76,9 @@ async def receive(request: Request, limit: int, wanted: str) -> Upload:
             upload.file_name = (found.file_name or b"")[:_FIELD_BYTES].decode("utf-8", "replace")
         found.close()
 
-    parser = FormParser("multipart/form-data", on_field, on_file, boundary=boundary.encode())
     size = 0
     try:
+        parser = FormParser("multipart/form-data", on_field, on_file, boundary=boundary.encode())
         async for chunk in request.stream():
             size += len(chunk)
             _check(size, limit)

@@ -43,7 +43,7 @@ def interval(params: Mapping[str, Any], origin: datetime) -> Interval:
     amount, unit = params.get("interval"), params.get("unit", "seconds")
     if not isinstance(amount, int) or isinstance(amount, bool) or amount < 1:
         raise InvalidTimer("interval must be a whole number from 1 on")
-    if unit not in _UNITS:
+    if not isinstance(unit, str) or unit not in _UNITS:
         raise InvalidTimer(f"unit must be one of {', '.join(_UNITS)}")
     if amount > _LONGEST // _UNITS[unit]:
         raise InvalidTimer("interval is longer than ten years")

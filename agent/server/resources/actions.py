@@ -115,7 +115,9 @@ def search(call: Call) -> Answer:
 def show(call: Call) -> Answer:
     """Show an action."""
     with call.connection() as connection:
-        return data(_action(call, connection))
+        found = _action(call, connection)
+    call.caller.require("actions", "read", action_facts(found["ref"]))
+    return data(found)
 
 
 def create(call: Call) -> Answer:
@@ -171,7 +173,13 @@ def queue_stats(call: Call) -> Answer:
     """Show how many executions of an action wait for a place, where a policy limits them."""
     with call.connection() as connection:
         missing = f"action {call.path['ref']} has no queue"
+        call.caller.require("actions", "read", action_facts(call.path["ref"]))
         return data(one(connection, _PACKAGE, "queue_stats", {"ref": call.path["ref"]}, missing=missing))
+
+
+def action_facts(ref: str) -> dict[str, str]:
+    """Return what constraints may ask about an action."""
+    return {"ref": ref, "pack_ref": ref.partition(".")[0]}
 
 
 def shown(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,6 +198,9 @@ _JSON = (
 
 
 def _page(call: Call, connection: Any, packs: list[str] | None, words: str | None) -> Answer:
+    seen = call.caller.packs_with("actions", "read")
+    if seen is not None:
+        packs = seen if packs is None else [ref for ref in packs if ref in seen]
     values = {"pack_refs": packs, "words": words} | call.query.window()
     found = [shown(row) for row in rows(connection, _PACKAGE, "list_actions", values)]
     total = one(connection, _PACKAGE, "count_actions", values)["total"]

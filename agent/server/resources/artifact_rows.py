@@ -14,6 +14,8 @@ from agent.server.opened_file import opened
 from agent.server.problems import Problem
 
 PACKAGE = "agent.server"
+_ACTION_LOG = re.compile(r"(.+)\.(?:stdout|stderr)\.log", re.DOTALL)
+_SENSOR_LOG = re.compile(r"sensor\.(.+)\.(?:stdout|stderr)", re.DOTALL)
 _MEDIA_TYPE = re.compile(r"[\w.+-]{1,100}/[\w.+-]{1,100}(; ?charset=[\w-]{1,40})?", re.ASCII)
 _PACK_SCOPES = ("pack", "action", "sensor")
 _PACK_ACTIONS = {"read": "read", "create": "configure", "update": "configure", "delete": "configure"}
@@ -40,6 +42,16 @@ def may(call: Call, row: Mapping[str, Any], action: str) -> bool:
     pack = owner.partition(".")[0] if scope in _PACK_SCOPES else None
     facts = {"id": row["id"], "ref": row["ref"], "owner_type": scope, "owner_ref": owner, "pack_ref": pack}
     return caller.may("artifacts", action, facts | {"visibility": row["visibility"]}, narrowly=True)
+
+
+def log_owner(ref: str) -> tuple[str, str] | None:
+    """Return scope and owner of the artifact that workers write a log to under this ref; None where they write none.
+
+    They take the artifact that there is: whoever else had made it would read what he may not.
+    """
+    action = _ACTION_LOG.fullmatch(ref)
+    sensor = _SENSOR_LOG.fullmatch(ref)
+    return ("action", action[1]) if action else ("sensor", sensor[1]) if sensor else None
 
 
 def found(call: Call, connection: Connection, action: str = "read") -> dict[str, Any]:

@@ -179,7 +179,10 @@ def _staged(call: Call, ref: str, content: IO[bytes]) -> Iterator[str]:
 def _path(connection: Connection, artifact: Mapping[str, Any], number: int, ending: str) -> str:
     """Return where a version's file lies; refs that differ in dots, or not at all, must not share a file."""
     folder = _folder(artifact["ref"])
-    for path in (f"{folder}/v{number}{ending}", f"{folder}/{artifact['id']}/v{number}{ending}"):
+    paths = [f"{folder}/v{number}{ending}", f"{folder}/{artifact['id']}/v{number}{ending}"]
+    if folder.replace("/", ".") != artifact["ref"]:
+        del paths[0]  # it is that of another ref, for which a worker may write a log there
+    for path in paths:
         if not rows(connection, PACKAGE, "version_with_file", {"file_path": path}):
             return path
     raise Problem(409, "CONFLICT", f"another version has the file {path}")

@@ -14,7 +14,7 @@ from agent.db.pool import Connection
 from agent.reading.beneath import Directory
 from agent.server.call import Answer, Call, data, deleted, one, page, rows
 from agent.server.problems import Problem
-from agent.server.resources.artifact_rows import PACKAGE, found, may, sent, version_of
+from agent.server.resources.artifact_rows import PACKAGE, found, log_owner, may, sent, version_of
 from agent.server.resources.changes import Change, changed
 from agent.server.resources.execution_rows import absent, facts_of
 from agent.server.route import ACTING, OWNING, Route
@@ -163,6 +163,9 @@ def _require_owner(call: Call, row: dict[str, Any]) -> None:
         raise Problem(403, "FORBIDDEN", f"this needs the permission artifacts:create for {scope} {owner}".strip())
     if scope == "identity" and not (owner.isascii() and owner.isdigit() and len(owner) < 19):
         raise Problem.invalid("owner: of scope identity it is the id of an identity")
+    keeper = log_owner(row["ref"])
+    if keeper is not None and keeper != (scope, owner):
+        raise Problem.invalid(f"ref: an artifact of this name holds the log of the {keeper[0]} {keeper[1]}, its owner")
     if scope in ("pack", "action", "sensor") and not owner:
         raise Problem.invalid(f"owner: of scope {scope} it is the ref of a {scope}")
 

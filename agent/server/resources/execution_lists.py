@@ -9,6 +9,7 @@ from msgspec import Meta
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from agent.access.grants import Grant
 from agent.db.pool import Connection
 from agent.db.queries import load_queries
 from agent.server.call import Answer, Call, data, one, page, rows
@@ -31,6 +32,8 @@ Status = Literal[
     "timeout",
     "abandoned",
 ]
+
+_COLUMNS = {"pack_refs": "split_part(e.action_ref, '.', 1)", "refs": "e.action_ref", "ids": "e.id::text"}
 
 STATUSES: tuple[str, ...] = get_args(Status)
 
@@ -148,10 +151,37 @@ def _refs(connection: Connection, pattern: str) -> list[str]:
 
 
 def _own(call: Call) -> list[sql.Composable]:
-    """An action sees its own execution and those that it started, unless it was given more."""
-    if call.caller.kind != "execution" or call.caller.may("executions", "read", {}):
+    """An action sees its own execution and those that it started; a person what the constraints of grants name."""
+    if call.caller.may("executions", "read", {}):
         return []
-    return [sql.SQL("(e.id = %(own)s OR e.parent = %(own)s)")]
+    if call.caller.kind == "execution":
+        return [sql.SQL("(e.id = %(own)s OR e.parent = %(own)s)")]
+    grants = [_named(call, one) for one in call.caller.grants if one.allows("executions", "read")]
+    return [sql.SQL("({})").format(sql.SQL(" OR ").join([*grants, sql.SQL("false")]))]
+
+
+def _named(call: Call, grant: Grant) -> sql.Composable:
+    """Say which executions a grant's constraints name; one that is not known here names none."""
+    conditions: list[sql.Composable] = [sql.SQL("true")]
+    for name, wanted in grant.constraints.items():
+        if name in ("owner", "execution_scope"):
+            conditions.append(_owned(call, name, wanted))
+        elif name in _COLUMNS and isinstance(wanted, list):
+            values = [str(value) for value in wanted if isinstance(value, str | int)]
+            conditions.append(sql.SQL("{} = ANY ({}::text[])").format(sql.SQL(_COLUMNS[name]), sql.Literal(values)))
+        else:
+            conditions.append(sql.SQL("false"))
+    return sql.SQL("({})").format(sql.SQL(" AND ").join(conditions))
+
+
+def _owned(call: Call, name: str, wanted: Any) -> sql.Composable:
+    if wanted == "any":
+        return sql.SQL("true")
+    if (name, wanted) == ("owner", "none"):
+        return sql.SQL("e.executor IS NULL")
+    if wanted == "self" or name == "execution_scope":
+        return sql.SQL("e.executor = {}").format(sql.Literal(call.caller.identity_id))
+    return sql.SQL("false")
 
 
 def _listed(

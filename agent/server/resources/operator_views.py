@@ -21,6 +21,7 @@ from agent.server.call import Answer, Call, data, rows
 from agent.server.delegation import pass_on
 from agent.server.problems import Problem
 from agent.server.resources import packs as pack_routes
+from agent.server.resources.actions import action_facts
 from agent.server.route import ACCESS, Route
 from agent.server.shapes import Login, Ref, Text
 
@@ -83,16 +84,19 @@ def versions(call: Call) -> Answer:
 
 def choice(call: Call) -> Answer:
     """Say which version of its runtime an action gets on each worker, and why."""
+    call.caller.require("actions", "read", action_facts(call.path["ref"]))
     return data(explain_action(call.services.database, call.path["ref"], call.query.worker))
 
 
 def actions(call: Call) -> Answer:
     """List actions with their schemas."""
-    return data(catalog.list_actions(call.services.database, call.query.pack))
+    found = catalog.list_actions(call.services.database, call.query.pack)
+    return data([one for one in found if call.caller.may("actions", "read", action_facts(one["ref"]))])
 
 
 def action(call: Call) -> Answer:
     """Show an action."""
+    call.caller.require("actions", "read", action_facts(call.path["ref"]))
     return data(catalog.find_action(call.services.database, call.path["ref"]))
 
 

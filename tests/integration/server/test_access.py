@@ -14,6 +14,7 @@ from agent.access.tokens import Claims, mint
 from agent.server.routes import ROUTES
 from tests.integration.server.conftest import PASSWORD, Site
 from tests.services.deployment import JWT_SECRET
+from tests.services.server import ApiClient
 
 pytestmark = pytest.mark.postgres
 
@@ -181,6 +182,52 @@ def test_without_a_permission_set_nothing_is_allowed_and_the_refusal_is_noted(si
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert (found[0]["outcome"], found[0]["category"]) == ("denied", "rbac")
+
+
+_READABLE = ("executions", "actions", "events", "enforcements", "rules", "triggers", "workers", "runtimes")
+_READABLE += ("identities", "permissions", "audit_log", "packs")
+
+
+def test_a_constraint_narrows_every_list_or_opens_none(site: Site) -> None:
+    run = site.admin.ok("POST", "/api/v1/executions", {"action_ref": "core.echo"})["id"]
+    event = site.admin.ok("POST", "/api/v1/events", {"trigger_ref": "core.alert", "payload": {"x": 1}})["id"]
+    worker = site.deployment.insert("worker", {"name": "constrained", "worker_type": "local", "worker_role": "action"})
+
+    def reader(**constraints: object) -> ApiClient:
+        grants = [{"resource": name, "actions": ["read"], "constraints": constraints} for name in _READABLE]
+        return site.person(site.permission_set(grants))[1]
+
+    foreign, close = reader(pack_refs=["no_such"]), reader(pack_refs=["core"])
+    for path in ("executions", "executions/status/requested", "actions", "actions/search", "operator/actions"):
+        assert found_in(foreign, path) == [], path
+        assert found_in(close, path), path
+    for client, ids in ((reader(owner="self"), False), (reader(ids=[run]), True), (reader(refs=["core.echo"]), True)):
+        assert bool(found_in(client, "executions")) is ids
+    for path in ("actions/core.echo", "actions/core.echo/queue-stats", "operator/actions/core.echo/runtime"):
+        assert foreign.get(f"/api/v1/{path}").status_code == 403, path
+    assert close.get("/api/v1/actions/core.echo").status_code == 200
+    for path in (
+        "events", f"events/{event}", f"events/{event}/explain", "enforcements", "rules", "triggers",
+        "triggers/core.alert", "sensors", "workers", f"workers/{worker}", "operator/workers", "runtimes",
+        "operator/runtimes",
+        "identities", "identities/1", "permissions/sets", "audit-events",
+    ):  # fmt: skip
+        assert foreign.get(f"/api/v1/{path}").status_code == 403, path
+
+
+def found_in(client: ApiClient, path: str) -> list[Any]:
+    found = client.ok("GET", f"/api/v1/{path}")
+    return list(found["items"] if isinstance(found, dict) else found)
+
+
+def test_a_frozen_sensor_sends_nothing_more(site: Site) -> None:
+    login = site.person()[0]
+    row = site.deployment.one("SELECT id FROM identity WHERE login = %s", [login])
+    client = site.admin.as_(token("sensor", subject=str(row["id"]), trigger_types=["core.alert"]))
+    body = {"trigger_ref": "core.alert", "payload": {}}
+    assert client.post("/api/v1/events", body).status_code == 201
+    site.admin.ok("POST", f"/api/v1/identities/{row['id']}/freeze")
+    assert client.post("/api/v1/events", body).status_code == 403
 
 
 def test_nobody_gives_more_than_he_has(site: Site) -> None:

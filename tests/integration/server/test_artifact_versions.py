@@ -109,12 +109,30 @@ def test_a_ref_that_no_directory_can_have_is_refused(site: Site, ref: str) -> No
 
 def test_two_refs_never_share_a_file(site: Site) -> None:
     paths = set()
-    for ref in ("core.shared", "core..shared"):
+    for ref in ("core..shared", "core.shared"):
         one = artifact(site.admin, ref)
         made = upload(site.admin, one, ref.encode()).json()["data"]
         paths.add(made["file_path"])
         assert site.admin.get(f"/api/v1/artifacts/{one}/download").content == ref.encode()
     assert len(paths) == 2
+    assert "core/shared/v1.txt" in paths, "it belongs to the ref that says so, whoever came first"
+    assert upload(site.admin, "core.shared", b"x").json()["data"]["file_path"] == "core/shared/v2.txt"
+
+
+@pytest.mark.parametrize(
+    ("ref", "scope", "owner"),
+    [("core.echo.stdout.log", "action", "core.echo"), ("sensor.core.watch.stderr", "sensor", "core.watch")],
+    ids=["action", "sensor"],
+)
+def test_an_artifact_that_holds_a_log_is_its_writers_only(site: Site, ref: str, scope: str, owner: str) -> None:
+    body = {"ref": ref, "type": "file_text"}
+    for other in ({"scope": "identity"}, {"scope": "pack", "owner": "core"}, {"scope": scope, "owner": "core.other"}):
+        refused = site.admin.post("/api/v1/artifacts", body | other)
+        assert (refused.status_code, f"the log of the {scope} {owner}" in refused.text) == (422, True)
+    assert upload(site.admin, ref, b"x", scope="pack", owner="core").status_code == 422
+    one = artifact(site.admin, ref, scope=scope, owner=owner)
+    moved = site.admin.request("PUT", f"/api/v1/artifacts/{one}", json={"scope": "pack", "owner": "core"})
+    assert moved.status_code == 422
 
 
 def test_what_is_too_large_or_no_form_is_refused_and_leaves_nothing(site: Site) -> None:
@@ -123,6 +141,11 @@ def test_what_is_too_large_or_no_form_is_refused_and_leaves_nothing(site: Site) 
     assert upload(site.admin, one, b"x" * (2 << 20)).status_code == 413
     path = f"/api/v1/artifacts/{one}/versions/upload"
     assert site.admin.request("POST", path, content=b"x").status_code == 415
+    for kind in ("multipart/form-data; boundary=" + "x" * 5000, b"multipart/form-data; boundary=\xff"):
+        odd = site.admin.request("POST", path, content=b"x", headers={"Content-Type": kind})
+        assert odd.status_code == 400
+    many = {f"part{number}": (None, "x") for number in range(200)}
+    assert "parts" in site.admin.request("POST", path, files=many).json()["error"]
     no_file = site.admin.request("POST", path, files={"other": (None, "text")})
     assert (no_file.status_code, no_file.json()["error"]) == (400, "the form has no file; it goes into the field file")
     assert upload(site.admin, one, b"x", meta="[1]").status_code == 422

@@ -116,6 +116,14 @@ def test_a_rule_that_is_no_timer_is_named_once_and_harms_no_other(caplog: pytest
     ) == 1
 
 
+def test_a_unit_of_another_type_is_no_timer(caplog: pytest.LogCaptureFixture) -> None:
+    rules = [TimerRule(1, "p.odd", INTERVAL, {"interval": 1, "unit": ["seconds"]}, at(0), at(0)), interval(2)]
+    table = Timetable(START)
+    table.replace([INTERVAL], rules, at(0))
+    assert ticks(table, 10) == [(2, 10)]
+    assert "unit must be one of" in caplog.text
+
+
 def test_rules_are_read_whatever_stands_in_the_list() -> None:
     items = [
         None, 3, {}, {"id": True}, {"id": 1}, {"id": 2, "trigger_ref": "other.trigger"},

@@ -29,7 +29,7 @@ _HEADERS = (
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
 )
-_DOCS = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Attune API</title>
+_DOCS = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Attune API</title><link rel="icon" href="data:,">
 <h1>Attune API</h1><p>The description of this API: <a href="api-spec/openapi.json">openapi.json</a> (OpenAPI 3.1).</p>
 """
 

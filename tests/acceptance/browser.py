@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import httpx
+import psycopg
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
@@ -38,6 +39,13 @@ class Deployment:
     def settings(self) -> dict[str, str]:
         """The environment of the operator's commands."""
         return {"ATTUNE_CONFIG": str(self.directory / "config.yaml")}
+
+    def execute(self, statement: LiteralString, *values: Any) -> None:
+        """Run a statement in its database."""
+        url = json.loads((self.directory / "config.yaml").read_text())["database"]["url"]
+        with psycopg.connect(url) as connection:
+            connection.execute("SET search_path TO attune, public")
+            connection.execute(statement, values)
 
     @cached_property
     def api(self) -> ApiClient:

@@ -47,7 +47,7 @@ ROWS: tuple[tuple[str, dict[str, Any]], ...] = (
             "cordoned": True, "cordon_reason": WORDS,
             "capabilities": {
                 "runtimes": [EVIL], "runtime_versions": {EVIL: [EVIL]}, "labels": {EVIL: WORDS},
-                "taints": [{"key": EVIL, "value": WORDS, "effect": EVIL}, EVIL], "agent_version": EVIL,
+                "taints": [{"key": EVIL, "value": WORDS, "effect": EVIL}, EVIL], "agent_binary_version": EVIL,
                 "runtime_verdicts": [
                     {"ref": f"core.{EVIL}", "version": EVIL, "ok": False, "reason": WORDS, "at": EVIL},
                 ],

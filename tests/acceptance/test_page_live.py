@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from psycopg.types.json import Jsonb
 
 from tests.acceptance.browser import Deployment, Reader
 from tests.services.waiting import until
@@ -186,3 +187,61 @@ def test_a_page_is_printed_whole_and_without_what_only_a_screen_needs(reader: Re
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.evaluate("(box => box.scrollHeight <= box.clientHeight + 4)(document.querySelector('.log'))")
     assert json.loads(page.evaluate("JSON.stringify(getComputedStyle(document.querySelector('h1')).color)")) != "white"
+
+
+def test_an_environment_is_built_before_the_run_shown_with_its_pack_and_built_anew(
+    reader: Reader, site: Deployment
+) -> None:
+    body = {"action_ref": "examples.hello_python", "parameters": {"name": "you"}}
+    made = [int(site.api.ok("POST", "/api/v1/executions", body)["id"])]
+    assert ended(site, made[0]) == "completed"
+    for _ in range(2):  # its use is noted beside the next execution
+        made.append(int(site.api.ok("POST", "/api/v1/executions", body)["id"]))
+        ended(site, made[-1])
+    page = reader.open(f"/executions/{made[0]}")
+    expect(page.locator(".steps")).to_contain_text(re.compile(r"claimed .*environment built, running .*completed"))
+    page.goto(f"/executions/{made[-1]}")
+    expect(page.locator(".steps")).not_to_contain_text("environment")
+
+    def environment() -> dict[str, Any]:
+        found = site.api.ok("GET", "/api/v1/packs/examples/environments")
+        return next(one for one in found if one["runtime_ref"] == "core.python")
+
+    until(lambda: environment()["last_used"] > environment()["installed_at"], "a note of its use")
+    before = environment()
+    assert before["bytes"] > 100_000
+    page = reader.open("/packs/examples")
+    row = page.locator("tr:has-text('core.python')")
+    expect(row).to_contain_text("ready")
+    expect(row).to_contain_text("MB")
+    expect(row).to_contain_text("local")
+    page.click("text=Rebuild")
+    expect(page.locator(".notice.good")).to_contain_text("1 workers are asked")
+    until(lambda: environment()["installed_at"] > before["installed_at"], "a new build", timeout=120)
+    assert environment()["status"] == "ready"
+    expect(row).to_contain_text("ready", timeout=20_000)
+    assert reader.complaints == []
+
+
+def test_the_matrix_says_which_version_a_worker_refuses_and_why(reader: Reader, site: Deployment) -> None:
+    entry = {"ref": "core.ruby", "version": "9.9", "ok": False, "reason": "module ssl is missing"}
+    capabilities = {
+        "runtimes": ["ruby"], "runtime_versions": {"ruby": ["3.3"]}, "labels": {"gpu": "a100"},
+        "taints": [{"key": "dedicated", "value": "ml"}], "agent_binary_version": "0.0.9",
+        "runtime_verdicts": [{**entry, "at": "2026-01-01T00:00:00+00:00"}],
+    }  # fmt: skip
+    site.execute(
+        "INSERT INTO worker (name, worker_type, worker_role, status, capabilities, last_heartbeat)"
+        " VALUES ('gpu-01', 'container', 'action', 'active', %s, now() - interval '4 minutes')",
+        Jsonb(capabilities),
+    )
+    page = reader.open("/fleet")
+    row = page.locator("tr:has(th:has-text('gpu-01'))")
+    for shown in ("gpu=a100", "dedicated=ml", "0.0.9", "silent", "refused: module ssl is missing"):
+        expect(row).to_contain_text(shown)
+    assert reader.violations(dark=False) == []
+    reader.pictures("fleet-refused")
+    row.locator("a.no").click()
+    page.wait_for_url("**/fleet/*#verified")
+    expect(page.locator("#verified")).to_contain_text("core.ruby 9.9")
+    expect(page.locator("#verified")).to_contain_text("module ssl is missing")

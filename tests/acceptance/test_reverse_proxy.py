@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, expect
 
 from tests.acceptance.command import ROOT, argv, environment
 from tests.services.availability import unavailable
@@ -53,9 +54,12 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     certificate = make_server_certificate(authority, "localhost", "127.0.0.1")
     with running_deployment(request, "database") as deployment:
         deployment.start_agent("w1")
-        settings = deployment.environment | {"ATTUNE__SERVER__TRUSTED_PROXIES": "127.0.0.1"}
-        server = start_server(settings, deployment.directory / "server.log")
         (port,) = free_ports(1)
+        settings = deployment.environment | {
+            "ATTUNE__SERVER__TRUSTED_PROXIES": "127.0.0.1",
+            "ATTUNE__SERVER__PUBLIC_URL": f"https://localhost:{port}/attune",
+        }
+        server = start_server(settings, deployment.directory / "server.log")
         text = CONFIGURATION.read_text(encoding="utf-8")
         for wanted, found in (
             ("127.0.0.1:8080", f"127.0.0.1:{server.port}"),
@@ -130,6 +134,37 @@ def test_the_command_works_through_it_below_a_path(site: Site, tmp_path: Path) -
     left = site.attune("execution", "download", written, "-o", str(tmp_path / "left"))
     assert left.returncode == 0, left.stderr
     assert [path.read_text() for path in (tmp_path / "left").iterdir()] == ["one\ntwo\n"]
+
+
+def test_the_page_works_through_it_below_a_path(site: Site, browser: Browser) -> None:
+    context = browser.new_context(ignore_https_errors=True)
+    page, complaints, beside = context.new_page(), list[str](), list[str]()
+    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    page.on("request", lambda sent: None if sent.url.startswith(f"{site.url}/") else beside.append(sent.url))
+    page.goto(f"{site.url}/")
+    page.fill("#login", "ada")
+    page.fill("#password", "a good password")
+    page.click("button.primary")
+    page.wait_for_url(f"{site.url}/executions")
+    cookies = {cookie["name"]: cookie for cookie in context.cookies()}
+    assert {(one["path"], one["secure"], one["httpOnly"]) for one in cookies.values()} == {("/attune", True, True)}
+    page.goto(f"{site.url}/actions/core.echo")
+    page.fill("[id='p.message']", "through the proxy")
+    page.click("button.primary")
+    page.wait_for_url(re.compile(re.escape(site.url) + r"/executions/\d+"))
+    expect(page.locator("#live")).to_contain_text("complete", timeout=30_000)
+    expect(page.locator(".log")).to_contain_text("through the proxy")
+    for path in ("executions", "fleet", "packs/core", "runtimes", "rules", "events", "keys", "audit", "docs"):
+        page.goto(f"{site.url}/{path}")
+        links = page.eval_on_selector_all(
+            "[href], [src], [action]", "all => all.map((one) => one.href ?? one.src ?? one.action)"
+        )
+        assert [link for link in links if not str(link).startswith(f"{site.url}/")] == [], path
+    page.goto(f"{site.url}/executions")
+    page.click("text=Sign out")
+    page.wait_for_url(f"{site.url}/sign-in")
+    assert (complaints, beside) == ([], [])
+    context.close()
 
 
 def test_what_the_server_says_of_its_own_paths_and_of_clients_is_right_behind_it(site: Site) -> None:

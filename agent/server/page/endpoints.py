@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 import anyio
 import anyio.to_thread
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute
 from starlette.routing import Route as StarletteRoute
 
@@ -122,7 +122,7 @@ class Site:
         if session.claims is None and not page.public:
             if request.method == "GET" and page.stream is None:
                 wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-                return RedirectResponse(view.url("/sign-in", next="" if wanted == "/" else wanted), 303)
+                return view.go("/sign-in", next="" if wanted == "/" else wanted)
             return await self._in_thread(lambda: _problem(view, Problem(401, "UNAUTHORIZED", "you are signed out")))
         try:
             if request.method == "POST":

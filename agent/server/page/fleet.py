@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ def listed(view: View) -> Response:
         section="fleet",
         workers=workers,
         columns=columns,
+        groups=[(name, len(list(same))) for name, same in itertools.groupby(name for name, _ in columns)],
         totals={column: _total([known[column] for known in table.values() if column in known]) for column in columns},
         cells=table,
         states=states,

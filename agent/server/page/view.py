@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -111,11 +112,17 @@ class View:
 
     def go(self, path: str, **query: Any) -> Response:
         """Send the browser to another page, after a change: a reload repeats nothing."""
-        return RedirectResponse(self.url(path, **query), 303)
+        return self.go_back(self.url(path, **query).removeprefix(self.prefix))
 
     def go_back(self, address: str) -> Response:
-        """Send the browser to an address of this page that was checked, with its query as it is."""
-        return RedirectResponse(self.prefix + address, 303)
+        """Send the browser to an address of this page that was checked, with its query as it is.
+
+        It is said from where the browser is: a proxy may put a prefix before what begins with a slash, or not.
+        """
+        path, mark, query = address.partition("?")
+        parent, _, name = path.rpartition("/")
+        here = self.request.url.path.rpartition("/")[0]
+        return RedirectResponse(f"{posixpath.relpath(parent or '/', here or '/')}/{name}{mark}{query}", 303)
 
 
 def plain_page(title: str, sentence: str) -> str:

@@ -181,7 +181,7 @@ def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
         "verified_versions": verified_versions(raw),
         "labels": raw.get("labels") if isinstance(raw.get("labels"), dict) else {},
         "taints": raw.get("taints") if isinstance(raw.get("taints"), list) else [],
-        "agent_version": _text(raw.get("agent_version") or raw.get("version")),
+        "agent_version": _text(raw.get("agent_binary_version") or raw.get("worker_version")),
         "load": load,
         "created": row["created"],
         "updated": row["updated"],

@@ -28,12 +28,14 @@ from tests.bench.live_views import STREAMS, live_views
 from tests.bench.machine import StolenTime, description
 from tests.bench.masking import masking_speed
 from tests.bench.memory import footprint
+from tests.bench.page_in_browser import LINES, in_browser
 from tests.bench.pages import page_costs
 from tests.bench.pruning_cost import pruning_cost
 from tests.bench.recovery import recovery
 from tests.bench.stack import Stack, running_stack
 from tests.bench.throughput import bare_rate, throughput
 from tests.bench.traffic import traffic
+from tests.bench.up_time import up_seconds
 
 Rows = list[tuple[str, str, str, str]]
 
@@ -281,6 +283,27 @@ def measure_page(stack: Stack) -> Rows:
     ]
 
 
+def measure_browser(stack: Stack) -> Rows:
+    """How soon a line is on the screen, and whether a large log stalls who scrolls through it."""
+    found = in_browser(stack)
+    cpu = f"{found.longest_cpu * 1000:.0f} ms of the processor"
+    return [
+        ("line of an action on the screen, p50", f"{found.p50 * 1000:.0f} ms", "", ""),
+        ("line of an action on the screen, p95", f"{found.p95 * 1000:.0f} ms", "", "at most 300 ms"),
+        (f"longest task while {LINES:,} lines are scrolled", f"{found.longest * 1000:.0f} ms", cpu, "at most 50 ms"),
+        ("until all of them are there", f"{found.loaded:.1f} s", f"{found.nodes:,} elements", ""),
+    ]
+
+
+def measure_up(stack: Stack) -> Rows:
+    """How soon everything on one machine is ready, for the first time and again."""
+    found = up_seconds()
+    return [
+        ("attune up, the first time", f"{found.first:.1f} s", f"{found.first_cpu:.1f} s of the processor", "5 s"),
+        ("attune up, again", f"{found.again:.1f} s", "", "5 s"),
+    ]
+
+
 def measure_transport(stack: Stack) -> Rows:
     """What it costs to send files over HTTP."""
     found = file_transport.measure(stack)
@@ -303,6 +326,8 @@ PARTS: dict[str, Callable[[Stack], Rows]] = {
     "server": measure_server,
     "dispatcher": measure_dispatcher,
     "page": measure_page,
+    "browser": measure_browser,
+    "up": measure_up,
     "transport": measure_transport,
     "rules": measure_rules,
     "timers": measure_timers,

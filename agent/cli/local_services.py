@@ -15,7 +15,7 @@ from agent.cli.embedded import embedded_postgres
 from agent.cli.local_site import LocalSite, State
 from agent.configuration import load_settings
 from agent.control.fleet import workers
-from agent.db.migrations import apply_migrations
+from agent.db.migrations import apply_migrations, read_migrations, status
 from agent.db.pool import Database
 from agent.errors import AgentError, UsageError
 from agent.packs.install import install
@@ -54,6 +54,7 @@ class LocalServices:
             settings = load_settings({}, config=config).settings
             with contextlib.closing(Database(settings.database, application_name="attune-up")) as database:
                 self._say("preparing the database")
+                self._refuse_newer(database)
                 apply_migrations(database, shipped("migrations"))
                 self._say("starting the server and a worker")
                 words = ["--config", str(config), "server"]
@@ -79,6 +80,16 @@ class LocalServices:
         """Raise AgentError when the server or the worker has ended by itself."""
         for child in self._children:
             child.check()
+
+    def _refuse_newer(self, database: Database) -> None:
+        """Leave a database alone that a newer version has changed: unlike several servers, nobody needs both here."""
+        directory = shipped("migrations")
+        known = {migration.name for migration in read_migrations(directory)}
+        if unknown := sorted(set(status(database, directory).applied) - known):
+            raise AgentError(
+                f"a newer attune has changed the database in {self._site.directory}: {unknown[-1]} is unknown here",
+                hint="use that version; with --reset this one begins anew",
+            )
 
     def _start(self, stack: contextlib.ExitStack, child: ChildProcess) -> None:
         stack.enter_context(child.running())

@@ -86,10 +86,10 @@ def _foreground(site: LocalSite, host: str, port: int | None, *, as_json: bool) 
         with stoppable(), status:
             services = LocalServices(site, status.update)
             with services.running(host, port) as state:
-                site.tell(state)
                 status.stop()
                 ready = True
                 _tell(state, as_json=as_json)
+                site.tell(state)
                 try:
                     while True:
                         services.check()

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 
 from tests.acceptance.command import argv, environment, run
@@ -110,6 +111,21 @@ def test_a_database_of_a_newer_version_is_said(place: Path) -> None:
     assert done.returncode == 1
     assert "was made by PostgreSQL 99" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_tables_of_a_newer_attune_are_said_and_left_alone(place: Path) -> None:
+    started = up(place)
+    assert started.returncode == 0, started.stderr
+    url = json.loads((place / "config.yaml").read_text())["database"]["url"]
+    with psycopg.connect(url) as connection:
+        connection.execute("SET search_path TO attune, public")
+        connection.execute("INSERT INTO attune_migration (name, checksum) VALUES ('99990101000001_tomorrow.sql', 'x')")
+    assert run("attune", "down", "--directory", str(place)).returncode == 0
+    done = up(place)
+    assert done.returncode == 1
+    assert f"a newer attune has changed the database in {place}: 99990101000001_tomorrow.sql" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not [line for line in _commands() if str(place) in line]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a small disk")

@@ -130,11 +130,11 @@ def size(count: int | None) -> str | None:
     """Write a number of bytes: ``812 B``, ``1.2 kB``, ``3.4 MB``, ``5.6 GB``."""
     if count is None:
         return None
+    if count < 1000:
+        return f"{count} B"
     number = float(count)
     for unit in ("kB", "MB", "GB"):
         number /= 1000
-        if number < 1:
-            return f"{count} B"
         if number < 999.95:
             return f"{number:.1f} {unit}"
     return f"{number / 1000:.1f} TB"

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.command import ROOT
+from tests.acceptance.command import ROOT, argv, environment
 from tests.integration.environment_site import make_wheel
 from tests.services.availability import unavailable
 from tests.services.docker import BaseImage, Engine
@@ -25,6 +25,7 @@ from tests.services.waiting import until
 pytestmark = pytest.mark.docker
 
 PASSWORD = "correct horse battery"
+SERVER = "http://127.0.0.1:8080"
 COMPOSE = ROOT / "deploy" / "compose" / "without-volumes.yaml"
 MANIFEST = "ref: apart\nlabel: Apart\nversion: 1.0.0\n"
 ACTION = """ref: apart.greet
@@ -79,9 +80,13 @@ class Project:
 
     def asking(self, path: str, *words: str) -> list[str]:
         """Return that command."""
+        return [*self.beside_server(), "curl", "-sSN", *words, f"{SERVER}{path}"]
+
+    def beside_server(self) -> list[str]:
+        """Return how a program of this machine is started in the network of the server's container."""
         server = self.run("ps", "-q", "server").stdout.strip()
         process = self.engine.client.api.inspect_container(server)["State"]["Pid"]
-        return ["nsenter", "-t", str(process), "-n", "curl", "-sSN", *words, f"http://127.0.0.1:8080{path}"]
+        return ["nsenter", "-t", str(process), "-n"]
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +135,8 @@ def test_an_action_with_a_dependency_runs_and_its_log_is_watched(project: Projec
     project.within("server", "attune", "identity", "create", "admin", "--admin", stdin=PASSWORD)
     json_body = ("-H", "Content-Type: application/json", "-d")
     found = project.curl("/auth/login", *json_body, json.dumps({"login": "admin", "password": PASSWORD}))
-    bearer = ("-H", f"Authorization: Bearer {json.loads(found)['data']['access_token']}")
+    token = json.loads(found)["data"]["access_token"]
+    bearer = ("-H", f"Authorization: Bearer {token}")
     archive = tmp_path / "pack.tar.gz"
     archive.write_bytes(pack)
     project.curl("/api/v1/packs/upload", *bearer, "-f", "-F", f"pack=@{archive}")
@@ -141,7 +147,14 @@ def test_an_action_with_a_dependency_runs_and_its_log_is_watched(project: Projec
     log = f"/api/v1/executions/{execution}/logs/stdout/stream"
     command = project.asking(log, "--max-time", "90", *bearer)
     seen = []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
+    knows = environment({"ATTUNE_CLI_URL": SERVER, "ATTUNE_CLI_TOKEN": token})
+    follow = [*project.beside_server(), *argv("attune", "execution", "logs", str(execution), "--follow")]
+    with (
+        subprocess.Popen(follow, env=knows, stdout=subprocess.PIPE, text=True) as following,
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching,
+    ):
+        assert following.stdout is not None
+        assert following.stdout.readline() == "hello from a wheel\n", "with a token and no setting"
         assert watching.stdout is not None
         for line in watching.stdout:
             seen.append(line)
@@ -149,6 +162,7 @@ def test_an_action_with_a_dependency_runs_and_its_log_is_watched(project: Projec
                 project.within("worker", "touch", "/tmp/go-on")  # seen while the action still runs
                 break
         seen += list(watching.stdout)
+        assert json.loads(following.communicate(timeout=90)[0]) == {"greeting": "hello from a wheel"}
     assert watching.returncode == 0
     assert any("greeting" in line for line in seen), seen
     row: dict[str, Any] = {}

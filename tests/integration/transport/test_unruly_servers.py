@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import hashlib
-import http.server
 import io
 import json
 import tarfile
@@ -26,43 +24,10 @@ from agent.transport.fetched_packs import FetchedPacks
 from agent.transport.log_uploads import LogUpload, LogUploads
 from agent.transport.pack_versions import PackVersions
 from agent.transport.worker_token import WorkerToken, asked_of
+from tests.services.scripted_server import Answer, Handler, Script, breaks_off, digest, says
 from tests.services.web import serving
 
 ACTION = Action(1, "apart.greet", 1, "apart", "greet.sh")
-Handler = http.server.BaseHTTPRequestHandler
-Answer = Callable[[Handler], None]
-
-
-class Script(http.server.ThreadingHTTPServer):
-    """Gives one answer after the other, the last one for ever; ``seen`` are the requests."""
-
-    daemon_threads = True
-
-    def __init__(self, *answers: Answer) -> None:
-        self.answers = list(answers)
-        self.seen: list[tuple[str, str, dict[str, str], bytes]] = []
-        lock = threading.Lock()
-        script = self
-
-        class Scripted(Handler):
-            protocol_version = "HTTP/1.1"
-
-            def handle_any(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                with lock:
-                    script.seen.append((self.command, self.path, headers, body))
-                    answer = script.answers.pop(0) if len(script.answers) > 1 else script.answers[0]
-                answer(self)
-
-            do_GET = do_PUT = do_PATCH = do_POST = handle_any  # noqa: N815 - the library's names
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        super().__init__(("127.0.0.1", 0), Scripted)
-
-
 Served = Callable[..., tuple[ServerAddress, Script]]
 
 
@@ -79,31 +44,6 @@ def served() -> Iterator[Served]:
         yield start
 
 
-def says(status: int, body: bytes = b"", **headers: str) -> Answer:
-    def answer(handler: Handler) -> None:
-        handler.send_response(status)
-        for name, value in headers.items():
-            handler.send_header(name.replace("_", "-"), value)
-        handler.send_header("Content-Length", str(len(body)))
-        handler.end_headers()
-        handler.wfile.write(body)
-
-    return answer
-
-
-def breaks_off(body: bytes, after: int, **headers: str) -> Answer:
-    def answer(handler: Handler) -> None:
-        handler.send_response(200)
-        for name, value in headers.items():
-            handler.send_header(name.replace("_", "-"), value)
-        handler.send_header("Content-Length", str(len(body)))
-        handler.end_headers()
-        handler.wfile.write(body[:after])
-        handler.close_connection = True
-
-    return answer
-
-
 def goes_on(body: bytes) -> Answer:
     """Send the part that is asked for, as RFC 9110 says."""
 
@@ -113,10 +53,6 @@ def goes_on(body: bytes) -> Answer:
         says(206, body[begin:], X_Checksum_Sha256=digest(body), Content_Range=f"bytes {begin}-/{len(body)}")(handler)
 
     return answer
-
-
-def digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 def archive(*extra: tarfile.TarInfo) -> bytes:

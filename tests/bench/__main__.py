@@ -179,6 +179,7 @@ def measure_dispatcher(stack: Stack) -> Rows:
             "at least 0.8 of the bare UPDATE",
         ),
         ("placing one beside 1,100,000 rows", f"{many.placing * 1000:.2f} ms", f"{ratio:.2f}", "0.8 to 1.2 of 1,000"),
+        ("the bare UPDATE beside them", f"{many.bare * 1000:.2f} ms", f"{many.bare / few.bare:.2f}", ""),
     ]
     for path, less, more in zip(full_tables.LISTS, few.lists, many.lists, strict=True):
         rows.append((f"GET {path}", f"{more * 1000:.1f} ms", f"{more / less:.2f}", "0.8 to 1.2 of 1,000 rows"))

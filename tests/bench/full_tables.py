@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from tests.bench.control_side import Server, running_server
-from tests.bench.placing import Session, dispatcher, dispatcher_seconds, fleet
+from tests.bench.placing import Session, bare_seconds, dispatcher, dispatcher_seconds, fleet
 from tests.bench.stack import Stack
 
 FINISHED, WAITING, UNFIT = 1_000_000, 100_000, 10_000
@@ -15,16 +15,17 @@ LISTS = (
     "/api/v1/executions",
     "/api/v1/executions?status=failed",
     "/api/v1/executions?action_ref=bench.noop",
-    "/api/v1/executions?page=100",
+    "/api/v1/executions?page=10",
     "/api/v1/executions/stats",
 )
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds for an execution that is placed, and for each list of ``LISTS``."""
+    """Seconds for one execution, placed by the dispatcher and by the bare statement, and for each of ``LISTS``."""
 
     placing: float
+    bare: float
     lists: tuple[float, ...]
 
 
@@ -45,7 +46,11 @@ def _measure(stack: Stack, server: Server, connection: Session) -> Costs:
         run_once()
         # Each round places its own count beside what waits already; what counts is the price of one.
         placed = min(dispatcher_seconds(connection, run_once, 1000) for _ in range(8))
-    return Costs(placed, tuple(_list_seconds(server, path) for path in LISTS))
+    with fleet(connection) as workers:
+        bare = min(bare_seconds(connection, workers, 1000) for _ in range(8))
+    # What was filled in is on the disk before anything is read.
+    connection.execute("CHECKPOINT")
+    return Costs(placed, bare, tuple(_list_seconds(server, path) for path in LISTS))
 
 
 def _list_seconds(server: Server, path: str) -> float:
@@ -67,7 +72,7 @@ def fill(connection: Session, *, finished: int, waiting: int, unfit: int) -> Non
     ):
         connection.execute(
             "INSERT INTO execution (action, action_ref, config, status, result, worker_selector, created, updated)"
-            " SELECT a.id, a.ref, '{}', CASE WHEN %(status)s = 'completed' AND n %% 50 = 0 THEN 'failed'"
+            " SELECT a.id, a.ref, '{}', CASE WHEN %(status)s = 'completed' AND n %% 10 = 0 THEN 'failed'"
             '        ELSE %(status)s END::execution_status_enum, \'{"exit_code": 0, "stdout": ""}\','
             "        %(selector)s::jsonb, now() - (%(count)s - n) * interval '50 milliseconds', now()"
             "   FROM action a, generate_series(1, %(count)s) AS n WHERE a.ref = %(action)s",

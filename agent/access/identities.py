@@ -16,6 +16,7 @@ from agent.db.queries import load_queries
 from agent.errors import Conflict, NotFound, UsageError
 
 ADMIN = "core.admin"
+_PROGRAMS = ("execution:", "sensor:", "worker:")
 _SHORTEST = 8
 
 
@@ -92,9 +93,11 @@ def create_identity(
     """Make an account; return its id.
 
     Raises:
-        UsageError: the password is too short or too long.
+        UsageError: the password is too short or too long, or the login is one of a program's.
         Conflict: there is one with this login.
     """
+    if login.lower().startswith(_PROGRAMS):
+        raise UsageError(f"a login does not begin with {login.partition(':')[0]}: as those of programs do")
     values = {
         "login": login,
         "display_name": display_name,

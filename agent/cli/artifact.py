@@ -15,6 +15,7 @@ from agent.cli.completion import complete
 from agent.cli.deployment import Deployment
 from agent.cli.saved_file import Saved, save
 from agent.cli.tables import ago, print_details, print_json, print_table, size
+from agent.cli.terminal_filter import TerminalFilter
 from agent.control.artifact_files import file_name
 from agent.errors import AgentError, NotFound
 from agent.operations.interface import Artifacts
@@ -148,9 +149,12 @@ def print_content(artifacts: Artifacts, artifact_id: int, version: int) -> None:
     content = artifacts.content(artifact_id, version)
     digest = hashlib.sha256()
     try:
+        shown = TerminalFilter() if sys.stdout.isatty() else None
         for chunk in content.read_from(0):
             digest.update(chunk)
-            sys.stdout.buffer.write(chunk)
+            sys.stdout.buffer.write(chunk if shown is None else shown.feed(chunk))
+        if shown is not None:
+            sys.stdout.buffer.write(shown.finish())
         sys.stdout.buffer.flush()
         if digest.hexdigest() != content.sha256:
             raise AgentError("what came has another digest than was promised", hint="do not use what was printed")

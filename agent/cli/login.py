@@ -13,6 +13,7 @@ from agent.cli.deployment import Deployment
 from agent.cli.secret_input import read_secret
 from agent.cli.tables import print_details, print_json
 from agent.errors import AgentError
+from agent.logs import escape_control
 
 
 @click.command()
@@ -51,7 +52,7 @@ def login(
         raise
     file = login_file()
     file.write(made)
-    click.echo(f"logged in to {place} as {made.login}")
+    click.echo(f"logged in to {place} as {escape_control(made.login)}")
 
 
 @click.command()

@@ -27,6 +27,8 @@ Outcome = TypeVar("Outcome")
 log = logging.getLogger(__name__)
 
 _STATEMENT_SECONDS = 30.0
+_LONGEST_DAYS = 365_000.0
+"""What is kept longer is kept for ever; before it there are no dates to compare with."""
 _RESTS = 10.0
 """Rests after a batch are so many times as long as it took: the database belongs to those who work."""
 
@@ -109,7 +111,7 @@ class Pruning:
             (ages.audit_days, lambda age: Kind("audit", age)),
             (ages.worker_days, lambda age: Kind("workers", age)),
         ]
-        return [make(timedelta(days=days)) for days, make in kinds if days > 0]
+        return [make(timedelta(days=min(days, _LONGEST_DAYS))) for days, make in kinds if days > 0]
 
     def _batches(self, connection: Connection, kind: Kind | History, count: Callable[[str, int], None]) -> None:
         while not self._stopped():

@@ -19,12 +19,16 @@ _LARGEST_ID = 2**63 - 1
 
 @dataclass
 class Caller:
-    """The bearer of a token that was checked; ``claims`` is None where none was needed and none was shown."""
+    """The bearer of a token that was checked; ``claims`` is None where none was needed and none was shown.
+
+    ``tried`` is as whom somebody without one wants to log in.
+    """
 
     database: Database
     claims: Claims | None = None
     address: str = ""
     denied: list[str] = field(default_factory=list)
+    tried: str = ""
 
     @property
     def kind(self) -> str:

@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import os
 import stat
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from agent.execution.outcome.log_files import DIRECTORY_MODE, FILE_MODE
 from agent.reading.beneath import Directory, is_inside
 
 _CHUNK = 1 << 20
+_PATIENCE = 2.0
 _LONGEST_PATH, _LONGEST_PART, _DEEPEST = 1024, 200, 16
 
 
@@ -83,7 +85,9 @@ class StoredFiles:
         with self._root() as root:
             descriptor = self._to_append(root, path)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(errno.EEXIST, "no file", path)
+            _lock(descriptor)
             size = os.fstat(descriptor).st_size
             if offset is not None and offset != size:
                 if offset + length <= size and _same(descriptor, offset, content):
@@ -158,10 +162,16 @@ class StoredFiles:
 
     def alias(self, path: str, target: str) -> None:
         """Leave a link at ``path`` to ``target``, for who still reads there. Raises OSError."""
+        if path == target:
+            raise OSError(errno.EEXIST, "a link to itself", path)
         with self._place(path) as (folder, name):
             temporary = f".{uuid.uuid4().hex}.new"
             os.symlink(os.path.relpath(target, os.path.dirname(path) or "."), temporary, dir_fd=folder)
-            os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+            try:
+                os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+            except OSError:
+                os.unlink(temporary, dir_fd=folder)
+                raise
 
     def delete(self, path: str) -> bool:
         """Remove a file; whether there was one. Raises OSError."""
@@ -203,6 +213,18 @@ class _Descriptor:
 
     def close(self) -> None:
         os.close(self._number)
+
+
+def _lock(descriptor: int) -> None:
+    """Wait for who else writes, but not for a job that keeps a lock for ever. Raises OSError."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)
 
 
 def _copy(content: IO[bytes], descriptor: int) -> None:

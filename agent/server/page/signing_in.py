@@ -28,6 +28,7 @@ def form(view: View) -> Response:
 def sign_in(view: View) -> Response:
     """Look at name and password."""
     wanted, name = view.value("next"), view.value("login")
+    view.caller.tried = name
     try:
         found = view.services.logins.with_password(name, view.value("password"), address=view.caller.address)
     except Exception as error:  # noqa: BLE001 - told beside the form

@@ -87,19 +87,19 @@ class View:
             answer = found if isinstance(found, Answer) else found.answer
         except Exception as error:
             if method != "GET":
-                self._note(route, problem_of(error).status)
+                self._note(route, problem_of(error).status, at)
             raise
         if method != "GET":
-            self._note(route, answer.status or route.status)
+            self._note(route, answer.status or route.status, at)
         return answer.content
 
     def note(self, method: str, path: str, status: int) -> None:
         """Write what a route of the API would have written of this."""
-        self._note(self.routes[method, path], status)
+        self._note(self.routes[method, path], status, None)
 
-    def _note(self, route: Route, status: int) -> None:
+    def _note(self, route: Route, status: int, at: Mapping[str, Any] | None) -> None:
         response = Response(status_code=status, headers={"X-Request-Id": self.request.state.request_id})
-        self.audit.note(route, self.request, self.caller, response, 0.0)
+        self.audit.note(route, self.request, self.caller, response, 0.0, at=at or {})
 
     def url(self, path: str, **query: Any) -> str:
         """Return an address of this page, with the prefix that a proxy puts before it."""

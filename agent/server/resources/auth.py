@@ -86,6 +86,7 @@ def settings(call: Call) -> Answer:
 def login(call: Call) -> Answer:
     """Log in with a password."""
     body: LoginBody = call.body
+    call.caller.tried = body.login
     return _session(call.services.logins.with_password(body.login, body.password, address=call.caller.address))
 
 

@@ -142,6 +142,13 @@ def test_ended_executions_go_with_their_directories_and_secrets_and_live_ones_ne
     assert place.prune(execution_days=10)["executions"] == len(young)
 
 
+def test_an_age_beyond_all_dates_keeps_for_ever(place: Place) -> None:
+    kept = place.execution()
+    names = ("execution_days", "event_days", "history_days", "audit_days", "worker_days")
+    assert place.prune(**dict.fromkeys(names, 300_000_000.0)) == {}
+    assert place.ids("execution") == {kept}
+
+
 def test_what_something_unfinished_hangs_on_stays(place: Place) -> None:
     parent, ended_parent, first = (place.execution() for _ in range(3))
     live_parent = place.execution("running")

@@ -15,6 +15,7 @@ from agent.server.routes import ROUTES
 from tests.integration.server.conftest import PASSWORD, Site
 from tests.services.deployment import JWT_SECRET
 from tests.services.server import ApiClient
+from tests.services.waiting import until
 
 pytestmark = pytest.mark.postgres
 
@@ -178,7 +179,8 @@ def test_without_a_permission_set_nothing_is_allowed_and_the_refusal_is_noted(si
     assert refused.status_code == 403
     assert refused.json()["error"] == "this needs the permission actions:execute"
     deadline = time.monotonic() + 10
-    while not (found := site.deployment.all("SELECT * FROM audit_event WHERE actor_login = %s", [login])):
+    denied = "SELECT * FROM audit_event WHERE actor_login = %s AND outcome = 'denied'"
+    while not (found := site.deployment.all(denied, [login])):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert (found[0]["outcome"], found[0]["category"]) == ("denied", "rbac")
@@ -228,6 +230,40 @@ def test_a_frozen_sensor_sends_nothing_more(site: Site) -> None:
     assert client.post("/api/v1/events", body).status_code == 201
     site.admin.ok("POST", f"/api/v1/identities/{row['id']}/freeze")
     assert client.post("/api/v1/events", body).status_code == 403
+
+
+def test_it_is_noted_what_was_changed_and_who_could_not_log_in(site: Site) -> None:
+    site.admin.ok("POST", "/api/v1/keys", {"ref": "noted.key", "name": "x", "owner_type": "system", "value": "1"})
+    site.admin.ok("DELETE", "/api/v1/keys/noted.key")
+    site.admin.as_(None).post("/auth/login", {"login": "nobody-noted", "password": "x"})
+
+    def noted(where: str, value: str) -> list[dict[str, Any]]:
+        return site.deployment.all(f"SELECT * FROM audit_event WHERE {where} = %s", [value])
+
+    until(lambda: noted("resource_ref", "noted.key") and noted("actor_login", "nobody-noted"), "the events")
+    (deleted,) = noted("resource_ref", "noted.key")
+    assert (deleted["resource_type"], deleted["http_method"], deleted["outcome"]) == ("keys", "DELETE", "success")
+    (refused,) = noted("actor_login", "nobody-noted")
+    assert (refused["outcome"], refused["category"]) == ("denied", "auth")
+
+
+def test_cookies_are_for_origins_that_were_named(site: Site) -> None:
+    server = site.another_server(ATTUNE__SERVER__CORS_ORIGINS="https://web.example.org")
+    for url, origin, shared in (
+        (site.server.url, "http://localhost:3000", None),
+        (server.url, "https://web.example.org", "true"),
+        (server.url, "http://localhost:3000", None),
+    ):
+        answer = httpx.get(f"{url}/health", headers={"Origin": origin}, trust_env=False)
+        allowed = answer.headers.get("access-control-allow-origin")
+        assert (allowed and answer.headers.get("access-control-allow-credentials")) == shared
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("kind", ["sensor", "execution", "worker"])
+def test_nobody_is_called_as_a_program_is(site: Site, kind: str) -> None:
+    body = {"login": f"{kind}:core.timer_sensor", "password": PASSWORD}
+    assert site.admin.post("/api/v1/identities", body).status_code == 422
 
 
 def test_nobody_gives_more_than_he_has(site: Site) -> None:

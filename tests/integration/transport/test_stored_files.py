@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import threading
@@ -85,6 +86,27 @@ def test_a_whole_file_is_there_in_one_step_or_not_at_all(apart: Apart, worker: A
     assert send(worker, "DELETE", path).status_code == 204
     assert send(worker, "DELETE", path).status_code == 404
     assert send(worker, "HEAD", path).status_code == 404
+
+
+def test_what_is_no_file_is_not_written_and_nothing_is_left(apart: Apart, worker: ApiClient, path: str) -> None:
+    place = on_disk(apart, path)
+    place.parent.mkdir(parents=True)
+    os.mkfifo(place)
+    assert send(worker, "PATCH", path, b"x", Upload_Offset=0).status_code == 409
+    folder, final = path.replace("stdout.log", "folder"), path.replace("stdout.log", "v1.txt")
+    on_disk(apart, folder).mkdir()
+    for alias in (folder, final):
+        assert send(worker, "PUT", final, b"x", Upload_Alias=alias).status_code == 409
+    assert on_disk(apart, final).read_bytes() == b"x"
+    assert sorted(os.listdir(place.parent)) == ["folder", "stdout.log", "v1.txt"]
+
+
+def test_a_job_that_keeps_a_lock_keeps_no_thread_of_the_server(apart: Apart, worker: ApiClient, path: str) -> None:
+    send(worker, "PATCH", path, b"x", Upload_Offset=0)
+    with on_disk(apart, path).open("rb") as job:
+        fcntl.flock(job, fcntl.LOCK_SH)
+        assert send(worker, "PATCH", path, b"y", Upload_Offset=1).status_code == 503
+    assert send(worker, "PATCH", path, b"y", Upload_Offset=1).status_code == 204
 
 
 def test_two_that_write_one_file_never_mix(apart: Apart, worker: ApiClient, path: str) -> None:

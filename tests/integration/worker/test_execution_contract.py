@@ -27,7 +27,7 @@ def _actions(deployment: Deployment) -> Iterator[None]:
     if not deployment.all("SELECT 1 FROM action WHERE ref = 'contract.succeed'"):
         deployment.add_action("contract.succeed", "echo done; echo trouble >&2\n")
         deployment.add_action("contract.fail", "echo before; echo trouble >&2; exit 3\n")
-        deployment.add_action("contract.linger", "echo started; sleep 60 & wait\n")
+        deployment.add_action("contract.linger", "echo started; sleep 600 & wait\n")
         deployment.add_action("contract.json", "echo '{\"answer\": 42}'\n", output_format="json")
     return iter(())
 

@@ -27,7 +27,7 @@ os.setsid()
 if os.fork(): os._exit(0)
 open(sys.argv[1], "w").write(str(os.getpid()))
 for fd in (0, 1, 2): os.close(fd)
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -58,7 +58,7 @@ def pid_file(deployment: Deployment) -> Path:
 def test_a_background_process_that_holds_the_pipe_delays_the_end_by_two_seconds_at_most(
     deployment: Deployment, pid_file: Path
 ) -> None:
-    done = deployment.run(register(deployment, f"echo begun; sleep 60 & echo $! > {pid_file}; echo done\n"))
+    done = deployment.run(register(deployment, f"echo begun; sleep 600 & echo $! > {pid_file}; echo done\n"))
     assert (done.status, done.result["stdout"]) == ("completed", "begun\ndone\n")
     assert 1900 <= done.result["duration_ms"] < 5000
     assert wait_until_gone(gone(pid_in(pid_file)), 0) == []
@@ -71,7 +71,7 @@ def test_what_a_background_process_still_writes_meanwhile_is_kept(deployment: De
 
 
 def test_a_quiet_background_process_delays_nothing_and_is_killed(deployment: Deployment, pid_file: Path) -> None:
-    script = f"sleep 60 > /dev/null 2>&1 & echo $! > {pid_file}\n"
+    script = f"sleep 600 > /dev/null 2>&1 & echo $! > {pid_file}\n"
     done = deployment.run(register(deployment, script))
     assert (done.status, done.result["duration_ms"] < 1500) == ("completed", True)
     assert wait_until_gone(gone(pid_in(pid_file)), 0) == []
@@ -91,7 +91,7 @@ def test_a_daemon_that_left_group_and_session_is_killed(deployment: Deployment, 
 def test_a_daemon_is_killed_when_its_execution_runs_out_of_time(deployment: Deployment, pid_file: Path) -> None:
     deployment.add_pack("leftovers")
     daemon = deployment.write("leftovers", "lib/daemon", DAEMON)
-    done = deployment.run(register(deployment, f"{daemon} {pid_file}; sleep 60\n", timeout_seconds=1))
+    done = deployment.run(register(deployment, f"{daemon} {pid_file}; sleep 600\n", timeout_seconds=1))
     assert done.result["cause"] == "timeout"
     assert wait_until_gone(gone(pid_in(pid_file)), 0) == []
 
@@ -133,7 +133,7 @@ def test_no_zombie_stays(deployment: Deployment) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may look into an agent that is not dumpable")
 def test_no_descriptor_is_lost(deployment: Deployment) -> None:
-    ref = register(deployment, "echo out; echo err >&2; sleep 30 > /dev/null 2>&1 &\n", parameter_delivery="file")
+    ref = register(deployment, "echo out; echo err >&2; sleep 600 > /dev/null 2>&1 &\n", parameter_delivery="file")
     deployment.run(ref)
     before = len(os.listdir(f"/proc/{deployment.agent.pid}/fd"))
     for execution_id in [deployment.start(ref) for _ in range(20)]:
@@ -156,13 +156,13 @@ def _zombies_of(pid: int) -> list[str]:
 def test_what_drops_its_environment_is_gone_with_its_execution_and_everybody_else_is_spared(
     deployment: Deployment, pid_file: Path
 ) -> None:
-    cleared = f"#!/bin/sh\nenv -i setsid sh -c 'echo $$ > $0; exec sleep 60' {pid_file} >/dev/null 2>&1 &\n"
+    cleared = f"#!/bin/sh\nenv -i setsid sh -c 'echo $$ > $0; exec sleep 600' {pid_file} >/dev/null 2>&1 &\n"
     operators = subprocess.Popen(["sleep", "60"], env={})
     traces = deployment.directory / "neighbour"
     neighbour = deployment.start(
         register(
             deployment,
-            f"#!/bin/sh\nenv -i setsid sh -c 'echo $$ > $0; exec sleep 60' {traces} >/dev/null 2>&1 &\n"
+            f"#!/bin/sh\nenv -i setsid sh -c 'echo $$ > $0; exec sleep 600' {traces} >/dev/null 2>&1 &\n"
             f"while [ ! -e {traces}.done ]; do sleep 0.03; done\n",
         )
     )

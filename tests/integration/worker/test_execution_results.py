@@ -102,7 +102,7 @@ def test_a_signal_is_named(run: Any) -> None:
 
 def test_the_time_limit_of_a_workflow_task_wins(run: Any) -> None:
     task = {"workflow_task": {"task_name": "slow", "timeout_seconds": 1}}
-    done = run("echo begun; sleep 60\n", execution=task, timeout_seconds=50)
+    done = run("echo begun; sleep 600\n", execution=task, timeout_seconds=50)
     assert done.status == "failed"
     assert result_of(done) == {
         "succeeded": False,
@@ -116,12 +116,12 @@ def test_the_time_limit_of_a_workflow_task_wins(run: Any) -> None:
 
 
 def test_the_time_limit_of_the_action_holds(run: Any) -> None:
-    done = run("sleep 60\n", timeout_seconds=1)
+    done = run("sleep 600\n", timeout_seconds=1)
     assert (done.status, done.result["error"]) == ("failed", "Execution timed out after 1 seconds")
 
 
 def test_the_time_limit_of_the_worker_holds_for_all_others(deployment: Deployment) -> None:
-    deployment.add_action("results.sleeper", "sleep 60\n")
+    deployment.add_action("results.sleeper", "sleep 600\n")
     with deployment.another_agent("hasty", ATTUNE__WORKER__TASK_TIMEOUT="0.5") as agent:
         done = deployment.run("results.sleeper", worker=agent.worker_id)
     assert done.result["error"] == "Execution timed out after 0.5 seconds"
@@ -135,7 +135,7 @@ def test_one_that_ignores_the_polite_signal_is_killed_after_five_seconds(deploym
 
 
 def test_a_cancelled_execution_says_so(run: Any, deployment: Deployment) -> None:
-    deployment.add_action("results.endless", "echo up; trap 'exit 9' TERM; sleep 60 & wait\n")
+    deployment.add_action("results.endless", "echo up; trap 'exit 9' TERM; sleep 600 & wait\n")
     execution_id = deployment.start("results.endless")
     live = deployment.artifacts / f"execution_{execution_id}" / "stdout.log"
     until(lambda: live.exists() and live.read_text())

@@ -127,8 +127,8 @@ def test_what_jobs_of_a_killed_agent_left_running_is_killed_before_their_rows_en
     pids = jobs.traces / "pids"
     fresh_deployment.add_action(
         "job.leaver",
-        f"#!/bin/sh\n{cleared}sh -c 'echo $$ >> $0; exec sleep 60' {pids} >/dev/null 2>&1 &\n"
-        f"echo $$ >> {pids}\necho $$ >> {jobs.traces}/started.$ATTUNE_EXEC_ID\nwait\nsleep 60\n",
+        f"#!/bin/sh\n{cleared}sh -c 'echo $$ >> $0; exec sleep 600' {pids} >/dev/null 2>&1 &\n"
+        f"echo $$ >> {pids}\necho $$ >> {jobs.traces}/started.$ATTUNE_EXEC_ID\nwait\nsleep 600\n",
     )
     fresh_deployment.start_agent(**ONLY_SHELL)
     with fresh_deployment.another_agent("neighbour", **ONLY_SHELL) as neighbour:

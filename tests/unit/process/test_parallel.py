@@ -91,7 +91,7 @@ def test_the_environment_is_the_one_that_was_given() -> None:
 
 def test_nothing_is_left_open_and_no_child_uncollected(tmp_path: Path) -> None:
     def state() -> tuple[int, bool, set[str]]:
-        # Other tests may have left orphans, which are ours since one of them has made this process a subreaper.
+        # Other tests may have left orphans, which are ours if one of them had made this process a subreaper.
         children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
         return len(os.listdir("/proc/self/fd")), bool(CHILDREN._pids), set(children)
 

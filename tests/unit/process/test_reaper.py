@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from agent.process.children import Children
-from agent.process.prctl import become_subreaper
 from agent.process.reaper import Reaper
 from tests.services.waiting import until
 
@@ -67,8 +66,8 @@ def test_an_orphan_is_found_behind_a_child_that_is_waited_for(zombie: Callable[[
     assert (is_there(ours), is_there(orphan), is_there(ours_too)) == (True, False, True)
 
 
+@pytest.mark.usefixtures("_subreaper")
 def test_an_orphan_is_gone_soon_after_its_death() -> None:
-    assert become_subreaper()
     reaper = Reaper(Children())
     thread = threading.Thread(target=reaper.run)
     shell = subprocess.run(

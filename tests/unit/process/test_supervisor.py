@@ -1,73 +1,23 @@
-"""Supervision of one child: input, output, time limit, interrupt, kill, and what it leaves behind."""
+"""Supervision of one child: input, output, time limit, interrupt, kill, and what it leaves in its group."""
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 import signal
-import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from agent.process import supervisor, syscalls
+from agent.process import supervisor
 from agent.process.cancellation import CancellationToken
 from agent.process.job_mark import JobMark
-from agent.process.oom_score import OOM_SCORE, OomScore, oom_score_of
-from agent.process.prctl import become_subreaper
-from agent.process.request import Ending, ProcessOutcome, ProcessRequest
+from agent.process.request import Ending, ProcessRequest
 from agent.process.supervisor import run
 from tests.services.waiting import not_for_ever, until
-
-Runner = Callable[..., tuple[ProcessOutcome, bytes, bytes]]
-
-
-def run_shell(
-    script: str,
-    *,
-    stdin: bytes = b"",
-    timeout: float | None = 20.0,
-    grace: float = 1.0,
-    stop: CancellationToken | None = None,
-    cwd: str | None = None,
-    marker: str | None = None,
-    score: int | None = None,
-    on_output: Callable[[bytes], None] | None = None,
-) -> tuple[ProcessOutcome, bytes, bytes]:
-    """Run a shell script and return its outcome and output."""
-    out: list[bytes] = []
-    err: list[bytes] = []
-
-    def take(chunk: bytes) -> None:
-        out.append(chunk)
-        if on_output is not None:
-            on_output(chunk)
-
-    env = dict(os.environ)
-    if marker is not None:
-        name, _, value = marker.partition("=")
-        env[name] = value
-    mark = None if marker is None else JobMark(marker, score)
-    request = ProcessRequest(["/bin/sh", "-c", script], env, cwd, stdin, timeout, take, err.append, mark, grace)
-    own = stop or CancellationToken()
-    try:
-        return run(request, own), b"".join(out), b"".join(err)
-    finally:
-        own.close()
-
-
-def is_gone(pid: int) -> bool:
-    """Whether a process has ended (a zombie counts)."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
-            return stat.read().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
+from tests.unit.process.shells import is_gone, run_shell
 
 
 def test_exit_code_and_both_streams_are_returned() -> None:
@@ -90,38 +40,6 @@ def test_input_larger_than_a_pipe_is_written_while_output_is_read() -> None:
 def test_a_child_that_does_not_read_its_input_succeeds() -> None:
     outcome, _, _ = run_shell("exit 0", stdin=b"x" * 3_000_000)
     assert (outcome.ending, outcome.exit_code) == (Ending.EXIT, 0)
-
-
-def test_a_program_that_does_not_exist_is_told_with_its_name(tmp_path: Path) -> None:
-    request = ProcessRequest([f"{tmp_path}/absent/interpreter"], {}, None, b"", 5, lambda _: None, lambda _: None)
-    outcome = run(request, CancellationToken())
-    assert outcome.ending is Ending.SPAWN_FAILED
-    assert f"{tmp_path}/absent/interpreter" in outcome.reason
-
-
-def test_a_missing_working_directory_is_told_apart_from_a_missing_program(tmp_path: Path) -> None:
-    outcome, _, _ = run_shell(":", cwd=f"{tmp_path}/absent")
-    assert outcome.ending is Ending.SPAWN_FAILED
-    assert f"{tmp_path}/absent" in outcome.reason
-
-
-def test_a_script_without_a_first_line_is_refused_with_the_remedy(tmp_path: Path) -> None:
-    script = tmp_path / "script"
-    script.write_text("echo hello\n")
-    script.chmod(0o755)
-    outcome = run(ProcessRequest([str(script)], {}, None, b"", 5, lambda _: None, lambda _: None), CancellationToken())
-    assert outcome.ending is Ending.SPAWN_FAILED
-    assert "#!" in outcome.reason
-
-
-def test_a_program_name_is_looked_up_on_the_path_of_the_child(tmp_path: Path) -> None:
-    program = tmp_path / "tool"
-    program.write_text("#!/bin/sh\necho found\n")
-    program.chmod(0o755)
-    out: list[bytes] = []
-    request = ProcessRequest(["tool"], {"PATH": str(tmp_path)}, None, b"", 5, out.append, lambda _: None)
-    assert run(request, CancellationToken()).exit_code == 0
-    assert out == [b"found\n"]
 
 
 def test_a_timeout_interrupts_the_whole_group() -> None:
@@ -154,7 +72,7 @@ def test_the_first_cause_wins() -> None:
     stop = CancellationToken()
     assert stop.cancel(Ending.SHUTDOWN)
     assert not stop.cancel(Ending.CANCELLED)
-    outcome, _, _ = run_shell("sleep 60", stop=stop)
+    outcome, _, _ = run_shell("sleep 600", stop=stop)
     assert outcome.ending is Ending.SHUTDOWN
 
 
@@ -177,114 +95,6 @@ def test_a_background_process_of_the_group_does_not_outlive_the_run() -> None:
     with not_for_ever():
         _, out, _ = run_shell("sleep 600 >/dev/null 2>&1 & echo $!", timeout=None)
     until(lambda: is_gone(int(out)))
-
-
-@pytest.mark.usefixtures("_subreaper")
-def test_a_process_that_left_the_group_is_found_by_its_mark_and_killed(tmp_path: Path) -> None:
-    child = f"echo $$; sleep 600 >/dev/null 2>&1 & echo $!; exec >/dev/null 2>&1; : > {tmp_path}/up; wait"
-    script = f"setsid sh -c '{child}' & {wait_for(tmp_path / 'up')}"
-    _, out, _ = run_shell(script, marker=f"ATTUNE_EXEC_ID={os.getpid()}001")
-    pids = [int(word) for word in out.split()]
-    assert len(pids) == 2
-    assert all(is_gone(pid) for pid in pids)
-
-
-@pytest.mark.usefixtures("_subreaper")
-def test_processes_of_other_executions_are_spared() -> None:
-    other, out, _ = run_shell("setsid sleep 60 >/dev/null 2>&1 & echo $!", marker="ATTUNE_OTHER_MARK=1")
-    pid = int(out)
-    try:
-        # Its mark does not match, so this run must not touch it, and the run before has killed its own.
-        assert other.exit_code == 0
-        assert is_gone(pid)
-        survivor = os.posix_spawn("/bin/sleep", ["sleep", "60"], {"ATTUNE_EXEC_ID": "1"})
-        run_shell(":", marker="ATTUNE_EXEC_ID=2")
-        assert not is_gone(survivor)
-        os.kill(survivor, signal.SIGKILL)
-        os.waitpid(survivor, 0)
-    finally:
-        assert is_gone(pid)
-
-
-def wait_for(file: Path) -> str:
-    """Return what a shell waits with until ``file`` is there."""
-    return f"until [ -e {file} ]; do sleep 0.01; done"
-
-
-@pytest.fixture
-def _subreaper() -> None:
-    assert become_subreaper()
-
-
-@pytest.fixture
-def scores() -> Iterator[list[int]]:
-    """Values of ``oom_score_adj`` that mark jobs."""
-    if not OOM_SCORE.open():
-        pytest.skip("/proc can't be written here")
-    try:
-        yield [value for value in OOM_SCORE.values(2) if value is not None]
-    finally:
-        OOM_SCORE.close()
-
-
-@pytest.mark.usefixtures("_subreaper")
-@pytest.mark.parametrize(
-    "script",
-    [
-        "env -i setsid sh -c 'echo $$; : > UP; exec sleep 600 2>/dev/null >/dev/null' & ",
-        # As a daemon does that writes its title over its environment.
-        f'setsid {sys.executable} -c "\nimport ctypes, os, sys, time\nprint(os.getpid(), flush=True)\n'
-        "area = [int(x) for x in open('/proc/self/stat').read().rpartition(')')[2].split()[47:49]]\n"
-        "ctypes.memset(area[0], 0, area[1] - area[0])\nos.close(1)\nos.close(2)\nopen('UP', 'w')\ntime.sleep(600)\" & ",
-    ],
-    ids=["environment cleared", "title rewritten"],
-)
-def test_a_process_that_dropped_its_environment_is_found_all_the_same(
-    scores: list[int], script: str, tmp_path: Path
-) -> None:
-    script += wait_for(tmp_path / "UP")
-    _, out, _ = run_shell(script, marker=f"ATTUNE_EXEC_ID={os.getpid()}003", score=scores[0], cwd=str(tmp_path))
-    assert is_gone(int(out))
-
-
-@pytest.mark.usefixtures("_subreaper")
-def test_what_dropped_its_environment_in_another_slot_or_was_started_by_an_operator_is_spared(
-    scores: list[int],
-) -> None:
-    operators = os.posix_spawn("/bin/sleep", ["sleep", "60"], {})
-    with OOM_SCORE.inherited_as(scores[1]):
-        others = os.posix_spawn("/bin/sleep", ["sleep", "60"], {})
-    run_shell(":", marker="ATTUNE_EXEC_ID=2", score=scores[0])
-    try:
-        assert not is_gone(operators)
-        assert not is_gone(others)
-    finally:
-        for pid in (operators, others):
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-
-
-def test_jobs_are_killed_for_want_of_memory_before_the_agent_and_the_agent_keeps_its_own_score(
-    scores: list[int],
-) -> None:
-    own = oom_score_of(os.getpid())
-    _, out, _ = run_shell("cat /proc/self/oom_score_adj", marker="ATTUNE_EXEC_ID=4", score=scores[0])
-    assert own is not None
-    assert int(out) == scores[0] > own
-    assert oom_score_of(os.getpid()) == own
-
-
-def test_slots_have_different_scores_as_far_as_there_is_room() -> None:
-    score = OomScore()
-    assert score.values(3) == [None] * 3
-    assert score.open()
-    try:
-        many = score.values(1005)
-    finally:
-        score.close()
-    there = [value for value in many if value is not None]
-    assert len(set(there)) == len(there) == len(many) - many.count(None) > 900
-    assert max(there) == 1000
 
 
 @pytest.mark.parametrize("stream", ["", ">/dev/null 2>&1"], ids=["holding the output", "holding nothing"])
@@ -369,30 +179,6 @@ def test_no_descriptor_is_left_open_after_many_runs() -> None:
     assert set(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_failed_start_closes_each_descriptor_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    closed: list[int] = []
-    close = syscalls.close
-
-    def record(fd: int) -> None:
-        closed.append(fd)
-        close(fd)
-
-    monkeypatch.setattr(syscalls, "close", record)
-    request = ProcessRequest([f"{tmp_path}/absent"], {}, None, b"x", 5, lambda _: None, lambda _: None)
-    assert run(request, CancellationToken()).ending is Ending.SPAWN_FAILED
-    assert len(closed) == len(set(closed)) == 6
-
-
-@pytest.mark.parametrize("word", ["nul\0character", "lone \ud800 surrogate"])
-def test_what_no_program_can_be_given_is_a_failure_to_start(word: str) -> None:
-    before = len(os.listdir("/proc/self/fd"))
-    request = ProcessRequest(["/bin/echo", word], {}, None, b"", 5, lambda _: None, lambda _: None)
-    stop = CancellationToken()
-    assert run(request, stop).ending is Ending.SPAWN_FAILED
-    stop.close()
-    assert len(os.listdir("/proc/self/fd")) == before
-
-
 @pytest.mark.usefixtures("_subreaper")
 def test_a_run_that_is_cut_short_does_not_wait_for_whoever_holds_its_output(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "DRAIN_SECONDS", 600.0)
@@ -438,47 +224,3 @@ def test_python_runs_unbuffered_output_in_order() -> None:
     )
     assert run(request, CancellationToken()).exit_code == 0
     assert b"".join(out) == b"a\nb\n"
-
-
-@pytest.mark.parametrize("want", [errno.EAGAIN, errno.EMFILE, errno.ENOMEM])
-def test_a_start_waits_while_the_machine_has_no_room_for_it(monkeypatch: pytest.MonkeyPatch, want: int) -> None:
-    refusals = [want, want]
-    start = supervisor.spawn
-
-    def refuse(*arguments: Any, **options: Any) -> int:
-        if refusals:
-            raise OSError(refusals.pop(), "no room")
-        return start(*arguments, **options)
-
-    monkeypatch.setattr(supervisor, "spawn", refuse)
-    outcome, out, _ = run_shell("echo started")
-    assert (outcome.exit_code, out) == (0, b"started\n")
-
-
-def test_a_start_that_waits_ends_when_its_end_is_asked_for_or_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    stop = CancellationToken()
-
-    def refuse(*_: Any, **__: Any) -> int:
-        stop.cancel(Ending.CANCELLED)
-        raise OSError(errno.EAGAIN, "no room")
-
-    monkeypatch.setattr(supervisor, "spawn", refuse)
-    assert run_shell(":", stop=stop, timeout=None)[0].ending is Ending.CANCELLED
-    outcome, _, _ = run_shell(":", timeout=0.1)
-    assert outcome.ending is Ending.SPAWN_FAILED
-    assert "--pids-limit" in outcome.reason
-
-
-def test_the_limit_of_open_files_is_raised_for_the_slots_and_children_keep_the_one_that_was_given() -> None:
-    # In a process of its own: a limit can't be taken back once it is lowered.
-    code = (
-        "import resource, sys\nfrom agent.process.open_files import OPEN_FILES\n"
-        "from agent.process.command import run_command\nimport os\n"
-        "resource.setrlimit(resource.RLIMIT_NOFILE, (256, 4000))\n"
-        "print(OPEN_FILES.raise_for(60), resource.getrlimit(resource.RLIMIT_NOFILE))\n"
-        "print(run_command(['sh', '-c', 'ulimit -Sn; ulimit -Hn'], timeout=20).stdout.split())\n"
-        "kept = [os.open('/dev/null', 0) for _ in range(300)]\n"
-        "print(run_command(['sh', '-c', 'sleep 0.3; ulimit -Sn'], timeout=20).stdout.split())\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["848 (848, 4000)", "[b'256', b'4000']", "[b'256']"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from collections.abc import Callable
+from typing import Any, TextIO
 
 import click
 
@@ -10,6 +12,8 @@ from agent.cli.completion import complete
 from agent.cli.deployment import Deployment
 from agent.cli.rule import state, switch
 from agent.cli.tables import print_details, print_json, print_table
+from agent.errors import AgentError, UsageError
+from agent.process.request import Ending
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -63,6 +67,39 @@ def show(deployment: Deployment, ref: str, as_json: bool) -> None:
             ("Processes", "\n".join(_process(one) for one in found["processes"]) or "none"),
         ]
     )
+
+
+@sensor.command()
+@click.argument("ref", shell_complete=complete("sensor"))
+@click.option("--local", is_flag=True, help="Run it here, in this terminal.")
+@click.pass_obj
+def run(deployment: Deployment, ref: str, local: bool) -> None:
+    """Try a sensor by hand, with what a sensor service would give it.
+
+    It takes the settings of a worker and works on the database. No service runs the sensor meanwhile.
+    """
+    if not local:
+        raise UsageError("sensor services run sensors by themselves", hint="--local runs it here, in this terminal")
+    from agent.process.stop_signals import StopSignals
+    from agent.sensors.by_hand import Terminal, run_by_hand
+
+    terminal = Terminal(_writer(sys.stdout), _writer(sys.stderr), lambda text: click.echo(text, err=True))
+    with StopSignals() as signals:
+        outcome = run_by_hand(deployment.loaded, ref, terminal, signals.stop)
+    if outcome.reason:
+        raise AgentError(outcome.reason)
+    if outcome.ending is Ending.CANCELLED:
+        return
+    how = f"signal {outcome.signal}" if outcome.exit_code is None else f"exit code {outcome.exit_code}"
+    raise AgentError(f"{ref} has ended with {how}", hint="a service would start it again after a while")
+
+
+def _writer(stream: TextIO) -> Callable[[bytes], None]:
+    def write(chunk: bytes) -> None:
+        stream.buffer.write(chunk)
+        stream.buffer.flush()
+
+    return write
 
 
 @sensor.command()

@@ -85,21 +85,7 @@ def assemble_sensors(
         reverify_after=settings.worker.reverify_after,
         record=lambda checks: advertiser.record(base.database, checks, worker_id),
     )
-    url = api_url(base.loaded.variables.api_url, settings.server.host, settings.server.port)
-    preparer = SensorPreparer(
-        store,
-        site=SensorSite(url, str(settings.artifacts_dir), str(settings.runtime_envs_dir), settings.sensor.mq_url),
-        container=base.machine.env,
-        tokens=_tokens(base, store, url),
-        registry=base.registry,
-        versions=versions,
-        environments=configured_manager(settings, base.database, base.machine, worker_id=worker_id),
-        compiled=CompiledActions(
-            settings.runtime_envs_dir, timeout=settings.worker.install_timeout, container=base.machine.env
-        ),
-        scratch=scratch,
-        packs=transport.packs,
-    )
+    preparer = sensor_preparer(base, store, transport, scratch, versions, worker_id=worker_id)
     keep = settings.artifacts.sensor_log_max_files
     logs = LogStore(base.database, usual_retention=("versions", keep))
     filing = LogFiling(transport.files, logs, transport.uploads, owner=owner)
@@ -142,6 +128,34 @@ def assemble_sensors(
         beaten=lambda: advertiser.tell_beside(beside(manager, settings.sensor.only)),
     )
     return SensorParts(store, manager, consumer, publisher, heartbeat, advertiser, checks, transport, filing)
+
+
+def sensor_preparer(
+    base: WorkerContext,
+    store: SensorStore,
+    transport: FileTransport,
+    scratch: Scratch,
+    versions: VersionSelector,
+    *,
+    worker_id: int | None,
+) -> SensorPreparer:
+    """Make what prepares sensors as the settings of ``base`` want it; environments are built as ``worker_id``."""
+    settings = base.loaded.settings
+    url = api_url(base.loaded.variables.api_url, settings.server.host, settings.server.port)
+    return SensorPreparer(
+        store,
+        site=SensorSite(url, str(settings.artifacts_dir), str(settings.runtime_envs_dir), settings.sensor.mq_url),
+        container=base.machine.env,
+        tokens=_tokens(base, store, url),
+        registry=base.registry,
+        versions=versions,
+        environments=configured_manager(settings, base.database, base.machine, worker_id=worker_id),
+        compiled=CompiledActions(
+            settings.runtime_envs_dir, timeout=settings.worker.install_timeout, container=base.machine.env
+        ),
+        scratch=scratch,
+        packs=transport.packs,
+    )
 
 
 def beside(manager: SensorManager, only: tuple[str, ...]) -> dict[str, object]:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import sys
 
-RUNTIME = "core.sensor.builtin"
-"""The runtime of such sensors."""
-
-_PROGRAMS = ("timer",)
+from agent.packs.sensor_fields import PROGRAMS
 
 
 def own_program(entrypoint: str) -> tuple[str, ...] | None:
     """Return the command that runs one of our own sensors, None for a name that is none of them."""
-    if entrypoint not in _PROGRAMS:
+    if entrypoint not in PROGRAMS:
         return None
     if getattr(sys, "frozen", False):
         return (sys.executable, entrypoint)

@@ -21,8 +21,16 @@ SELECT s.id, s.ref, s.pack, coalesce(s.pack_ref, '') AS pack_ref, s.entrypoint, 
          FROM trigger t
          JOIN rule r ON r.trigger_ref = t.ref AND r.enabled
         WHERE t.sensor = s.id AND t.enabled) r ON r.rules > 0
- WHERE s.enabled AND (%(sensor)s::bigint IS NULL OR s.id = %(sensor)s)
+ WHERE (s.enabled OR %(switched_off_too)s) AND (%(sensor)s::bigint IS NULL OR s.id = %(sensor)s)
  ORDER BY s.id;
+
+-- name: sensor_named
+SELECT s.id, s.enabled,
+       (SELECT p.worker_name FROM sensor_process p
+         WHERE p.sensor = s.id AND p.status IN ('starting', 'running')
+         ORDER BY p.last_started_at DESC NULLS LAST LIMIT 1) AS running_on
+  FROM sensor s
+ WHERE s.ref = %(ref)s;
 
 -- name: sensor_services
 -- Those who hold their own lock are alive: a row says so for up to 90 seconds after the end of its process.

@@ -17,11 +17,12 @@ from agent.errors import InvalidExecution
 from agent.execution.inputs.entrypoint import script_trouble
 from agent.execution.inputs.scratch import Scratch
 from agent.execution.pack_files import PackFiles
+from agent.packs.sensor_fields import is_builtin
 from agent.process.cancellation import CancellationToken
 from agent.runtimes.registry import RuntimeRegistry
 from agent.runtimes.selection import SelectedVersion, VersionSelector
 from agent.sensors.model import Sensor
-from agent.sensors.program import RUNTIME, own_program
+from agent.sensors.program import own_program
 from agent.sensors.sensor_variables import LONGEST, SensorSite, sensor_variables
 from agent.sensors.store import SensorStore
 from agent.sensors.token_source import Source
@@ -95,7 +96,7 @@ class SensorPreparer:
         pack_dir: str | None = None
         files: list[str] = []
         try:
-            if usable.runtime.ref == RUNTIME:
+            if is_builtin(usable.runtime.ref):
                 argv, environment, runtime = self._own(sensor), None, "builtin"
             else:
                 selected = self._versions.select(usable, sensor.constraint)

@@ -54,11 +54,12 @@ class _Identity(NamedTuple):
 class SensorStore:
     """For any thread. Each method raises DatabaseError."""
 
-    def __init__(self, database: Database, *, worker_id: int, worker_name: str) -> None:
-        """Write rows of the service with this id and name."""
+    def __init__(self, database: Database, *, worker_id: int, worker_name: str, switched_off_too: bool = False) -> None:
+        """Write rows of the service with this id and name; ``switched_off_too``: sensors that are off may be needed."""
         self._database = database
         self._worker_id = worker_id
         self._worker_name = worker_name
+        self._switched_off_too = switched_off_too
         self._sql = Statements("agent.sensors")
 
     def wanted(self) -> list[Sensor]:
@@ -70,7 +71,7 @@ class SensorStore:
         return next(iter(self._wanted(sensor_id, with_instances=True)), None)
 
     def _wanted(self, sensor_id: int | None, *, with_instances: bool) -> list[Sensor]:
-        values = {"sensor": sensor_id, "with_instances": with_instances}
+        values = {"sensor": sensor_id, "with_instances": with_instances, "switched_off_too": self._switched_off_too}
         with self._database.connection() as connection:
             return self._sql.all(connection, Sensor, "wanted_sensors", values)
 

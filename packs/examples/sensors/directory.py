@@ -11,10 +11,16 @@ from datetime import datetime
 
 API = os.environ["ATTUNE_API_URL"]
 TOKEN = os.environ["ATTUNE_API_TOKEN"]
-# All enabled rules of this sensor's triggers. When they change, the sensor is started again.
-RULES = json.loads(os.environ["ATTUNE_SENSOR_TRIGGERS"])
 # How far back files count when the sensor starts; its events are known again by their keys for longer than that.
 LOOK_BACK = 3600
+
+
+def rules():
+    """Return all enabled rules of this sensor's triggers. When they change, the sensor is started again."""
+    if "ATTUNE_SENSOR_TRIGGERS_FILE" in os.environ:  # a list that is too long for a variable
+        with open(os.environ["ATTUNE_SENSOR_TRIGGERS_FILE"], encoding="utf-8") as file:
+            return json.load(file)
+    return json.loads(os.environ["ATTUNE_SENSOR_TRIGGERS"])
 
 
 def send(rule, payload, key):
@@ -52,12 +58,12 @@ def look(rule, since, known):
 
 
 def main():
-    since, known = {}, set()
-    for rule in RULES:
+    watched, since, known = rules(), {}, set()
+    for rule in watched:
         created = datetime.fromisoformat(rule["created"].replace("Z", "+00:00")).timestamp()  # noqa: FURB162
         since[rule["id"]] = max(created, time.time() - LOOK_BACK)
     while True:
-        for rule in RULES:
+        for rule in watched:
             try:
                 look(rule, since[rule["id"]], known)
             except (OSError, KeyError) as error:  # the server is away, refuses, or there is no such directory

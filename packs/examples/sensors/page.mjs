@@ -1,7 +1,10 @@
 // Fetches the pages that rules name, and sends an event when one is not what it was at the last look.
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 
-const { ATTUNE_API_URL, ATTUNE_API_TOKEN, ATTUNE_SENSOR_TRIGGERS } = process.env;
+const { ATTUNE_API_URL, ATTUNE_API_TOKEN, ATTUNE_SENSOR_TRIGGERS, ATTUNE_SENSOR_TRIGGERS_FILE } = process.env;
+// All enabled rules of this sensor's triggers; a list that is too long for a variable comes in a file.
+const rules = JSON.parse(ATTUNE_SENSOR_TRIGGERS ?? readFileSync(ATTUNE_SENSOR_TRIGGERS_FILE, "utf-8"));
 
 async function send(rule, payload) {
   const answer = await fetch(`${ATTUNE_API_URL}/api/v1/events`, {
@@ -29,4 +32,4 @@ async function watch(rule) {
   }
 }
 
-await Promise.all(JSON.parse(ATTUNE_SENSOR_TRIGGERS).map(watch));
+await Promise.all(rules.map(watch));

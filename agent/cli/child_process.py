@@ -21,8 +21,10 @@ _DRAIN = 20.0
 
 # Asks the kernel for SIGTERM when the one who started it is gone: a killed command leaves neither of them behind.
 _WITH_PARENT = "import ctypes; ctypes.CDLL(None).prctl(1, 15); "
+_AGENT = _WITH_PARENT + "from agent.cli.main import agent; agent()"
 _ENTRIES = {
-    "agent": _WITH_PARENT + "from agent.cli.main import agent; agent()",
+    "agent": _AGENT,
+    "sensors": _AGENT,
     "server": _WITH_PARENT + "from agent.cli.operator import main; main()",
     "up": "from agent.cli.operator import main; main()",
 }
@@ -37,7 +39,7 @@ class ChildProcess:
     """One running program; its log is kept in a file."""
 
     def __init__(self, name: str, words: list[str], log_path: Path) -> None:
-        """Prepare ``agent`` or ``server``, with what follows on its command line; nothing is started yet."""
+        """Prepare ``agent``, ``sensors`` or ``server``, with what follows on its command line; nothing is started."""
         self._name = name
         self._words = words
         self._log_path = log_path
@@ -50,6 +52,11 @@ class ChildProcess:
     def agent(cls, config: Path, log_path: Path) -> ChildProcess:
         """Prepare an agent with the settings of one file."""
         return cls("agent", ["--config", str(config)], log_path)
+
+    @classmethod
+    def sensors(cls, config: Path, log_path: Path) -> ChildProcess:
+        """Prepare a sensor service with the settings of one file."""
+        return cls("sensors", ["sensor", "--config", str(config)], log_path)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:

@@ -22,14 +22,14 @@ from agent.packs.install import install
 from agent.packs.parser import read_pack
 from agent.paths import shipped
 
-WORKER, LOGIN = "local", "admin"
+WORKER, SENSORS, LOGIN = "local", "local-sensors", "admin"
 _USUAL_PORT, _PORTS = 8080, 50
 _START_SECONDS = 60.0
 _PAUSE = 0.05
 
 
 class LocalServices:
-    """Database, server and worker of one directory; ``check`` finds out that one of them has ended."""
+    """Database, server, worker and sensor service of one directory; ``check`` finds out that one of them has ended."""
 
     def __init__(self, site: LocalSite, say: Callable[[str], None]) -> None:
         """``say`` gets what is being done, for a person who waits."""
@@ -50,7 +50,7 @@ class LocalServices:
         with contextlib.ExitStack() as stack:
             self._say("starting PostgreSQL")
             url = stack.enter_context(embedded_postgres(site.path("postgres"), keep=True))
-            config = site.configure(database_url=url, worker=WORKER, host=host, port=chosen)
+            config = site.configure(database_url=url, worker=WORKER, sensors=SENSORS, host=host, port=chosen)
             settings = load_settings({}, config=config).settings
             with contextlib.closing(Database(settings.database, application_name="attune-up")) as database:
                 self._say("preparing the database")
@@ -60,6 +60,7 @@ class LocalServices:
                 words = ["--config", str(config), "server"]
                 self._start(stack, ChildProcess("server", words, site.path("server.log")))
                 self._start(stack, ChildProcess.agent(config, site.path("worker.log")))
+                self._start(stack, ChildProcess.sensors(config, site.path("sensors.log")))
                 for name in ("core", "examples"):
                     install(database, read_pack(shipped("packs") / name), settings.packs_base_dir)
                 password = self._first_account(database)
@@ -77,7 +78,7 @@ class LocalServices:
             )
 
     def check(self) -> None:
-        """Raise AgentError when the server or the worker has ended by itself."""
+        """Raise AgentError when one of them has ended by itself."""
         for child in self._children:
             child.check()
 

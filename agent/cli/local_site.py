@@ -17,7 +17,7 @@ from typing import IO, Any
 from agent.errors import AgentError, UsageError
 
 _OURS = ("postgres", "packs", "artifacts", "runtime_envs", "config.yaml", "encryption-key", "account", "state")
-_LOGS = ("server.log", "worker.log", "up.log")
+_LOGS = ("server.log", "worker.log", "sensors.log", "up.log")
 _LARGEST = 65536
 _LOCK = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
@@ -112,8 +112,8 @@ class LocalSite:
             self.write(name, made)
             return made
 
-    def configure(self, *, database_url: str, worker: str, host: str, port: int) -> Path:
-        """Write the settings that the server, the worker and the operator's command share; return their file."""
+    def configure(self, *, database_url: str, worker: str, sensors: str, host: str, port: int) -> Path:
+        """Write the settings that all programs of this directory share; return their file."""
         for name in ("artifacts", "runtime_envs", "packs"):
             with _sentences(self.directory):
                 self.path(name).mkdir(mode=0o700, exist_ok=True)
@@ -123,6 +123,7 @@ class LocalSite:
             "security": {"encryption_key": self.kept_secret("encryption-key")},
             "server": {"host": host, "port": port},
             "worker": {"name": worker, "heartbeat_interval": 5, "shutdown_timeout": 15},
+            "sensor": {"worker_name": sensors, "heartbeat_interval": 5, "shutdown_timeout": 15},
             "log": {"format": "pretty"},
             "packs_base_dir": str(self.path("packs")),
             "runtime_envs_dir": str(self.path("runtime_envs")),

@@ -38,7 +38,7 @@ _directory = click.option(
 @click.option("--yes", is_flag=True, help="Don't ask before --reset deletes.")
 @click.option("--json", "as_json", is_flag=True, help="Print what runs as JSON.")
 def up(directory: Path | None, host: str, port: int | None, detach: bool, reset: bool, yes: bool, as_json: bool) -> int:
-    """Run everything on this machine: a PostgreSQL, the server with its page, and one worker.
+    """Run everything on this machine: a PostgreSQL, the server with its page, one worker, and a sensor service.
 
     What is in the database is kept from one run to the next. Ctrl-C stops everything in order.
     """
@@ -96,7 +96,7 @@ def _foreground(site: LocalSite, host: str, port: int | None, *, as_json: bool) 
                         time.sleep(_PAUSE * 5)
                 finally:
                     refuse_signals()
-                    click.echo("stopping the worker, the server and PostgreSQL", err=True)
+                    click.echo("stopping sensors, the worker, the server and PostgreSQL", err=True)
     except KeyboardInterrupt:
         if not ready:
             raise
@@ -178,7 +178,9 @@ def _tell(state: State, *, as_json: bool, again: bool = False, detached: bool = 
         f"  worker    {state.worker}, on this machine",
         f"  kept in   {state.directory}",
         "",
-        f"  try       ATTUNE_CONFIG={config} attune run examples.hello_shell -p name=you",
+        f"  try       export ATTUNE_CONFIG={config}",
+        "            attune run examples.hello_shell -p name=you",
+        "            attune rule enable examples.every_minute",
     ]
     if not again and not detached:
         lines += ["", "  Ctrl-C stops it; attune up --reset begins anew"]

@@ -45,6 +45,13 @@ def test_it_runs_an_action_keeps_it_and_stops_in_order(place: Path) -> None:
     settings = {"ATTUNE_CONFIG": str(place / "config.yaml")}
     done = run("attune", "run", "examples.hello_shell", "-p", "name=you", settings=settings)
     assert json.loads(done.stdout)["greeting"] == "Hello, you!"
+    rules = json.loads(run("attune", "rule", "list", "--json", settings=settings).stdout)
+    assert [one["enabled"] for one in rules if one["ref"] == "examples.every_minute"] == [False]
+    timed = ("rule", "create", "examples.soon", "--trigger", "core.intervaltimer", "--trigger-param", "interval=1")
+    made = run("attune", *timed, "--action", "examples.hello_shell", "--param", "name=timer", settings=settings)
+    assert made.returncode == 0, made.stderr
+    until(lambda: "Hello, timer!" in _results(settings), "a timer's execution", timeout=60)
+
     body = {"login": found["login"], "password": found["password"]}
     assert httpx.post(f"{found['url']}/auth/login", json=body, trust_env=False).status_code == 200
 
@@ -141,6 +148,12 @@ def test_a_full_disk_is_said(place: Path) -> None:
     assert done.returncode == 1
     assert "No space left on device" in done.stderr or "is full" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def _results(settings: dict[str, str]) -> str:
+    listed = json.loads(run("attune", "execution", "list", "--json", settings=settings).stdout)
+    ended = [str(one["id"]) for one in listed if one["status"] == "completed"]
+    return "".join(run("attune", "execution", "show", one, "--json", settings=settings).stdout for one in ended[:3])
 
 
 def _commands() -> Iterator[str]:

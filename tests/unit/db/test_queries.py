@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from agent.db.queries import load_queries, parse_queries
+
+AGENT = Path(__file__).parents[3] / "agent"
 
 
 def test_statements_are_found_by_name_without_their_comments() -> None:
@@ -41,3 +45,10 @@ def test_a_mistake_in_the_file_is_named(text: str, complaint: str) -> None:
 def test_a_missing_file_is_an_error() -> None:
     with pytest.raises(FileNotFoundError):
         load_queries("agent.db", "missing.sql")
+
+
+@pytest.mark.parametrize("file", sorted(AGENT.rglob("queries.sql")), ids=lambda file: file.parent.name)
+def test_every_file_of_statements_can_be_read(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert parse_queries(text, source=str(file))
+    assert not [line for line in text.splitlines() if line[:7] in ("<" * 7, "=" * 7, ">" * 7)]

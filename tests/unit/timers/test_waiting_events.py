@@ -33,10 +33,25 @@ def test_events_are_sent_in_order_and_what_is_refused_holds_up_none() -> None:
 
 
 def test_the_oldest_events_go_when_too_many_wait() -> None:
-    events = WaitingEvents(lambda *_: None, limit=3)
+    sent: list[str] = []
+    events = WaitingEvents(lambda _path, _body, headers: sent.append(headers["Idempotency-Key"]), limit=3)
     for key in "abcde":
         events.add(key, {})
     assert (len(events), events.dropped) == (3, 2)
+    events.stop()
+    events.run()
+    assert sent == ["c", "d", "e"]
+
+
+def test_an_event_waits_for_another_token_when_its_own_is_refused() -> None:
+    def post(_path: str, _body: bytes, _headers: dict[str, str]) -> None:
+        events.stop()
+        raise ServerError("expired", status=401)
+
+    events = WaitingEvents(post)
+    events.add("a", {})
+    events.run()
+    assert len(events) == 1
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -44,3 +44,16 @@ def test_a_zone_that_there_is_not_is_refused(archive: Path, name: object) -> Non
 def test_without_an_archive_too(name: str) -> None:
     with pytest.raises(InvalidTimer, match="there is no time zone"):
         zones.zone_named(name)
+
+
+@pytest.mark.parametrize(
+    ("wall", "name", "moment"),
+    [
+        ("2026-10-04T02:15", "Australia/Lord_Howe", "2026-10-03T15:30"),  # half an hour is left out, from 02:00 on
+        ("2026-03-29T02:30", "Europe/Berlin", "2026-03-29T01:00"),
+        ("2026-10-25T02:30", "Europe/Berlin", "2026-10-25T00:30"),  # the first of two
+    ],
+)
+def test_a_time_that_clocks_leave_out_is_the_first_after_it(wall: str, name: str, moment: str) -> None:
+    found = zones.moment_of(datetime.fromisoformat(wall), zones.zone_named(name))
+    assert found == datetime.fromisoformat(moment).replace(tzinfo=UTC)

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.docker
 
 PASSWORD = "correct horse battery"
 COMPOSE = ROOT / "deploy" / "compose" / "docker-compose.yaml"
+SENSORS = "sensor-python"
 WORKERS = {"worker-python": "python", "worker-node": "node", "worker-ruby": "ruby", "worker-debian": "shell"}
 
 
@@ -125,14 +126,14 @@ def test_each_worker_is_twelve_lines_or_fewer() -> None:
 
 def test_every_worker_becomes_healthy(project: Project, docker_engine: Engine) -> None:
     deadline = time.monotonic() + 120
-    while (states := health(project, docker_engine)) != dict.fromkeys(WORKERS, "healthy"):
+    while (states := health(project, docker_engine)) != dict.fromkeys((*WORKERS, SENSORS), "healthy"):
         assert time.monotonic() < deadline, (states, project.run("logs", "--tail", "20").stdout)
         time.sleep(0.2)
 
 
 def health(project: Project, engine: Engine) -> dict[str, str]:
     found = {}
-    for name in WORKERS:
+    for name in (*WORKERS, SENSORS):
         identifier = project.run("ps", "-q", name).stdout.strip()
         if identifier:
             found[name] = engine.client.api.inspect_container(identifier)["State"]["Health"]["Status"]
@@ -144,6 +145,67 @@ def test_every_worker_runs_an_action_of_its_language(project: Project, runtime: 
     done = project.run("run", "--rm", "-T", "migrations", "run", f"examples.hello_{runtime}", "--json", check=False)
     assert done.returncode == 0, done.stdout + done.stderr + project.run("logs", "--tail", "30").stdout
     assert json.loads(done.stdout)["status"] == "completed"
+
+
+#: Runs in a replica of the server: makes a rule of each kind, and waits until each has started an action.
+_EVENTS = """
+import datetime, hashlib, hmac, json, os, sys, time, urllib.request
+import psycopg
+
+def post(path, body, **headers):
+    headers = {"Content-Type": "application/json", **headers}
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    request = urllib.request.Request("http://127.0.0.1:8080" + path, content, headers)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)["data"]
+
+token = post("/auth/login", {"login": "eve", "password": sys.argv[1]})["access_token"]
+own = {"Authorization": "Bearer " + token}
+post("/api/v1/triggers", {"ref": "core.pushed", "pack_ref": "core", "label": "pushed"}, **own)
+soon = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=3)).isoformat()
+kinds = {
+    "interval": ("core.intervaltimer", {"interval": 1}),
+    "cron": ("core.crontimer", {"expression": "* * * * * *", "timezone": "Europe/Berlin"}),
+    "date": ("core.datetimetimer", {"fire_at": soon, "missed": "once"}),
+    "library": ("libraries.title_given", {"title": "Hello, World!"}),
+    "webhook": ("core.pushed", {}),
+}
+for kind, (trigger, params) in kinds.items():
+    rule = {"ref": "core.by_" + kind, "pack_ref": "core", "label": kind, "action_ref": "core.echo"}
+    rule |= {"trigger_ref": trigger, "trigger_params": params, "action_params": {"message": kind}}
+    post("/api/v1/rules", rule, **own)
+hook = post("/api/v1/triggers/core.pushed/webhooks/enable", {}, **own)
+digest = hmac.new(hook["webhook_secret"].encode(), b"{}", hashlib.sha256).hexdigest()
+post(hook["webhook_url"], b"{}", **{"X-Hub-Signature-256": "sha256=" + digest})
+deadline = time.monotonic() + 180
+with psycopg.connect(os.environ["ATTUNE__DATABASE__URL"], autocommit=True) as database:
+    database.execute("SET search_path = attune")
+    while time.monotonic() < deadline:
+        ran = "SELECT f.rule_ref, min(w.name) FROM execution x JOIN enforcement f ON f.id = x.enforcement"
+        ran += " JOIN worker w ON w.id = x.worker WHERE x.status = 'completed' GROUP BY 1"
+        found = dict(database.execute(ran).fetchall())
+        if len(found) == len(kinds):
+            break
+        time.sleep(0.2)
+    database.execute("UPDATE rule SET enabled = false WHERE ref LIKE 'core.by_%'")
+    processes = database.execute("SELECT sensor_ref, worker_name FROM sensor_process").fetchall()
+print(json.dumps([found, dict(processes)]))
+"""
+
+
+def test_timers_a_webhook_and_a_sensor_with_a_library_start_actions_on_other_workers(
+    project: Project, docker_engine: Engine
+) -> None:
+    project.run("run", "--rm", "-T", "attune", "identity", "create", "eve", "--admin", stdin=PASSWORD)
+    replica = project.run("ps", "-q", "server").stdout.split()[0]
+    command = ["/usr/bin/docker", "exec", replica, "python3", "-c", _EVENTS, PASSWORD]
+    done = subprocess.run(command, env=project.environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr + project.run("logs", "--tail", "40", SENSORS).stdout
+    ran, processes = json.loads(done.stdout)
+    kinds = ("interval", "cron", "date", "library", "webhook")
+    assert ran.keys() == {f"core.by_{kind}" for kind in kinds}, project.run("logs", "--tail", "60", SENSORS).stdout
+    assert set(ran.values()) <= WORKERS.keys()
+    assert processes == {"core.timer_sensor": SENSORS, "libraries.titles": SENSORS}
 
 
 #: Runs in the replica that lives on: asks both by their addresses, each request again until it is accepted.

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.integration.sensors.watched import TELLS, Watched
+from tests.integration.sensors.watched import Watched
 from tests.services.agent_process import ROOT
 from tests.services.deployment import Deployment
 from tests.services.server import attune
@@ -66,7 +66,7 @@ def test_a_service_that_runs_it_is_named_and_gives_it_up_when_it_is_switched_off
     watched: Watched, tmp_path: Path
 ) -> None:
     deployment, out = watched.deployment, tmp_path / "out"
-    deployment.add_sensor("watch.elsewhere", TELLS)
+    deployment.add_sensor("watch.elsewhere", watched.tells("elsewhere"))
     deployment.add_rule("watch.elsewhere_rule", "watch.elsewhere_1")
     watched.wait("watch.elsewhere", "running")
     refused = attune(deployment.environment, "sensor", "run", "watch.elsewhere", "--local")
@@ -75,7 +75,7 @@ def test_a_service_that_runs_it_is_named_and_gives_it_up_when_it_is_switched_off
     process = by_hand(deployment, "watch.elsewhere", out)
     try:
         until(lambda: "Ctrl-C ends it" in out.read_text(), "the sensor by hand")
-        assert watched.status("watch.elsewhere") == "stopped"
+        assert watched.row("watch.elsewhere")["status"] == "stopped"
     finally:
         process.terminate()
         process.wait(30)

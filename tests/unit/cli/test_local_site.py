@@ -14,7 +14,7 @@ def test_what_is_made_is_for_this_user_only(tmp_path: Path) -> None:
     site = LocalSite(tmp_path / "a" / "site")
     with site.held() as mine:
         assert mine
-        site.configure(database_url="postgresql:///x", worker="w", host="h", port=1)
+        site.configure(database_url="postgresql:///x", worker="w", sensors="s", host="h", port=1)
     assert not [path for path in (site.directory, *site.directory.iterdir()) if path.stat().st_mode & 0o066]
 
 

@@ -21,7 +21,7 @@ from agent.process.job_limits import JobLimits
 from agent.process.memory import return_memory
 from agent.process.oom_score import OOM_SCORE
 from agent.runtimes.selection import VersionSelector
-from agent.sensors.child import ChildSite
+from agent.sensors.child import Child, ChildSite
 from agent.sensors.failure_alerts import SensorAlerts
 from agent.sensors.lock_session import LockSession
 from agent.sensors.log_filing import LogFiling
@@ -101,7 +101,7 @@ def assemble_sensors(
     manager = SensorManager(
         store,
         LockSession(base.database),
-        site,
+        lambda sensor, report, score: Child(sensor, site, report, score=score),
         threads,
         me=worker_id,
         only=settings.sensor.only,

@@ -20,7 +20,7 @@ from agent.errors import DatabaseError
 from agent.placement.candidate import Candidate
 from agent.process import syscalls
 from agent.process.request import Ending
-from agent.sensors.child import Child, ChildSite, Ended, NotNeeded, Refused, Report, Started
+from agent.sensors.child import Child, Ended, NotNeeded, Refused, Report, Started
 from agent.sensors.claiming import claims, is_ours, unfit, unplaceable
 from agent.sensors.life import STATUS, Due, Exit, Life, Phase
 from agent.sensors.lock_session import LockSession
@@ -44,6 +44,8 @@ _LONGEST_WAIT = 60.0
 #: From this failure in a row on an alert is raised.
 _ALERT_FROM = 3
 
+Children = Callable[[Sensor, Callable[[Report], None], int | None], Child]
+
 
 @dataclass
 class _Member:
@@ -66,7 +68,7 @@ class SensorManager:
         self,
         store: SensorStore,
         session: LockSession,
-        site: ChildSite,
+        children: Children,
         threads: ThreadGroup,
         *,
         me: int,
@@ -79,12 +81,14 @@ class SensorManager:
     ) -> None:
         """Look every ``interval`` seconds; ``me`` is the service's id, ``only`` which sensors may run here.
 
+        ``children`` makes a child of a sensor, which tells what happens to it and whose processes a score marks.
+
         ``scores`` has a mark for each sensor that may run at the same time. ``alert`` is told of a row that has failed
         again, and of the seconds to its next attempt.
         """
         self._store = store
         self._session = session
-        self._site = site
+        self._children = children
         self._threads = threads
         self._me = me
         self._only = only
@@ -141,13 +145,18 @@ class SensorManager:
     def guard_locks(self) -> None:
         """The body of the thread that ends all children when the locks may be somebody else's."""
         while not self._empty.wait(0.25):
-            silent = self._clock() - self._session.answered
-            if silent > HOLD and any(member.child is not None for member in list(self._members.values())):
-                for member in list(self._members.values()):
-                    if member.child is not None:
-                        member.why = member.why or "the database was not to be reached: others may run it by now"
-                        member.child.stop(grace=LOST_GRACE)
-                self._session.interrupt()
+            self.end_without_answer()
+
+    def end_without_answer(self) -> None:
+        """End all children when the session of the locks has not answered for too long; from any thread."""
+        if self._clock() - self._session.answered <= HOLD:
+            return
+        running = [(member, member.child) for member in list(self._members.values()) if member.child is not None]
+        for member, child in running:
+            member.why = member.why or "the database was not to be reached: others may run it by now"
+            child.stop(grace=LOST_GRACE)
+        if running:
+            self._session.interrupt()
 
     def _rouse(self) -> None:
         os.eventfd_write(self._wake, 1)
@@ -162,12 +171,13 @@ class SensorManager:
         """Look, start and stop until ``stop``."""
         try:
             while not (self._stopping.is_set() and not self._members):
-                self._turn()
+                self.turn()
         finally:
             self._empty.set()
             self._session.close()
 
-    def _turn(self) -> None:
+    def turn(self) -> None:
+        """One round of ``run``: take what was told, look, do what is due, write, wait for what comes next."""
         while self._told:
             self._take(self._told.popleft())
         self._look()
@@ -335,7 +345,7 @@ class SensorManager:
     def _start(self, member: _Member) -> None:
         member.life.starting(self._clock())
         member.why = None
-        member.child = Child(member.sensor, self._site, self._report, score=member.score)
+        member.child = self._children(member.sensor, self._report, member.score)
         member.started = datetime.now(UTC)
         self._threads.start(f"sensor-{member.sensor.id}", member.child.run)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.placement.candidate import Candidate
-from agent.sensors.claiming import TAKEOVER, TURN, Claim, claims, is_ours, unfit
+from agent.sensors.claiming import TAKEOVER, TURN, Claim, claims, is_ours, unfit, unplaceable
 from agent.sensors.model import Sensor
 from agent.sensors.store import SensorProcess
 
@@ -104,3 +104,13 @@ def test_only_names_patterns_of_references() -> None:
 def test_who_runs_a_sensor_keeps_it_while_cordoned_and_not_without_its_runtime() -> None:
     assert unfit(SENSOR, replace(service(1), cordoned=True)) is None
     assert unfit(SENSOR, service(1, runtimes=["node"])) == "offers node; not shell"
+
+
+def test_a_sensor_that_fits_nobody_is_told_of_by_each_with_its_own_reason() -> None:
+    sensor = replace(SENSOR, selector={"zone": "moon"})
+    fleet = [service(1), service(2, runtimes=["node"])]
+    assert unplaceable(sensor, fleet, 1) == "has no label zone (required: moon)"
+    assert unplaceable(sensor, fleet, 2) == "offers node; not shell"
+    assert unplaceable(sensor, [*fleet, service(3, labels={"zone": "moon"})], 1) is None
+    full = service(3, in_hand=10, labels={"zone": "moon"})
+    assert "as many as it may" in str(unplaceable(sensor, [*fleet, full], 3))

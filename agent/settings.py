@@ -304,7 +304,7 @@ class SensorSettings:
     reconcile_interval: float = setting(
         10.0, "seconds between two looks at which sensors are wanted, besides those that a change brings about", above=0
     )
-    access_lifetime: int = setting(86400, "seconds that the API token of a sensor lives", above=59)
+    access_lifetime: int = setting(86400, "seconds that the API token of a sensor lives", above=0)
     mq_url: str | None = setting(
         None, "broker URL that sensors get as ATTUNE_MQ_URL; none get one unless it is set", secret=True
     )

@@ -13,15 +13,15 @@ from agent.doctor.finding import Finding, Severity, fail, fine, warn
 from agent.errors import AgentError, UsageError
 
 
-def doctor(words: list[str]) -> int:
-    """Print the report; return 0 when nothing failed, else 1.
+def doctor(words: list[str], *, sensors: bool = False) -> int:
+    """Print the report; return 0 when nothing failed, else 1. ``sensors``: that of a sensor service.
 
     Raises:
         UsageError: the words after ``doctor`` are not understood.
     """
     if words not in ([], ["--json"]):
-        raise UsageError("usage: attune-agent doctor [--json]")
-    findings = list(_examine())
+        raise UsageError(f"usage: attune-agent {'sensor ' if sensors else ''}doctor [--json]")
+    findings = list(_examine(sensors))
     if words:
         import json
 
@@ -31,8 +31,9 @@ def doctor(words: list[str]) -> int:
     return 1 if any(finding.verdict is Severity.FAIL for finding in findings) else 0
 
 
-def _examine() -> Iterator[Finding]:
+def _examine(sensors: bool) -> Iterator[Finding]:
     from agent.configuration import load_settings
+    from agent.configuration.roles import as_sensor_service
     from agent.execution.inputs.scratch import scratch_candidates
 
     yield from check_container(os.environ)
@@ -45,6 +46,8 @@ def _examine() -> Iterator[Finding]:
         yield from _interpreters(())
         yield fail("settings", str(error), error.hint or "correct the configuration")
         return
+    if sensors:
+        loaded = as_sensor_service(loaded)
     settings = loaded.settings
     yield from _interpreters(settings.runtimes.search_paths)
     yield from (warn("settings", warning, "correct the configuration") for warning in loaded.warnings)
@@ -56,6 +59,10 @@ def _examine() -> Iterator[Finding]:
     yield from check_limits(settings.worker.limits)
     yield check_grace(settings, os.environ)
     yield from check_network(settings)
+    if sensors:
+        from agent.doctor.sensors import check_sensors
+
+        yield from check_sensors(loaded, os.environ)
 
 
 def _libraries() -> Finding:

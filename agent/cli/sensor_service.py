@@ -26,6 +26,7 @@ Run the sensors of packs that rules need, each in one place; verifies runtime ve
 AGENT_SENSOR_HELP = f"""\
 usage: attune-agent sensor [--config PATH] [--name NAME]
        attune-agent sensor --detect-only [--json]
+       attune-agent sensor doctor [--json]
 
 Turn this container into a sensor service: find its interpreters, register, run the sensors that rules need.
 The same under the name attune-sensor-agent.
@@ -38,6 +39,10 @@ The same under the name attune-sensor-agent.
 
 def agent_sensor(words: list[str]) -> int:
     """Do what the words after ``attune-agent sensor`` ask for; return the exit code."""
+    if words[:1] == ["doctor"]:
+        from agent.cli.doctor import doctor
+
+        return doctor(words[1:], sensors=True)
     return run_sensor(words, "attune-sensor-agent", AGENT_SENSOR_HELP)
 
 

@@ -120,7 +120,8 @@ void start_program(const struct self *self, const char *place, int tree, char **
     arguments[used++] = "--library-path";
     arguments[used++] = libraries;
     arguments[used++] = program;
-    if (count > 0 && is_sensor_name(argv[0]) && (count == 1 || argv[1][0] == '-')) arguments[used++] = "sensor";
+    if (count > 0 && is_sensor_name(argv[0]) && (count == 1 || argv[1][0] == '-' || strcmp(argv[1], "doctor") == 0))
+        arguments[used++] = "sensor";
     for (size_t i = 1; i < count; i++) arguments[used++] = argv[i];
     execve(loader, arguments, program_environment(self, root, tree, envp));
 }

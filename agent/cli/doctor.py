@@ -60,7 +60,7 @@ def _examine(sensors: bool) -> Iterator[Finding]:
     yield check_grace(settings, os.environ)
     yield from check_network(settings)
     if sensors:
-        from agent.doctor.sensors import check_sensors
+        from agent.doctor.sensor_needs import check_sensors
 
         yield from check_sensors(loaded, os.environ)
 

@@ -88,5 +88,5 @@ ROUTES = (
     Route("GET", _ONE, list_logs, "List a sensor's logs", needs=_NEEDS, answer=dict, bare=True, errors=(404,),
           tag="sensors"),
     Route("GET", f"{_ONE}/{{stream}}", tail, "The last lines of a sensor's log", needs=_NEEDS, query=TailQuery,
-          bare=True, errors=(404, 503), tag="sensors"),
+          bare=True, errors=(404, 422, 503), tag="sensors"),
 )  # fmt: skip

@@ -89,6 +89,7 @@ class ChildProcess:
     def _supervise(self) -> None:
         try:
             with open(self._log_path, "ab", buffering=0, opener=lambda path, flags: os.open(path, flags, 0o600)) as log:
+                os.fchmod(log.fileno(), 0o600)
 
                 def keep(data: bytes) -> None:
                     log.write(data)

@@ -57,7 +57,9 @@ class LocalSite:
             # PostgreSQL, which is another user than root, passes through root's.
             self.directory.mkdir(mode=0o700 if os.geteuid() else 0o711, exist_ok=True)
             _require_own(self.directory)
-            file = os.fdopen(os.open(self.path("lock"), _LOCK, 0o600), "r+", encoding="utf-8")
+            descriptor = os.open(self.path("lock"), _LOCK, 0o600)
+            os.fchmod(descriptor, 0o600)
+            file = os.fdopen(descriptor, "r+", encoding="utf-8")
         with file:
             if not _taken(file):
                 yield False
@@ -116,7 +118,8 @@ class LocalSite:
         """Write the settings that all programs of this directory share; return their file."""
         for name in ("artifacts", "runtime_envs", "packs"):
             with _sentences(self.directory):
-                self.path(name).mkdir(mode=0o700, exist_ok=True)
+                self.path(name).mkdir(exist_ok=True)
+                self.path(name).chmod(0o700)  # an earlier version made it for everybody
         document: dict[str, Any] = {
             "database": {"url": database_url},
             "message_queue": {"url": "database"},

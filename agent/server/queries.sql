@@ -445,7 +445,19 @@ SELECT extract(epoch FROM clock_timestamp())::float8 AS now;
 SELECT id, executor FROM execution WHERE id = ANY(%(ids)s::bigint[]);
 
 -- name: accounts_that_count
-SELECT id FROM identity WHERE id = ANY(%(ids)s::bigint[]) AND NOT frozen;
+-- With the grants of their permission sets, in the order in which a request reads them.
+SELECT i.id,
+       array(SELECT p.grants
+               FROM permission_set p
+              WHERE p.id IN (SELECT permset FROM permission_assignment WHERE identity = i.id
+                             UNION ALL
+                             SELECT r.permset
+                               FROM permission_set_role_assignment r
+                               JOIN identity_role_assignment o ON o.role = r.role
+                              WHERE o.identity = i.id)
+              ORDER BY p.ref) AS grants
+  FROM identity i
+ WHERE i.id = ANY(%(ids)s::bigint[]) AND NOT i.frozen;
 
 -- name: execution_states
 SELECT id, status::text AS status FROM execution WHERE id = ANY(%(ids)s::bigint[]);

@@ -155,7 +155,7 @@ async def follow(view: View, allowed: Response) -> Response:
     def opened(wake: Callable[[], None]) -> Source:
         return PageLog(hub, wake, execution_id, offsets, status, once="once" in view.query)
 
-    return EventStreamResponse(EventStream(claims, opened), hub.open)
+    return EventStreamResponse(EventStream(claims, opened, view.caller.grants), hub.open)
 
 
 def _offsets(view: View) -> list[int]:

@@ -127,6 +127,7 @@ def made(call: Call, connection: Connection, body: NewArtifact) -> dict[str, Any
     values = {name: getattr(body, name) for name in NewArtifact.__struct_fields__}
     values |= {"visibility": visibility, "owner": owner, "data": None if body.data is None else Jsonb(body.data)}
     _require_owner(call, {**values, "id": 0})
+    rows(connection, PACKAGE, "lock_artifact_ref", {"ref": body.ref})
     if StoredArtifacts(connection).find(ref=body.ref) is not None:
         raise Problem(409, "CONFLICT", f"there is an artifact {body.ref}")
     known = rows(connection, PACKAGE, "retention_of_execution", {"id": call.caller.execution_id})

@@ -122,7 +122,7 @@ def follow_artifact(call: Call) -> Answer:
 def _stream(call: Call, opened: Callable[[Callable[[], None]], Source]) -> Answer:
     assert call.caller.claims is not None  # the route lets nobody in without
     call.services.streams.open.admit(call.caller.claims)
-    return Answer(EventStream(call.caller.claims, opened))
+    return Answer(EventStream(call.caller.claims, opened, call.caller.grants))
 
 
 def _last(call: Call) -> int | None:

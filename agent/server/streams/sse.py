@@ -21,6 +21,7 @@ from psycopg.rows import dict_row
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from agent.access.grants import Grant, read_grants
 from agent.access.tokens import LEEWAY, Claims
 from agent.db.clock import DatabaseClock
 from agent.db.pool import Database
@@ -62,21 +63,25 @@ class Source(Protocol):
 class EventStream:
     """The content of an answer that is a stream. ``opened`` makes its source, in the event loop.
 
-    It is given what wakes the stream, from any thread. ``claims`` are those of the caller: the stream ends with its
-    token, and with its account.
+    It is given what wakes the stream, from any thread. ``claims`` and ``grants`` are those of the caller: the stream
+    ends with its token, with its account, and when that account is granted something else.
     """
 
-    def __init__(self, claims: Claims, opened: Callable[[Callable[[], None]], Source]) -> None:
+    def __init__(
+        self, claims: Claims, opened: Callable[[Callable[[], None]], Source], grants: tuple[Grant, ...]
+    ) -> None:
         """Prepare; nothing is held until it is sent."""
         self.claims = claims
+        self.grants = grants
         self.opened = opened
 
 
 class _Open:
     """One stream that is being sent."""
 
-    def __init__(self, claims: Claims) -> None:
+    def __init__(self, claims: Claims, grants: tuple[Grant, ...]) -> None:
         self.claims = claims
+        self.grants = grants
         self.loop = asyncio.get_running_loop()
         self.until = time.monotonic() + LONGEST
         self.due = False
@@ -126,10 +131,10 @@ class OpenStreams:
         if len(self._open) >= self._in_all:
             raise Problem(503, "UNAVAILABLE", "this server has no stream left", headers={"Retry-After": "15"})
 
-    def begin(self, claims: Claims) -> _Open:
+    def begin(self, claims: Claims, grants: tuple[Grant, ...]) -> _Open:
         """Count one more, in the event loop. Raises Problem."""
         self.admit(claims)
-        made = _Open(claims)
+        made = _Open(claims, grants)
         self._open.add(made)
         self._counts[_whose(claims)] += 1
         if self._ticking is None or self._ticking.done():
@@ -169,7 +174,7 @@ class OpenStreams:
                 await self._check_accounts()
 
     async def _check_accounts(self) -> None:
-        """End the streams of accounts that are frozen or gone: one statement, however many streams there are."""
+        """End the streams of accounts that are frozen, gone or may do something else now, by one statement for all."""
         ids = {stream.claims.identity for stream in self._open if stream.claims.kind == "access"}
         try:
             good = await asyncio.to_thread(self._accounts, [number for number in ids if number is not None])
@@ -177,13 +182,17 @@ class OpenStreams:
             log.debug("accounts of open streams can't be looked at: %s", error)
             return
         for stream in list(self._open):
-            if stream.claims.kind == "access" and stream.claims.identity in ids - good:
+            if stream.claims.kind != "access" or (identity := stream.claims.identity) not in ids:
+                continue
+            if identity not in good:
                 stream.end(frame("this account is frozen or gone", event="unauthorized"))
+            elif good[identity] != stream.grants:
+                stream.end(b": come again\n\n")
 
-    def _accounts(self, ids: list[int]) -> set[int]:
+    def _accounts(self, ids: list[int]) -> dict[int, tuple[Grant, ...]]:
         statement = load_queries("agent.server")["accounts_that_count"].encode()
         with self._database.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
-            return {row["id"] for row in cursor.execute(statement, {"ids": ids})}
+            return {row["id"]: read_grants(row["grants"]) for row in cursor.execute(statement, {"ids": ids})}
 
 
 def _whose(claims: Claims) -> tuple[str, str]:
@@ -211,7 +220,7 @@ class EventStreamResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the base class."""
         try:
-            connected = self._streams.begin(self._stream.claims)
+            connected = self._streams.begin(self._stream.claims, self._stream.grants)
         except Problem as problem:
             await problem.response()(scope, receive, send)
             return

@@ -6,6 +6,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,17 @@ def test_an_artifact_that_is_missing_is_made_by_its_first_file(site: Site) -> No
     assert [one["version"] for one in kept] == [4, 3], "older ones go by its policy"
     assert upload(site.admin, "core.by_ref2", b"x", scope="nobody").status_code == 422
     assert upload(site.admin, "core.by_ref2", b"x", retention_limit="0").status_code == 422
+
+
+def test_of_many_who_make_one_artifact_one_does(site: Site) -> None:
+    body = {"ref": "core.raced", "type": "file_text", "scope": "pack", "owner": "core"}
+
+    def make(_: int) -> int:
+        with httpx.Client(timeout=30.0, trust_env=False) as http:
+            return ApiClient(site.server.url, site.admin.token, http).post("/api/v1/artifacts", body).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(make, range(16))) == [201] + [409] * 15
 
 
 @pytest.mark.parametrize("ref", ["....", "a.." * 20 + "a", "x" * 255])

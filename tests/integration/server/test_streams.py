@@ -381,17 +381,24 @@ def test_a_token_that_runs_out_ends_its_streams(site: Site) -> None:
         assert list(viewer) == []
 
 
-def test_an_account_that_is_frozen_sees_no_more(site: Site) -> None:
+def test_an_account_that_is_frozen_or_loses_a_permission_sees_no_more(site: Site) -> None:
     login, client = site.person("core.viewer")
+    other, loser = site.person("core.viewer")
+    given = "SELECT a.id FROM permission_assignment a JOIN identity i ON i.id = a.identity WHERE i.login = %s"
+    assignment = site.deployment.one(given, [other])["id"]
     identity = site.deployment.one("SELECT id FROM identity WHERE login = %s", [login])["id"]
     page = f"attune_access_token={client.token}"
     with (
         events(client, "/api/v1/executions/stream") as viewer,
+        events(loser, "/api/v1/executions/stream") as follower,
         events(client.as_(None), f"/executions/{made(site)}/live", Cookie=page) as reader,
     ):
         site.admin.ok("POST", f"/api/v1/identities/{identity}/freeze")
+        site.admin.ok("DELETE", f"/api/v1/permissions/assignments/{assignment}")
         assert "frozen" in viewer.next("unauthorized").data
         assert "frozen" in reader.next("unauthorized").data
+        list(follower)  # to its end
+        assert loser.get("/api/v1/executions/stream").status_code == 403
 
 
 def test_more_streams_than_an_account_may_have_are_refused(site: Site) -> None:

@@ -10,8 +10,14 @@ from agent.cli.local_site import LocalSite
 from agent.errors import UsageError
 
 
-def test_what_is_made_is_for_this_user_only(tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", [False, True], ids=["new", "of an earlier version"])
+def test_what_is_made_is_for_this_user_only(tmp_path: Path, before: bool) -> None:
     site = LocalSite(tmp_path / "a" / "site")
+    if before:
+        for name in ("artifacts", "packs", "runtime_envs"):
+            site.path(name).mkdir(parents=True, mode=0o755)
+        site.directory.chmod(0o700)
+        site.path("lock").touch(0o644)
     with site.held() as mine:
         assert mine
         site.configure(database_url="postgresql:///x", worker="w", sensors="s", host="h", port=1)

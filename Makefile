@@ -11,7 +11,7 @@ PARALLEL := -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 export PYTHON WORKERS
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo up fuzz test test-elsewhere test-kubernetes test-emulation unit quick lint format lock bench faults soak docs run-agent run-agent-release clean
+.PHONY: help install install-dev demo up fuzz test test-elsewhere test-kubernetes test-emulation unit quick lint format lock picture bench faults soak docs run-agent run-agent-release clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,10 @@ lock: install-dev ## Renew requirements/*.txt from pyproject.toml; ARGS="--upgra
 format: install-dev ## Bring the code into the common form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+picture: install-dev ## Make the README's picture anew
+	@$(BIN)/python -m pytest -q -n 0 tests/acceptance/test_page.py -k picture_of_the_readme
+	@cp var/screenshots/readme.png docs/images/page.png
 
 bench: install-dev ## Measure, and print the ratios of one run
 	@$(BIN)/python -m tests.bench $(ARGS)

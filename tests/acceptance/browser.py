@@ -111,19 +111,19 @@ class Reader:
     def violations(self, *, dark: bool) -> list[str]:
         """Ask axe what is wrong with the page as it is."""
         self.page.emulate_media(color_scheme="dark" if dark else "light")
-        self.page.evaluate(AXE_SCRIPT)
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(AXE_SCRIPT)
         found = self.page.evaluate("axe.run()")
         return [
             f"{one['id']}: {one['nodes'][0]['html'][:200]} {one['nodes'][0].get('failureSummary', '')[:300]}"
             for one in found["violations"]
         ]
 
-    def pictures(self, name: str) -> None:
-        """Keep what it looks like: light, dark, narrow and on a very large screen."""
+    def pictures(self, name: str, *, huge: bool = False) -> None:
+        """Keep what it looks like: light, dark, narrow, and with ``huge`` on a very large screen."""
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        for kind, scheme, size in (
-            ("dark", "dark", _WIDE), ("narrow", "light", _NARROW), ("4k", "light", _HUGE), ("light", "light", _WIDE),
-        ):  # fmt: skip
+        kinds = [("dark", "dark", _WIDE), ("narrow", "light", _NARROW), ("light", "light", _WIDE)]
+        for kind, scheme, size in [*kinds, *([("4k", "dark", _HUGE)] if huge else [])]:
             self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
             self.page.set_viewport_size(size)  # type: ignore[arg-type]
             self.page.screenshot(path=SCREENSHOTS / f"{name}-{kind}.png")

@@ -40,7 +40,7 @@ function fill(block, end) {
       block.text.append(span);
     }
     plain += "\n";
-    numbers += `${++counts[block.stream]}\n`;
+    numbers += `${block.stream === "stderr" ? "E" : ""}${++counts[block.stream]}\n`;
     block.size++; shown++; taken++;
   } while (taken < waiting.length && waiting[taken][0] === block.stream && block.size < BLOCK && performance.now() < end);
   words(block.text, plain);

@@ -1,4 +1,4 @@
-"""``attune up`` where there is nothing but Python and a POSIX shell: no server, no container engine, no other language."""
+"""``attune up`` where there is nothing but Python and a shell: no server, no container engine, no other language."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a root directory of its own"),
 ]
 
-_TOOLS = "sh cat env ls mkdir rm sleep uname id dirname basename date sed grep head tail tr wc cut printf chmod".split()
+_TOOLS = "sh cat env ls mkdir rm sleep uname id dirname basename date sed grep head tail tr wc cut printf chmod"
 # In a mount namespace of its own: what it mounts goes with its last process.
 _MACHINE = """
 set -e
@@ -27,7 +27,10 @@ cd "$R"
 mkdir -p usr/lib usr/lib64 usr/bin etc dev proc tmp home/ann var/tmp
 chmod 1777 tmp var/tmp
 for link in lib lib64 bin; do ln -s usr/$link $link; done
-for place in /usr/lib /dev /proc "$PYTHON" "$SOURCES" "$PACKAGES"; do mkdir -p ".$place"; mount --rbind "$place" ".$place"; done
+for place in /usr/lib /dev /proc "$PYTHON" "$SOURCES" "$PACKAGES"; do
+    mkdir -p ".$place"
+    mount --rbind "$place" ".$place"
+done
 [ ! -d /usr/lib64 ] || mount --bind /usr/lib64 usr/lib64
 [ ! -d usr/lib/jvm ] || mount -t tmpfs none usr/lib/jvm
 for tool in $TOOLS; do cp -L "/usr/bin/$tool" usr/bin/; done
@@ -39,7 +42,8 @@ chown 4711:4711 home/ann
 exec chroot --userspec=4711:4711 . /usr/bin/env -i HOME=/home/ann PATH=/usr/bin LANG=C.UTF-8 /bin/sh -ec "$AS_ANN"
 """
 _AS_ANN = """
-attune() { "$attune" -P -c "import sys; sys.path.insert(0, '$sources'); from agent.cli.operator import main; main()" "$@"; }
+export PYTHONPATH="$sources"
+attune() { "$attune" -c "from agent.cli.operator import main; main()" "$@"; }
 attune up --detach --port 0 --json > /tmp/up.json
 export ATTUNE_CONFIG=/home/ann/.local/share/attune-up/config.yaml
 attune run examples.hello_shell -p name=Ann > /tmp/run.json
@@ -55,7 +59,7 @@ def test_everything_runs_with_python_alone(tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
     settings = {
-        "R": str(root), "PYTHON": sys.base_prefix, "SOURCES": str(ROOT), "PACKAGES": sys.prefix, "TOOLS": " ".join(_TOOLS),
+        "R": str(root), "PYTHON": sys.base_prefix, "SOURCES": str(ROOT), "PACKAGES": sys.prefix, "TOOLS": _TOOLS,
         "PATH": os.environ["PATH"],
         "AS_ANN": f"attune={sys.executable}\nsources={ROOT}\n{_AS_ANN}",
     }  # fmt: skip

@@ -248,6 +248,20 @@ def _looked_at(reader: Reader, path: str) -> None:
     assert reader.complaints == []
 
 
+def test_an_empty_list_says_what_to_do_next(onlooker: Reader) -> None:
+    for path, words, way in (
+        ("executions?status=timeout", "Nothing matches", "a:text('show all executions')"),
+        ("fleet?health_state=offline", "No worker is offline", "a:text('Show all workers')"),
+        ("actions?q=nothing_is_called_so", "Nothing matches", "a:text('Show all actions')"),
+        ("events", "Nothing has happened", "pre:text('attune event send')"),
+        ("keys", "There is no key yet", "button:text('Store')"),
+        ("packs/core", "None: its actions have run nowhere yet", "h2:text('Actions')"),
+    ):
+        page = onlooker.open(f"/{path}")
+        expect(page.locator(".empty")).to_contain_text(words)
+        assert page.locator(f"main {way}").count() >= 1, path
+
+
 def test_an_address_that_nothing_has_says_so_within_the_page(reader: Reader) -> None:
     page = reader.open("/nowhere/at/all")
     assert "Not found" in page.inner_text("h1")

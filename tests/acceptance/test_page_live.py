@@ -27,6 +27,9 @@ _SHIFT = """() => {
   }).observe({type: "layout-shift", buffered: false});
 }"""
 
+# How much of the log lies below what is seen.
+_BELOW = "(box => box.scrollHeight - box.scrollTop - box.clientHeight)(document.querySelector('.log'))"
+
 
 def start(site: Deployment, command: str, **more: Any) -> int:
     """Request an execution of a shell command; return its id."""
@@ -96,6 +99,24 @@ def test_a_link_to_lines_leads_there_and_the_pointer_makes_one(reader: Reader, l
     # What is copied has no numbers in it.
     page.evaluate("getSelection().selectAllChildren(document.querySelector('mark').closest('.block'))")
     assert page.evaluate("getSelection().toString()").startswith("this is line")
+
+
+def test_who_scrolls_up_stays_there_and_is_told_of_new_lines(reader: Reader, site: Deployment) -> None:
+    gate = site.directory.parent / "scroll"
+    made = start(site, f"seq 500; while [ ! -e {gate} ]; do sleep 0.1; done; seq 501 700; exec sleep 300")
+    page = reader.open(f"/executions/{made}")
+    expect(page.locator("[data-count=stdout]")).to_have_text("500", timeout=20_000)
+    page.locator(".log").hover()
+    page.mouse.wheel(0, -4000)
+    until(lambda: page.evaluate(_BELOW) > 1000, "scrolled up")
+    before = page.evaluate("document.querySelector('.log').scrollTop")
+    gate.touch()
+    expect(page.locator("[data-new]")).to_have_text(re.compile("200 new lines"), timeout=20_000)
+    assert page.evaluate("document.querySelector('.log').scrollTop") == before
+    page.click("[data-new]")
+    expect(page.locator("[data-new]")).to_be_hidden()
+    assert page.evaluate(_BELOW) < 40
+    site.api.ok("POST", f"/api/v1/executions/{made}/cancel")
 
 
 def test_without_script_the_end_of_a_log_has_links_to_its_lines(browser: Browser, site: Deployment, large: int) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tests.bench.control_side import running_server
 from tests.bench.full_tables import FINISHED, UNFIT, WAITING, clear, fill
 from tests.bench.stack import Stack
+from tests.bench.throughput import cpu_seconds
 
 PAGES = (
     "/sign-in",
@@ -33,15 +34,17 @@ _TIMES = 60
 
 @dataclass(frozen=True)
 class PageCost:
-    """``seconds`` until the first byte, of 95 in a hundred; ``transfer`` bytes of HTML as it is sent."""
+    """``seconds`` until the first byte, of 95 in a hundred; ``spent`` of the server's processor for one; ``transfer``
+    bytes of HTML as it is sent."""
 
     path: str
     seconds: float
+    spent: float
     transfer: int
 
 
 def page_costs(stack: Stack) -> list[PageCost]:
-    """Return the cost of each page with a million executions, and of style and scripts under the path ``static``."""
+    """Return the cost of each page with a million executions."""
     with running_server(stack, "--only", "api") as server, stack.connect() as connection:
         fill(connection, finished=FINISHED, waiting=WAITING - UNFIT, unfit=UNFIT)
         first = connection.execute("SELECT min(id) FROM execution").fetchone()
@@ -50,6 +53,7 @@ def page_costs(stack: Stack) -> list[PageCost]:
         for path in PAGES:
             address = server.client.url + path.replace("/1", f"/{first[0] if first else 1}")
             seconds = []
+            before = cpu_seconds(server.process.process.pid)
             for _ in range(_TIMES):
                 begin = time.perf_counter()
                 shown = {} if path == "/sign-in" else headers
@@ -57,6 +61,7 @@ def page_costs(stack: Stack) -> list[PageCost]:
                     seconds.append(time.perf_counter() - begin)
                     size = len(answer.read())
                 assert answer.status_code == 200, f"{path}: {answer.status_code}"
-            found.append(PageCost(path, sorted(seconds)[int(0.95 * _TIMES)], size))
+            spent = (cpu_seconds(server.process.process.pid) - before) / _TIMES
+            found.append(PageCost(path, sorted(seconds)[int(0.95 * _TIMES)], spent, size))
         clear(connection)
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -18,10 +17,9 @@ _ATTUNE = [sys.executable, "-c", "from agent.cli.operator import main; main()"]
 
 @dataclass(frozen=True)
 class UpTime:
-    """Seconds until the command says that everything is ready; ``first_cpu`` of the processor, by all its processes."""
+    """Seconds until the command says that everything is ready."""
 
     first: float
-    first_cpu: float
     again: float
 
 
@@ -29,14 +27,11 @@ def up_seconds() -> UpTime:
     """Start it in an empty directory, stop it, start it again."""
     with tempfile.TemporaryDirectory(prefix="attune-up-bench-") as name:
         Path(name).chmod(0o755)
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         first = _start(name)
         _run("down", name)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
         again = _start(name)
         _run("down", name)
-    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return UpTime(first, spent, again)
+    return UpTime(first, again)
 
 
 def _start(directory: str) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 from agent.db.pool import Connection
 from agent.db.prepared import PreparedStatement
 from agent.db.queries import load_queries
+from agent.errors import DatabaseError
 from agent.execution.model import Claim, CutOut, Execution, StoredKey
 from agent.execution.recording.jsonb_loading import Unreadable
 from agent.execution.recording.jsonb_values import to_jsonb
@@ -27,6 +28,9 @@ SELECT set_config('plan_cache_mode', 'force_generic_plan', false), set_config('e
 """
 
 log = logging.getLogger(__name__)
+
+#: Bytes of a string that jsonb holds at most (JENTRY_OFFLENMASK): to be told so by the server takes minutes.
+_LONGEST_STRING = 0x0FFFFFFF
 
 #: What is stored in place of a result that no JSON can hold.
 _UNWRITABLE = {"succeeded": False, "cause": "invalid"}
@@ -135,9 +139,21 @@ def _stored(reports: Sequence[Report], paths: Mapping[int, str]) -> tuple[dict[i
             results[report.execution_id], text = to_jsonb(
                 {**_UNWRITABLE, "error": f"its result can't be stored: {error}"}
             )
+        _refuse_too_long(report.execution_id, results[report.execution_id], len(text))
         pieces += [text, b","]
     pieces[-1] = b"]" if reports else b"[]"
     return results, b"".join(pieces)
+
+
+def _refuse_too_long(execution_id: int, result: Mapping[str, Any], size: int) -> None:
+    """Raise the DatabaseError that the server would raise for a result with JSON of ``size`` bytes."""
+    if size <= _LONGEST_STRING:
+        return
+    longest = max((len(item.encode()) for item in result.values() if isinstance(item, str)), default=0)
+    if longest > _LONGEST_STRING:
+        raise DatabaseError(
+            f"execution {execution_id}: a text of {longest} bytes, of which PostgreSQL stores {_LONGEST_STRING} at most"
+        )
 
 
 def _key(row: Mapping[str, Any]) -> StoredKey:

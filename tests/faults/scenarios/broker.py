@@ -101,8 +101,9 @@ def consumer_timeout(site: Site) -> None:
         rabbit.ctl("eval", f"application:set_env(rabbit, {name}, {value}).")
     try:
         agent = site.start_agent()
-        ids = site.submit(8, LONG)
-        site.wait_running(ids, min(8, len(ids)))
+        ids = site.schedule(8, LONG)  # one for each slot, whatever the scale: what comes behind has to wait
+        site.dispatch(ids)
+        site.wait_running(ids, len(ids))
         site.submit(60, QUICK)
         site.submit(4, LONG)
         until(lambda: "406 PRECONDITION_FAILED" in agent.log(), "the closed channel")

@@ -11,6 +11,7 @@ from typing import Literal
 import pytest
 
 from tests.integration.worker.jobs import ONLY_SHELL, Jobs
+from tests.services.agent_process import AgentProcess
 from tests.services.deployment import Deployment
 from tests.services.pooler import pooler
 from tests.services.postgres import database_name
@@ -146,11 +147,14 @@ def test_settings_of_the_database_that_change_text_change_nothing(fresh_deployme
         "transform_null_equals = on",
     ):
         sql(fresh_deployment, f"ALTER DATABASE it SET {setting}")
-    with fresh_deployment.another_agent("worker-1", **ONLY_SHELL) as agent:
+    # The second life reads what the first has written: times of heartbeats and of ends among it.
+    for leave in (AgentProcess.kill, AgentProcess.stop):
+        agent = fresh_deployment.start_agent(**ONLY_SHELL)
         execution_id = fresh_deployment.start(jobs.QUICK, worker=agent.worker_id)
         jobs.deployment.wait(execution_id)
-        (completion,) = [m for m in fresh_deployment.messages(execution_id) if m.kind == "ExecutionCompleted"]
+        (completion,) = jobs.completions(execution_id)
         assert completion.payload["completed_at"].startswith("20")
+        leave(agent)
     assert agent.process.returncode == 0
 
 

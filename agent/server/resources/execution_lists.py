@@ -12,7 +12,7 @@ from psycopg.rows import dict_row
 from agent.access.grants import Grant
 from agent.db.pool import Connection
 from agent.db.queries import load_queries
-from agent.server.call import Answer, Call, data, one, page, rows
+from agent.server.call import Answer, Call, counted_page, data, one, page, rows
 from agent.server.problems import Problem
 from agent.server.resources.execution_rows import short
 from agent.server.route import Route
@@ -87,6 +87,17 @@ def by_status(call: Call) -> Answer:
         else:
             total = counts_by_status(connection, [status])[status]
     return page([short(row) for row in found[: query.size]], number=query.page, size=query.page_size, total=total)
+
+
+def of_enforcement(call: Call) -> Answer:
+    """List what one enforcement started."""
+    query: Paging = call.query
+    with call.connection() as connection:
+        filters = [sql.SQL("e.enforcement = %(enforcement)s"), *_own(call)]
+        values = {"enforcement": call.path["id"], "own": call.caller.execution_id}
+        found = _listed(connection, "list_executions", filters, values | query.window())
+        total = _listed(connection, "count_executions", filters, values)[0]["total"]
+    return counted_page(call, [short(row) for row in found], total)
 
 
 def stats(call: Call) -> Answer:
@@ -214,6 +225,17 @@ ROUTES = (
         "/api/v1/executions/status/{status}",
         by_status,
         "List executions of a status",
+        needs=_READ,
+        query=Paging,
+        listed=True,
+        answer=dict,
+        tag="executions",
+    ),
+    Route(
+        "GET",
+        "/api/v1/enforcements/{id}/executions",
+        of_enforcement,
+        "List what an enforcement started",
         needs=_READ,
         query=Paging,
         listed=True,

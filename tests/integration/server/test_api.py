@@ -134,6 +134,18 @@ def test_filters_narrow_the_list(site: Site, query: str, count: bool) -> None:
     assert bool(site.admin.ok("GET", f"/api/v1/executions?{query}")["items"]) is count
 
 
+def test_what_an_enforcement_started_is_listed(site: Site) -> None:
+    values = {"rule_ref": "core.none", "trigger_ref": "core.none", "payload": {}}
+    enforcement = site.deployment.insert("enforcement", values)
+    path = f"/api/v1/enforcements/{enforcement}/executions"
+    assert site.admin.ok("GET", path)["items"] == []
+    row = {"action_ref": "core.echo", "status": "completed", "enforcement": enforcement}
+    made = site.deployment.insert("execution", row)
+    found = site.admin.ok("GET", path)
+    assert [(one["id"], one["rule_ref"]) for one in found["items"]] == [(made, "core.none")]
+    assert found["pagination"]["total_items"] == 1
+
+
 def test_what_waits_is_explained_cancelled_and_told(site: Site) -> None:
     found = echo(site)
     explained = site.admin.ok("GET", f"/api/v1/executions/{found['id']}/explain")

@@ -65,6 +65,55 @@ def thousand_timers(stack: Stack, seconds: float = 90.0) -> Timers:
     return Timers(core, statistics.median(late), late[int(len(late) * 0.99)], statistics.median(delays))
 
 
+def first_timers(stack: Stack, rounds: int = 5) -> list[float]:
+    """Return the seconds from the creation of a rule to its timer, of a sensor that no rule has needed before."""
+    stack = replace(stack, environment={**stack.environment, "ATTUNE__MESSAGE_QUEUE__URL": "database"})
+    with running_server(stack, "--only", "api") as server, _sensor_service(stack, server):
+        return [_first_timer(server, number) for number in range(rounds)]
+
+
+def _first_timer(server: Server, number: int) -> float:
+    ref = f"bench.timer_first{number}"
+    started = time.time()
+    body = {**_RULE, "ref": ref, "trigger_params": {"interval": 1, "unit": "hours"}}
+    server.client.ok("POST", "/api/v1/rules", body)
+    path = "/api/v1/sensors/core.timer_sensor"
+    found: dict[str, datetime] = {}
+    deadline = time.monotonic() + 60
+    while ref not in found:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the timer of {ref} was not set within a minute")
+        time.sleep(0.1)
+        answer = server.client.get(f"{path}/logs/stderr")
+        found = _timers_in(answer.text) if answer.status_code == 200 else {}
+    server.client.ok("DELETE", f"/api/v1/rules/{ref}")
+    while any(one["status"] != "stopped" for one in server.client.ok("GET", path)["processes"]):
+        if time.monotonic() > deadline:
+            raise RuntimeError("the timer sensor did not stop within a minute")
+        time.sleep(0.1)
+    return found[ref].timestamp() - started
+
+
+@contextlib.contextmanager
+def _sensor_service(stack: Stack, server: Server) -> Iterator[None]:
+    """Run a sensor service until the end of the block, from when it is active on."""
+    environment = {**stack.environment, "ATTUNE__SENSOR__WORKER_NAME": "bench-sensors"}
+    environment["ATTUNE_API_URL"] = server.process.url
+    service = subprocess.Popen([sys.executable, "-m", "agent", "sensor"], env=environment, cwd=ROOT)
+    try:
+        deadline = time.monotonic() + 60
+        with stack.connect() as connection:
+            sql = "SELECT FROM worker WHERE name = 'bench-sensors' AND status = 'active'"
+            while connection.execute(sql).fetchone() is None:
+                if service.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError("the sensor service did not become active within a minute")
+                time.sleep(0.05)
+        yield
+    finally:
+        service.terminate()
+        service.wait(60)
+
+
 @contextlib.contextmanager
 def _timer_sensor(stack: Stack, server: Server) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """Run the timer sensor as the service that starts sensors does."""
@@ -87,7 +136,11 @@ def _timer_sensor(stack: Stack, server: Server) -> Iterator[tuple[subprocess.Pop
 
 def _set_timers(log: Path) -> dict[str, datetime]:
     """When each rule's timer was set, by the rule's ref."""
-    lines = [json.loads(line) for line in log.read_text().splitlines() if '"timer set"' in line]
+    return _timers_in(log.read_text())
+
+
+def _timers_in(text: str) -> dict[str, datetime]:
+    lines = [json.loads(line) for line in text.splitlines() if '"timer set"' in line]
     return {line["rule_ref"]: datetime.fromisoformat(line["timestamp"]) for line in lines}
 
 

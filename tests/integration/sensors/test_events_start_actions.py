@@ -1,14 +1,20 @@
-"""A timer of each kind, a webhook and a sensor with libraries of its own: each starts an action on another worker."""
+"""Timers, a webhook, a sensor with a library, and the examples: each starts an action on another worker."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
+import http.server
+import itertools
 import json
+import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,9 +37,10 @@ pytestmark = pytest.mark.postgres
 def site(request: pytest.FixtureRequest) -> Iterator[Site]:
     """A server, a worker for actions, and a sensor service."""
     with running_deployment(request, "database") as deployment:
-        shutil.copytree(ROOT / "packs" / "libraries", deployment.packs / "libraries")
         database = Database(DatabaseSettings(url=deployment.database_url), application_name="attune-tests")
-        register(database, read_pack(ROOT / "packs" / "libraries", registered_runtimes(database)))
+        for pack in ("libraries", "examples"):
+            shutil.copytree(ROOT / "packs" / pack, deployment.packs / pack)
+            register(database, read_pack(ROOT / "packs" / pack, registered_runtimes(database)))
         database.close()
         opened = open_site(deployment)
         deployment.start_agent("actions-1")
@@ -97,3 +104,77 @@ def test_a_sensor_with_a_library_and_a_version_starts_an_action(site: Site) -> N
     assert (process["status"], process["worker"]) == ("running", "sensors-1")
     logs = site.admin.get("/api/v1/sensors/libraries.titles/logs").json()["logs"]
     assert [log["stream"] for log in logs] == ["stdout", "stderr"]
+
+
+def test_the_example_in_python_notices_new_files_and_none_twice(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "old.csv").write_text("x")
+    os.utime(tmp_path / "old.csv", (0, 0))
+    given = {"path": str(tmp_path), "pattern": "*.csv"}
+    message = {"message": "{{ event.payload.name }} {{ event.payload.bytes }}"}
+    rule = make_rule(site, "examples.file_appeared", trigger_params=given, action_params=message)
+    (tmp_path / "other.txt").write_text("x")
+    (tmp_path / "new.csv").write_text("four")
+    assert started_by(site, rule)["config"] == {"message": "new.csv 4"}
+    # Another rule starts the sensor again: what it sends once more is the same event.
+    another = make_rule(site, "examples.file_appeared", trigger_params={"path": str(tmp_path)})
+    until(lambda: active_rules(site, "examples.directory") == 2, "a sensor that knows both rules")
+    (tmp_path / "last.csv").write_text("x")
+    until(lambda: len(events(site, rule)) == 2, "the event of the last file")
+    assert [one["payload"]["name"] for one in events(site, rule)] == ["new.csv", "last.csv"]
+    assert "old.csv" not in str(events(site, another))
+
+
+def test_the_example_in_shell_notices_a_disk(site: Site) -> None:
+    message = {"message": "{{ event.payload.percent }} of {{ event.payload.mount }}"}
+    rule = make_rule(
+        site, "examples.disk_usage", conditions={"expression": "event.payload.percent >= 0"}, action_params=message
+    )
+    assert started_by(site, rule)["config"]["message"].endswith(" of /")
+
+
+@pytest.mark.language("node")
+def test_the_example_in_node_notices_a_page_that_changes(site: Site) -> None:
+    with changing_page() as url:
+        given = {"url": url, "every": 1}
+        message = {"message": "{{ event.payload.status }} from {{ event.payload.url }}"}
+        rule = make_rule(site, "examples.page_changed", trigger_params=given, action_params=message)
+        assert started_by(site, rule)["config"] == {"message": f"200 from {url}"}
+    site.admin.ok("DELETE", f"/api/v1/rules/{rule['ref']}")
+
+
+def events(site: Site, rule: dict[str, Any]) -> list[dict[str, Any]]:
+    """The events of a rule, the oldest first."""
+    return site.deployment.all("SELECT * FROM event WHERE rule = %s ORDER BY id", [rule["id"]])
+
+
+def active_rules(site: Site, ref: str) -> int:
+    """How many rules a running sensor knows."""
+    found = site.admin.ok("GET", f"/api/v1/sensors/{ref}")["processes"]
+    return max((one["active_rule_count"] for one in found if one["status"] == "running"), default=0)
+
+
+@contextlib.contextmanager
+def changing_page() -> Iterator[str]:
+    """A page that is another one each time."""
+    numbers = itertools.count()
+
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = str(next(numbers)).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

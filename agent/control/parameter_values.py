@@ -103,7 +103,9 @@ def _typed(name: str, text: str, kind: Any) -> Any:
 
 def _mismatches(name: str, value: Any, entry: Mapping[str, Any]) -> list[str]:
     kinds = entry.get("type")
-    names = [kind for kind in (kinds if isinstance(kinds, list) else [kinds]) if kind in _TYPES]
+    names = [
+        kind for kind in (kinds if isinstance(kinds, list) else [kinds]) if isinstance(kind, str) and kind in _TYPES
+    ]
     if value is not None and names and not any(_is(value, kind) for kind in names):
         return [f"{name} must be {' or '.join(map(_article, names))}, not {_article(_kind_of(value))}"]
     choices = entry.get("enum")

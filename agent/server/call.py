@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from psycopg.rows import dict_row
 
@@ -101,7 +102,8 @@ class Answer:
 def data(content: Any, *, message: str | None = None, status: int | None = None, **headers: str) -> Answer:
     """Put one object into the envelope."""
     envelope = {"data": content} if message is None else {"data": content, "message": message}
-    return Answer(envelope, status, {name.replace("_", "-"): value for name, value in headers.items()})
+    # A path may have characters that no header has: what is done already must not be answered as if it had failed.
+    return Answer(envelope, status, {name: quote(value, safe="/:@") for name, value in headers.items()})
 
 
 def deleted(message: str) -> Answer:

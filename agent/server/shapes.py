@@ -13,7 +13,7 @@ DEEPEST_OFFSET = 10_000
 """Rows that may be skipped; further on a list goes by its keys."""
 
 Id = Annotated[int, Meta(ge=1, le=LARGEST_ID)]
-Ref = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\s/\\]+$(?!\n)")]
+Ref = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\s/\\\x00-\x1f\x7f]+$(?!\n)")]
 Label = Annotated[str, Meta(min_length=1, max_length=255)]
 Login = Annotated[str, Meta(min_length=1, max_length=255)]
 NewLogin = Annotated[str, Meta(min_length=3, max_length=255)]

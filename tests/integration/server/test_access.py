@@ -356,9 +356,16 @@ def test_a_malformed_origin_is_a_foreign_one(site: Site) -> None:
     assert answer.status_code == 403
 
 
-def test_a_ref_has_no_line_end(site: Site) -> None:
-    body = {"ref": "some.key\n", "name": "x", "owner_type": "system", "value": "1"}
-    assert site.admin.post("/api/v1/keys", body).status_code == 422
+def test_a_ref_has_no_control_character_and_its_address_is_one(site: Site) -> None:
+    def make(ref: str) -> httpx.Response:
+        return site.admin.post("/api/v1/keys", {"ref": ref, "name": ref, "owner_type": "system", "value": "1"})
+
+    for ref in ("some.key\n", "some.\x01key", "some.\x7f"):
+        assert make(ref).status_code == 422
+    for ref in ("some.日本", "some.é", "some.?a=1#b%2f"):
+        made = make(ref)
+        assert made.status_code == 201
+        assert site.admin.ok("GET", made.headers["Location"])["ref"] == ref
 
 
 def test_cookies_that_were_renewed_stay_within_https(site: Site) -> None:

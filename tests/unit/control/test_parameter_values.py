@@ -58,6 +58,11 @@ def test_an_action_that_declares_nothing_refuses_nothing(schema: Any) -> None:
     assert ParameterSchema.of(schema).problems({"any": 1}) == []
 
 
+def test_a_type_that_is_none_asks_for_nothing() -> None:
+    for kind in (["string", {}], [[]], {"a": 1}, 5, [None]):
+        assert ParameterSchema.of({"x": {"type": kind}}).problems({"x": "text"}) == []
+
+
 def test_json_schema_is_understood() -> None:
     schema = ParameterSchema.of(JSON_SCHEMA)
     assert schema.problems({}) == ["name is required"]

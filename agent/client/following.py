@@ -22,9 +22,9 @@ class Following:
 
     def __init__(self, transport: Transport, execution_id: int, streams: Sequence[str], *, status: bool) -> None:
         """Begin: ``streams`` are ``stdout`` and ``stderr``; ``status``: tell of changes of the execution, too."""
-        self._came: SimpleQueue[tuple[str, bytes | AgentError | None]] = SimpleQueue()
+        self._came: SimpleQueue[tuple[str, bytes | BaseException | None]] = SimpleQueue()
         self._open = set(streams) or {_STATUS}
-        threads = ThreadGroup()
+        threads = ThreadGroup(on_death=lambda name, error: self._came.put((_STATUS, error)))
         for stream in streams:
             path = path_of("executions", execution_id, "logs", stream, "stream")
             source = EventSource(transport, path, {"encoding": "base64"})
@@ -47,7 +47,7 @@ class Following:
                 stream, found = self._came.get(timeout=left)
             except Empty:
                 continue
-            if isinstance(found, AgentError):
+            if isinstance(found, BaseException):
                 raise found
             if found is None:
                 self._open.discard(stream)

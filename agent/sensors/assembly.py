@@ -71,7 +71,7 @@ def assemble_sensors(
     if (warning := weakness(settings.security.jwt_secret)) is not None:
         log.warning("%s", warning)
     name = settings.worker.name or "sensor"
-    transport = file_transport(base.loaded, base.database, base.machine)
+    transport = file_transport(base.loaded, base.database, base.machine, worker_id)
     transport.files.make_root()
     owner = base.owner(worker_id)
     scratch = Scratch(

@@ -78,7 +78,7 @@ def run_by_hand(loaded: Loaded, ref: str, terminal: Terminal, stop: threading.Ev
         preparer = sensor_preparer(
             base,
             store,
-            file_transport(base.loaded, base.database, base.machine),
+            file_transport(base.loaded, base.database, base.machine, 0),  # it sends nothing
             Scratch(places, owner=owner),
             VersionSelector(base.machine, reverify_after=settings.worker.reverify_after),
             worker_id=None,

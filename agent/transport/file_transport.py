@@ -82,8 +82,8 @@ class FileTransport:
         return find
 
 
-def file_transport(loaded: Loaded, database: Database, machine: Machine) -> FileTransport:
-    """Make what the configuration asks for.
+def file_transport(loaded: Loaded, database: Database, machine: Machine, worker_id: int) -> FileTransport:
+    """Make what the configuration asks for, for the worker with this id.
 
     Raises:
         ConfigurationError: the API is wanted and nobody says where it is, or its URL is malformed.
@@ -112,7 +112,8 @@ def file_transport(loaded: Loaded, database: Database, machine: Machine) -> File
     if chosen.artifacts == "volume":
         return FileTransport(packs, settings.packs_base_dir, ArtifactFiles(settings.artifacts_dir), fetched)
     uploads = LogUploads(ServerConnection(address, token), most_waiting=settings.artifacts.spool_max_bytes)
-    files = UploadedFiles(settings.artifacts_dir, uploads, MadeFiles(database), wait=settings.artifacts.upload_wait)
+    made = MadeFiles(database, worker_id)
+    files = UploadedFiles(settings.artifacts_dir, uploads, made, wait=settings.artifacts.upload_wait)
     return FileTransport(packs, settings.packs_base_dir, files, fetched, uploads)
 
 

@@ -20,9 +20,10 @@ class KnownFile(NamedTuple):
 class MadeFiles:
     """Asks the database; for any thread."""
 
-    def __init__(self, database: Database) -> None:
-        """Ask ``database``."""
+    def __init__(self, database: Database, worker_id: int) -> None:
+        """Ask ``database`` for the worker with this id."""
         self._database = database
+        self._worker_id = worker_id
         self._sql = Statements("agent.transport")
 
     def of_execution(self, execution_id: int) -> list[str]:
@@ -31,6 +32,11 @@ class MadeFiles:
             return self._sql.values(connection, "files_of_execution", {"execution": execution_id})
 
     def known(self, paths: Sequence[str]) -> list[KnownFile]:
-        """Return those of ``paths`` that were recorded. Raises DatabaseError."""
+        """Return those of ``paths`` that this worker has recorded: no job may replace a file of somebody else.
+
+        Raises:
+            DatabaseError: it can't be asked.
+        """
+        values = {"paths": list(paths), "worker": self._worker_id}
         with translated(self._database.address.label), self._database.connection() as connection:
-            return self._sql.all(connection, KnownFile, "known_files", {"paths": list(paths)})
+            return self._sql.all(connection, KnownFile, "known_files", values)

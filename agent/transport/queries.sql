@@ -6,9 +6,11 @@ SELECT file_path FROM artifact_version
 
 -- name: known_files
 -- Of files that an earlier process left, those whose row is complete.
-SELECT execution, file_path FROM artifact_version
- WHERE file_path = ANY(%(paths)s) AND size_bytes IS NOT NULL AND execution IS NOT NULL
-   AND created_by IS DISTINCT FROM 'worker';
+SELECT v.execution, v.file_path
+  FROM artifact_version v
+  JOIN execution e ON e.id = v.execution
+ WHERE v.file_path = ANY(%(paths)s) AND v.size_bytes IS NOT NULL AND v.created_by IS DISTINCT FROM 'worker'
+   AND e.worker = %(worker)s;
 
 -- name: has_kept_secret
 SELECT to_regclass('server_secret') IS NOT NULL;

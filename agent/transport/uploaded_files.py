@@ -88,7 +88,8 @@ class UploadedFiles(ArtifactFiles):
                     with contextlib.suppress(OSError, ValueError):
                         note = root.open(f"{folder}/{stream}.upload", os.O_RDONLY)
                         final = read_open(note, folder, _LONGEST_NOTE).decode()
-                        if is_inside(final):
+                        # Jobs write here, too: nothing but this log is sent.
+                        if is_inside(final) and final.endswith(f"/{stream}/log/{_name(folder)}"):
                             self._send(f"{self._directory}/{folder}/{stream}.log", final)
         self._send_left_made()
 
@@ -299,7 +300,12 @@ class _UploadedLog(LogWriter):
 
 def final_path(execution_id: int, stream: str, action_ref: str) -> str:
     """Return the path of a log that has ended: beside the numbered ones that are written on a shared volume."""
-    return f"{action_ref.replace('.', '/')}/{stream}/log/e{execution_id}.txt"
+    return f"{action_ref.replace('.', '/')}/{stream}/log/{_name(f'execution_{execution_id}')}"
+
+
+def _name(folder: str) -> str:
+    """Return what the logs of an execution are called at the server, of the name of its folder here."""
+    return f"e{folder.removeprefix('execution_')}.txt"
 
 
 def _note_of(live: str) -> str:

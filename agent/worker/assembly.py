@@ -67,7 +67,7 @@ def assemble(
     settings = base.loaded.settings
     if (warning := weakness(settings.security.jwt_secret)) is not None:
         log.warning("%s", warning)
-    transport = file_transport(base.loaded, base.database, base.machine)
+    transport = file_transport(base.loaded, base.database, base.machine, worker_id)
     files = transport.files
     candidates = scratch_candidates(settings.worker.scratch_dir, base.machine.env, settings.artifacts_dir)
     owner = base.owner(worker_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -81,3 +81,17 @@ def log_in(place: Place) -> None:
     place.environment = environment({"XDG_CONFIG_HOME": str(place.deployment.directory / "home")})
     place.ok("login", place.server.url, "--user", "operator", stdin="a good password\n")
     assert place.ask("whoami")["login"] == "operator"
+
+
+def documents(settings: dict[str, str], asked: Sequence[Sequence[str]]) -> list[Any]:
+    """Run commands with --json, all in one process; return what they printed."""
+    program = (
+        "import json, sys; from agent.cli.operator import run\n"
+        "for words in json.loads(sys.argv[1]): print(end='\\x1e', flush=True); assert run([*words, '--json']) == 0\n"
+    )
+    done = subprocess.run(
+        [argv("attune")[0], "-c", program, json.dumps(asked)], env=settings, capture_output=True, text=True,
+        timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return [json.loads(text) for text in done.stdout.split("\x1e")[1:]]

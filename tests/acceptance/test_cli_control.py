@@ -15,12 +15,14 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent.access.tokens import LEEWAY, check, mint
-from tests.acceptance.both_ways import BOTH_WAYS, Place, running_place
+from tests.acceptance.both_ways import BOTH_WAYS, Place, documents, running_place
 from tests.acceptance.command import argv, environment
+from tests.packs import BROKEN
 from tests.services.deployment import JWT_SECRET
 
 pytestmark = [pytest.mark.postgres, pytest.mark.filterwarnings("ignore::ResourceWarning")]
@@ -162,6 +164,54 @@ def test_a_pack_is_shown_and_removed_with_its_files(place: Place, tmp_path: Path
     assert not (place.deployment.packs / "gone").exists()
     assert "no pack gone" in place.refused("pack", "show", "gone")
     assert [one["action_ref"] for one in place.ask("execution", "list", "--action", "gone.hi")] == ["gone.hi"]
+
+
+def test_all_problems_of_a_pack_are_told_and_nothing_is_registered(place: Place) -> None:
+    problems = (BROKEN / "problems.txt").read_text().splitlines()
+    told = place.refused("pack", "register", str(BROKEN)).splitlines()
+    assert [f"attune: {problem}" for problem in problems] == [line for line in told if line[8:] in problems]
+    assert any("was not registered" in line for line in told)
+    document = json.loads(place.attune("pack", "register", str(BROKEN), "--json").stdout)
+    assert document["problems"][0].keys() == {"file", "line", "key", "message"}
+    assert "broken" not in {one["ref"] for one in place.ask("pack", "list")}
+
+
+# --- the same both ways ---
+
+
+_MOMENTS = ("last_heartbeat", "heartbeat_age", "seconds")
+
+
+def settled(document: Any) -> Any:
+    """A document without what changes from one moment to the next."""
+    if isinstance(document, list):
+        return [settled(one) for one in document]
+    if isinstance(document, dict):
+        return {name: settled(one) for name, one in document.items() if name not in _MOMENTS}
+    return document
+
+
+def test_both_ways_print_the_same_documents(place: Place) -> None:
+    if place.way == "database":
+        pytest.skip("the other way compares the two")
+    execution = str(place.ask("run", "core.echo", "-p", "message=the same")["id"])
+    place.ok("key", "set", "same.key", stdin="value")
+    place.ok("rule", "create", "core.same", "--trigger", "core.alert", "--action", "core.echo", "--disabled")
+    event = place.ok("event", "send", "core.alert", '{"a": 1}').strip()
+    until(lambda: place.deployment.all("SELECT 1 FROM server_event WHERE processed IS NOT NULL"))
+    asked = [
+        ("action", "list"), ("action", "show", "core.echo"), ("pack", "list"), ("pack", "show", "core"),
+        ("worker", "list"), ("worker", "show", "w1"), ("runtime", "list"), ("runtime", "versions"),
+        ("runtime", "explain", "core.echo"), ("execution", "list", "-n", "5"), ("execution", "show", execution),
+        ("execution", "explain", execution), ("key", "list"), ("key", "show", "same.key", "--reveal"),
+        ("identity", "list"), ("trigger", "list"), ("trigger", "show", "core.alert"), ("rule", "list"),
+        ("rule", "show", "core.same"), ("event", "list"), ("event", "show", event), ("event", "explain", event),
+        ("sensor", "list"),
+    ]  # fmt: skip
+    directly = documents(place.settings, asked)
+    over_the_api = documents(place.environment, asked)
+    for words, one, other in zip(asked, directly, over_the_api, strict=True):
+        assert settled(one) == settled(other), words
 
 
 # --- executions ---

@@ -24,6 +24,7 @@ COMMANDS_PAGE = DOCS / "reference" / "commands.md"
 ARCHITECTURE_PAGE = DOCS / "architecture.md"
 THREADS_PAGE = DOCS / "explanation" / "threads.md"
 SECURITY_PAGE = DOCS / "explanation" / "security.md"
+FAULTS_PAGE = DOCS / "explanation" / "faults.md"
 PROMISES_PAGE = DOCS / "explanation" / "promises.md"
 
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -192,10 +193,10 @@ def test_every_promise_has_a_reason_and_tests_that_exist(name: str, text: str) -
     assert named_tests(PROMISES_PAGE, text), f"{name} names no test"
 
 
-def proofs() -> list[tuple[str, str]]:
-    """First and last cell of each row of the tables about security that say what proves it."""
+def proofs(page: Path) -> list[tuple[str, str]]:
+    """Each row, with its last cell, of a page's tables that say what proves it."""
     found, proving = [], False
-    for line in SECURITY_PAGE.read_text(encoding="utf-8").splitlines():
+    for line in page.read_text(encoding="utf-8").splitlines():
         cells = [cell.strip() for cell in line.strip("|").split(" | ")] if line.startswith("|") else []
         if cells and cells[-1] == "proven by":
             proving = True
@@ -207,12 +208,19 @@ def proofs() -> list[tuple[str, str]]:
 
 
 def test_what_is_said_about_security_names_the_tests_that_prove_it() -> None:
-    rows = proofs()
+    rows = proofs(SECURITY_PAGE)
     assert len(rows) >= 40
     for row, cell in rows:
         # What nothing is done about needs no proof, and says so.
         assert cell == "—" or named_tests(SECURITY_PAGE, cell), f"no test proves: {row}"
     assert sum(cell == "—" for _, cell in rows) <= 3
+
+
+def test_what_is_said_about_single_faults_names_the_tests_that_prove_it() -> None:
+    rows = proofs(FAULTS_PAGE)
+    assert len(rows) >= 20
+    for row, cell in rows:
+        assert named_tests(FAULTS_PAGE, cell), f"no test proves: {row}"
 
 
 def test_the_page_about_security_sends_nobody_to_a_whole_file_of_tests() -> None:

@@ -119,8 +119,12 @@ let connecting = false;
 async function connect() {
   if (ended || source || connecting) return;
   connecting = true;
-  const live = await reserve();
+  let live = await reserve();
   connecting = false;
+  if (live && document.hidden) {  // hidden meanwhile: another window may have the stream
+    leave();
+    live = false;
+  }
   const mine = source = new EventSource(`${section.dataset.log}?from=${offset}${live ? "" : "&once=1"}`);
   const on = (name, act) => mine.addEventListener(name, (event) => { if (mine === source) act(event); });
   on("open", () => {

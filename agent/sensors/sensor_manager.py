@@ -12,18 +12,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 
 from agent.db.error_translation import may_pass
 from agent.errors import DatabaseError
 from agent.placement.candidate import Candidate
 from agent.process import syscalls
-from agent.process.request import Ending
-from agent.sensors.child import Child, Ended, NotNeeded, Refused, Report, Started
+from agent.sensors.child import Child, Report
 from agent.sensors.claiming import claims, is_ours, unfit, unplaceable
-from agent.sensors.life import STATUS, Due, Exit, Life, Phase
+from agent.sensors.life import Due, Phase
 from agent.sensors.lock_session import LockSession
+from agent.sensors.member import Alert, Member
 from agent.sensors.model import ProcessRow, Sensor
 from agent.sensors.store import SensorStore
 from agent.threads import ThreadGroup
@@ -38,27 +36,13 @@ HOLD = 6.0
 LOST_GRACE = 2.0
 #: Seconds between two attempts to reach the database.
 _AGAIN = 0.5
-#: Seconds between two looks at what is wanted, however many changes there are.
+#: Seconds between two looks at what is wanted, at least, however many changes there are.
 _LEAST_PAUSE = 0.05
 _LONGEST_WAIT = 60.0
-#: From this failure in a row on an alert is raised.
-_ALERT_FROM = 3
+#: Of the time, the part that looking at what is wanted may take.
+_READING = 0.2
 
 Children = Callable[[Sensor, Callable[[Report], None], int | None], Child]
-
-
-@dataclass
-class _Member:
-    """A sensor that this service has the lock of, or a child of."""
-
-    sensor: Sensor
-    row: ProcessRow
-    life: Life
-    score: int | None
-    child: Child | None = None
-    unwritten: bool = True
-    why: str | None = None
-    started: datetime | None = field(default=None)
 
 
 class SensorManager:
@@ -76,7 +60,7 @@ class SensorManager:
         interval: float,
         token_lifetime: float,
         scores: Sequence[int | None],
-        alert: Callable[[ProcessRow, float], None],
+        alert: Alert,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Look every ``interval`` seconds; ``me`` is the service's id, ``only`` which sensors may run here.
@@ -97,7 +81,7 @@ class SensorManager:
         self._scores = list(scores)
         self._alert = alert
         self._clock = clock
-        self._members: dict[int, _Member] = {}
+        self._members: dict[int, Member] = {}
         self._told: deque[Report] = deque()
         self._wake = syscalls.event()
         self._changed = True
@@ -108,6 +92,7 @@ class SensorManager:
         self._claims: dict[int, float] = {}
         self._reported: dict[int, str] = {}
         self._looked = self._read = self._tried = -1e9
+        self._pause = _LEAST_PAUSE
         self._away = False
 
     # --- what others tell, from any thread ---
@@ -187,18 +172,18 @@ class SensorManager:
                 member.life.want(None, now - 1.0)
             self._advance(member)
         self._write_rows()
-        if self._session.wait(self._pause(), self._wake):
+        if self._session.wait(self._until_due(), self._wake):
             self._changed = True
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._wake)
 
-    def _pause(self) -> float:
+    def _until_due(self) -> float:
         now = self._clock()
         if self._told or (self._stopping.is_set() and not self._members):
             return 0.0
         until = [now + _LONGEST_WAIT, self._looked + LOOK, self._read + self._interval, *self._claims.values()]
         if self._changed:
-            until.append(self._read + _LEAST_PAUSE)
+            until.append(self._read + self._pause)
         if self._away or any(member.unwritten for member in self._members.values()):
             until = [*until, now + _AGAIN] if not self._away else [self._tried + _AGAIN]
         until += [at for member in self._members.values() if (at := member.life.due_at()) is not None]
@@ -217,7 +202,7 @@ class SensorManager:
             if now - self._looked >= LOOK or self._changed or self._away:
                 self._look_at_locks(now)
             due = any(at <= now for at in self._claims.values())
-            if (self._changed and now >= self._read + _LEAST_PAUSE) or now >= self._read + self._interval or due:
+            if (self._changed and now >= self._read + self._pause) or now >= self._read + self._interval or due:
                 self._changed = False
                 self._reconcile(now)
         except DatabaseError as error:
@@ -242,6 +227,7 @@ class SensorManager:
     def _reconcile(self, now: float) -> None:
         self._read = now
         wanted = {sensor.id: sensor for sensor in self._store.wanted() if is_ours(sensor.ref, self._only)}
+        self._pause = max(_LEAST_PAUSE, (self._clock() - now) / _READING)
         known = self._wanted.keys()
         self._wanted = wanted
         if wanted.keys() - known:
@@ -256,7 +242,7 @@ class SensorManager:
         self._claim(services, now)
         self._report_unplaceable(services)
 
-    def _update(self, member: _Member, sensor: Sensor | None, me: Candidate | None, now: float) -> None:
+    def _update(self, member: Member, sensor: Sensor | None, me: Candidate | None, now: float) -> None:
         """Tell a member what is wanted of it now."""
         if member.sensor.id not in self._session.held:
             sensor = None
@@ -265,10 +251,7 @@ class SensorManager:
             member.why = member.why or why
             member.life.want(None, now)
             return
-        if sensor.rules != member.row.active_rule_count:
-            member.row, member.unwritten = replace(member.row, active_rule_count=sensor.rules), True
-        member.sensor = sensor
-        member.life.want(sensor.told, now)
+        member.is_to_be(sensor, now)
 
     def _claim(self, services: Sequence[Candidate], now: float) -> None:
         free = [
@@ -306,9 +289,8 @@ class SensorManager:
         self._free_since.pop(sensor.id, None)
         used = {member.score for member in self._members.values()}
         score = next((score for score in self._scores if score not in used), None)
-        row = ProcessRow(sensor.id, sensor.ref, "stopped", active_rule_count=sensor.rules)
-        member = _Member(sensor, row, Life(), score)
-        member.life.want(sensor.told, now)
+        member = Member(sensor, score, alerted=alerted, token_lifetime=self._token_lifetime, alert=self._alert)
+        member.is_to_be(sensor, now)
         self._members[sensor.id] = member
 
     def _lose(self, sensor: int) -> None:
@@ -327,7 +309,7 @@ class SensorManager:
 
     # --- one member ---
 
-    def _advance(self, member: _Member) -> None:
+    def _advance(self, member: Member) -> None:
         """Do what is due for a member; forget it once nothing is left of it."""
         due = member.life.due(self._clock())
         if due is Due.START and member.sensor.id in self._session.held:
@@ -338,18 +320,16 @@ class SensorManager:
             member.life.stopping()
         elif due is Due.START:
             member.life.want(None, self._clock())
-        self._note(member)
+        member.note()
         if member.life.over and member.child is None:
             self._remove(member)
 
-    def _start(self, member: _Member) -> None:
-        member.life.starting(self._clock())
-        member.why = None
-        member.child = self._children(member.sensor, self._report, member.score)
-        member.started = datetime.now(UTC)
-        self._threads.start(f"sensor-{member.sensor.id}", member.child.run)
+    def _start(self, member: Member) -> None:
+        child = self._children(member.sensor, self._report, member.score)
+        member.begin(child, self._clock())
+        self._threads.start(f"sensor-{member.sensor.id}", child.run)
 
-    def _remove(self, member: _Member) -> None:
+    def _remove(self, member: Member) -> None:
         """Let another service have it, once the row says that nothing runs here."""
         if member.unwritten and not self._write(member):
             return
@@ -362,109 +342,15 @@ class SensorManager:
     def _take(self, report: Report) -> None:
         """Note what a child tells."""
         member = next((one for one in self._members.values() if one.child is report.child), None)
-        if member is None:
-            return
-        now = self._clock()
-        if isinstance(report, Started):
-            self._started(member, report, now)
-            return
-        member.child = None
-        asked = member.life.phase is Phase.STOPPING
-        if isinstance(report, Ended):
-            self._ended(member, report, now, asked=asked or report.outcome.ending is Ending.SHUTDOWN)
-        elif isinstance(report, Refused) and not asked:
-            self._refused(member, report, now)
-        else:
-            member.life.stopped()
-            if isinstance(report, NotNeeded):
-                member.life.want(None, now)
-        self._note(member)
-
-    def _started(self, member: _Member, report: Started, now: float) -> None:
-        renew = None if report.sensor.follows_rules else now + 0.8 * self._token_lifetime
-        stopping = member.life.phase is Phase.STOPPING
-        if not stopping:
-            member.life.running(report.sensor.told, now, renew_at=renew)
-        log.info("sensor %s runs", member.sensor.ref, extra={"sensor": member.sensor.ref, "pid": report.pid})
-        member.row = replace(
-            member.row,
-            status="running",
-            pid=report.pid,
-            last_started_at=datetime.now(UTC),
-            last_exit_code=None,
-            last_signal=None,
-            next_restart_at=None,
-            stderr_excerpt=None,
-            reason=None,
-            told=report.sensor.told.digest,
-        )
-        member.unwritten = True
-
-    def _ended(self, member: _Member, report: Ended, now: float, *, asked: bool) -> None:
-        outcome = report.outcome
-        member.row = replace(
-            member.row,
-            pid=None,
-            last_stopped_at=datetime.now(UTC),
-            last_exit_code=outcome.exit_code,
-            last_signal=outcome.signal,
-            stderr_excerpt=report.excerpt,
-        )
-        if asked:
-            member.life.stopped()
-            return
-        how = f"exit code {outcome.exit_code}" if outcome.signal is None else f"signal {outcome.signal}"
-        log.warning("sensor %s ended by itself: %s", member.sensor.ref, outcome.reason or how)
-        member.why = f"it ended by itself: {outcome.reason or how}"
-        member.life.ended(Exit(outcome.exit_code, outcome.signal), now)
-        self._failed(member, now)
-
-    def _refused(self, member: _Member, report: Refused, now: float) -> None:
-        log.warning("sensor %s can't be started: %s", member.sensor.ref, report.reason)
-        member.why = report.reason
-        member.row = replace(member.row, pid=None, told=member.life.told.digest if member.life.told else None)
-        if report.passing:
-            member.life.ended(Exit(None), now)
-            self._failed(member, now)
-        else:
-            member.life.refused()
-
-    def _failed(self, member: _Member, now: float) -> None:
-        if member.life.phase is not Phase.WAITING:
-            return
-        failures, pause = member.life.failures, member.life.until - now
-        alerted = member.row.last_alerted_failure_count if failures > 1 else 0
-        member.row = replace(
-            member.row,
-            consecutive_failures=failures,
-            next_restart_at=datetime.now(UTC) + timedelta(seconds=pause),
-            last_alerted_failure_count=alerted,
-        )
-        if failures >= _ALERT_FROM and failures > alerted:
-            member.row = replace(member.row, last_alerted_failure_count=failures)
-            self._alert(replace(member.row, status="backoff"), pause)
-
-    def _note(self, member: _Member) -> None:
-        """Bring the row up to what is true; it is written with the others."""
-        phase = member.life.phase
-        changes: dict[str, object] = {"status": STATUS[phase]}
-        if phase is not Phase.STOPPING:
-            changes["reason"] = member.why
-        if phase is not Phase.WAITING:
-            changes["next_restart_at"] = None
-            changes["consecutive_failures"] = member.life.failures
-        if phase in (Phase.IDLE, Phase.WAITING, Phase.REFUSED, Phase.STARTING):
-            changes["pid"] = None
-        row = replace(member.row, **changes)  # type: ignore[arg-type]
-        if row != member.row:
-            member.row, member.unwritten = row, True
+        if member is not None:
+            member.take(report, self._clock())
 
     def _write_rows(self) -> None:
         for member in list(self._members.values()):
             if member.unwritten and not self._write(member):
                 return
 
-    def _write(self, member: _Member) -> bool:
+    def _write(self, member: Member) -> bool:
         """Write a member's row; False where that has to be tried again."""
         try:
             self._store.write(member.row)

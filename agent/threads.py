@@ -57,6 +57,26 @@ class ThreadGroup:
             self._threads.append(thread)
         return thread
 
+    def beside(self, name: str, body: Callable[[], object], patience: float) -> bool:
+        """Run ``body`` in a thread of its own and wait ``patience`` seconds for its end; whether it has ended by then.
+
+        For what asks somebody who may not answer. Where there is no room for a thread it is left out.
+        """
+        over = threading.Event()
+
+        def run() -> None:
+            try:
+                body()
+            finally:
+                over.set()
+
+        try:
+            self.start(name, run)
+        except MachineTooSmall as error:
+            log.warning("going on without %s: %s", name, error)
+            return False
+        return over.wait(patience)
+
     def require(self, count: int) -> None:
         """Make sure that there is room for ``count`` further threads or processes, by starting and ending as many.
 

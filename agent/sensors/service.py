@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
@@ -14,14 +13,10 @@ from agent.errors import AgentError, DatabaseError, Interrupted
 from agent.mq import topology
 from agent.presence.context import WorkerContext, open_context
 from agent.presence.health_socket import HealthSocket
-from agent.process.control_group import JOB_GROUPS
-from agent.process.core_dumps import write_none
 from agent.process.guardian import Guardian
+from agent.process.hosting import host_jobs
 from agent.process.leftovers import kill_marked
-from agent.process.memory import map_large_pieces
-from agent.process.oom_score import OOM_SCORE
 from agent.process.open_files import OPEN_FILES
-from agent.process.prctl import become_subreaper, hide_memory
 from agent.process.reaper import Reaper
 from agent.process.stop_signals import StopSignals
 from agent.sensors.assembly import SensorParts, assemble_sensors, beside
@@ -44,13 +39,7 @@ def run_sensors(loaded: Loaded, *, agent_mode: bool) -> int:
         AgentError: the service can't start; its ``exit_code`` says why.
     """
     loaded = as_sensor_service(loaded)
-    OOM_SCORE.open()
-    write_none()
-    map_large_pieces()
-    if loaded.settings.worker.limits.processes is not None and (why := JOB_GROUPS.open()) is not None:
-        log.warning("worker.limits.processes can't be kept: %s", why)
-    hide_memory()
-    become_subreaper()
+    host_jobs(loaded.settings.worker.limits)
     with Guardian() as guardian, StopSignals() as signals:
         service = SensorService(loaded, signals, guardian, agent_mode=agent_mode)
         try:
@@ -214,19 +203,14 @@ class SensorService:
 
     def _beside(self, name: str, body: Callable[[], object]) -> None:
         """Run ``body`` in a thread of its own, so that a database that doesn't answer holds nothing up."""
-        over = threading.Event()
 
-        def run() -> None:
+        def write() -> None:
             try:
                 body()
             except DatabaseError as error:
                 log.warning("can't set this service's status to %s: %s", name, error)
-            finally:
-                over.set()
 
-        with contextlib.suppress(AgentError):
-            self._threads.start(f"stopping-{name}", run)
-            over.wait(_STATUS_PATIENCE)
+        self._threads.beside(f"stopping-{name}", write, _STATUS_PATIENCE)
 
     def _thread_died(self, name: str, error: BaseException) -> None:
         self._failed.set()

@@ -12,6 +12,7 @@ from agent.logs import add_secret
 from agent.reading.json_text import read_json
 from agent.transport.address import ServerAddress
 from agent.transport.connection import ServerConnection
+from agent.transport.worker_token import is_token
 
 _LEAST, _MOST = 3600, 3 * 86400
 _PATH = "/auth/internal/sensor-token"
@@ -71,6 +72,6 @@ def _granted(body: bytes) -> str:
         token = read_json(body.decode())["data"]["token"]
     except (ValueError, KeyError, TypeError) as error:
         raise ServerError(f"the server gave no token: {type(error).__name__}") from None
-    if not isinstance(token, str) or not token.isascii() or not token.isprintable() or " " in token:
+    if not is_token(token):
         raise ServerError("the server gave no token that can be used")
-    return token
+    return str(token)

@@ -99,13 +99,17 @@ def asked_of(address: ServerAddress, bootstrap_token: str, worker_name: str) -> 
     return source
 
 
+def is_token(value: object) -> bool:
+    """Whether a value that somebody gave can be shown as a token: it becomes part of a header."""
+    return isinstance(value, str) and value.isascii() and value.isprintable() and " " not in value
+
+
 def _granted(body: bytes) -> tuple[str, float]:
     try:
         data = read_json(body.decode())["data"]
         token, seconds = data["token"], data["expires_in"]
     except (ValueError, KeyError, TypeError) as error:
         raise ServerError(f"the server gave no token: {type(error).__name__}") from None
-    usable = isinstance(token, str) and token.isascii() and token.isprintable() and " " not in token
-    if not usable or isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+    if not is_token(token) or isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
         raise ServerError("the server gave no token that can be used")
     return token, min(float(seconds), _LONGEST_LIFE)

@@ -10,22 +10,16 @@ from enum import Enum
 
 from agent.configuration import Loaded
 from agent.counters import COUNTERS
-from agent.errors import AgentError, DatabaseError, Interrupted, MachineTooSmall
+from agent.errors import AgentError, DatabaseError, Interrupted
 from agent.mq import topology
 from agent.presence.context import WorkerContext, open_context
 from agent.presence.health_socket import HealthSocket
-from agent.process.control_group import JOB_GROUPS, MEMORY, PIDS
-from agent.process.core_dumps import write_none
+from agent.process.hosting import host_jobs
 from agent.process.leftovers import kill_leftovers
-from agent.process.memory import map_large_pieces
-from agent.process.oom_events import oom_kills
-from agent.process.oom_score import OOM_SCORE
 from agent.process.open_files import OPEN_FILES
-from agent.process.prctl import become_subreaper, hide_memory
 from agent.process.reaper import Reaper
 from agent.process.request import Ending
 from agent.process.stop_signals import StopSignals
-from agent.settings import LimitSettings
 from agent.threads import ThreadGroup
 from agent.worker.assembly import Parts, assemble
 from agent.worker.metrics import exposition
@@ -62,12 +56,7 @@ def run_worker(loaded: Loaded, *, mode: StartupMode) -> int:
     Raises:
         AgentError: the worker can't start; its ``exit_code`` says why.
     """
-    OOM_SCORE.open()
-    write_none()
-    map_large_pieces()
-    _open_job_groups(loaded.settings.worker.limits)
-    hide_memory()
-    become_subreaper()
+    host_jobs(loaded.settings.worker.limits)
     with StopSignals() as signals:
         service = WorkerService(loaded, mode, signals)
         try:
@@ -76,18 +65,6 @@ def run_worker(loaded: Loaded, *, mode: StartupMode) -> int:
         finally:
             service.stop()
     return service.exit_code
-
-
-def _open_job_groups(limits: LimitSettings) -> None:
-    """Let the kernel keep what it can keep of the limits of jobs."""
-    memory = () if limits.memory is None else (MEMORY,)
-    if limits.processes is None and not memory:
-        return
-    oom_kills()  # counted in the group that we are in now, and in all below it
-    if limits.processes is not None and (why := JOB_GROUPS.open(PIDS, *memory)) is not None:
-        log.warning("worker.limits.processes can't be kept: %s", why)
-    if memory:
-        JOB_GROUPS.open(MEMORY)  # where it can't be kept, the memory of jobs is looked at
 
 
 class WorkerService:
@@ -320,20 +297,7 @@ class WorkerService:
 
         However little time is left, it gets a moment.
         """
-        over = threading.Event()
-
-        def run() -> None:
-            try:
-                body()
-            finally:
-                over.set()
-
-        try:
-            self._threads.start(f"stopping-{name}", run)
-        except MachineTooSmall as error:
-            log.warning("leaving without %s: %s", name, error)
-            return False
-        return over.wait(max(_MOMENT, _until(until, at_most=_STATUS_PATIENCE)))
+        return self._threads.beside(f"stopping-{name}", body, max(_MOMENT, _until(until, at_most=_STATUS_PATIENCE)))
 
     def _thread_died(self, name: str, error: BaseException) -> None:
         self._failed.set()

@@ -58,10 +58,14 @@ def thread_names() -> set[str]:
     found = set()
     for tree in trees().values():
         for node in nodes(tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "start":
-                if len(node.args) == 2 and isinstance(node.args[0], ast.Constant):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr in ("start", "beside")
+            ):
+                if len(node.args) in (2, 3) and isinstance(node.args[0], ast.Constant):
                     found.add(str(node.args[0].value))
-                elif len(node.args) == 2 and isinstance(node.args[0], ast.JoinedStr):
+                elif len(node.args) in (2, 3) and isinstance(node.args[0], ast.JoinedStr):
                     found.add(
                         "".join(str(p.value) if isinstance(p, ast.Constant) else "*" for p in node.args[0].values)
                     )

@@ -281,8 +281,7 @@ READING_METHODS = {
         "server/streams/log_places.py",  # of `reading.beneath.Directory`
         "server/stored_files.py",  # of `reading.beneath.Directory`
         "transport/uploaded_files.py",  # of the same
-        "sensors/service.py",  # of `OomScore`
-        "worker/service.py",
+        "process/hosting.py",  # of `OomScore`
     ),
 }
 #: Functions of ``re`` that compile what they are given: a text of somebody else goes to `reading/patterns.py`.

@@ -56,6 +56,7 @@ class LockSession:
         self._sql = Statements("agent.sensors")
         self._connection: Connection | None = None
         self._earlier: _Session | None = None
+        self._heard = False
         self.answered = clock()
         self.held: set[int] = set()
 
@@ -79,6 +80,7 @@ class LockSession:
             try:
                 with contextlib.suppress(psycopg.errors.FeatureNotSupported, psycopg.errors.InvalidParameterValue):
                     connection.execute(_KEEPALIVES)  # a local socket has none
+                connection.add_notify_handler(self._hear)
                 connection.execute(f"LISTEN {CHANNEL}".encode())
                 self._end_earlier(connection)
                 taken = {sensor for sensor in self.held if self._take(connection, sensor)}
@@ -115,6 +117,8 @@ class LockSession:
 
     def wait(self, timeout: float, wake: int) -> bool:
         """Wait until something is told, the session ends or ``wake`` is readable; whether something was told."""
+        if self._took_notice():
+            return True
         poll = select.poll()
         poll.register(wake, select.POLLIN)
         connection = self._connection if self.connected else None
@@ -124,11 +128,20 @@ class LockSession:
             ready = {descriptor for descriptor, _ in poll.poll(timeout * 1000)}
             if connection is None or connection.fileno() not in ready:
                 return False
-            return bool(list(connection.notifies(timeout=0)))
+            connection.execute("SELECT")  # takes what has come, this connection's end included
+            return self._took_notice()
         except (psycopg.Error, OSError, ValueError) as error:
             log.warning("the session that holds the locks of sensors was lost: %s", str(error).strip() or error)
             self.close()
             return True
+
+    def _hear(self, _notice: psycopg.Notify) -> None:
+        """Note that something was told: it may come with the answer to any statement."""
+        self._heard = True
+
+    def _took_notice(self) -> bool:
+        heard, self._heard = self._heard, False
+        return heard
 
     def interrupt(self) -> None:
         """Let a statement that waits for the server fail; from any thread."""

@@ -113,7 +113,7 @@ RETURNING sensor;
 
 -- name: absent_since
 -- Since when no process of a sensor has run anywhere; of one whose service is gone, since it was last heard of.
-SELECT max(CASE WHEN p.status IN ('starting', 'running')
+SELECT max(CASE WHEN p.status = 'running'
                 THEN greatest(w.last_heartbeat, p.last_started_at) ELSE p.last_stopped_at END)
   FROM sensor_process p
   JOIN worker w ON w.id = p.worker

@@ -6,16 +6,12 @@ import json
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 from markupsafe import Markup, escape
 
-from agent import __version__
 from agent.server.page.assets import Assets
-
-if TYPE_CHECKING:
-    from agent.server.page.view import View
 
 _HERE = Path(__file__).parent
 _LONGEST_JSON = 200_000
@@ -53,29 +49,9 @@ class Rendering:
         made.filters |= {"moment": moment, "since": since, "seconds": seconds, "pretty": pretty, "size": size}
         return made
 
-    def render(self, name: str, view: View, values: dict[str, Any]) -> str:
+    def render(self, name: str, values: dict[str, Any]) -> str:
         """Return the HTML of a template."""
-        sections = [
-            {"path": path, "title": title, "key": key}
-            for path, title, resource, action, key in SECTIONS
-            if view.may(resource, action)
-        ]
-        signed_in = view.caller.claims is not None
-        common = {
-            "view": view,
-            "url": view.url,
-            "asset": lambda source: f"{view.prefix}/static/{self.assets.name_of(source)}",
-            "sections": sections,
-            "login": view.caller.claims.login if view.caller.claims else "",
-            "signed_in": signed_in,
-            "csrf": Markup('<input type="hidden" name="csrf" value="{}">').format(view.session.csrf),
-            "version": __version__,
-            "section": "",
-            "notice": "",
-            "problem": "",
-            "fields": {},
-        }
-        return self._environment.get_template(name).render({**common, **values})
+        return self._environment.get_template(name).render(values)
 
 
 def moment(value: Any) -> Markup | str:

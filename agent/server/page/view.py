@@ -10,14 +10,16 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import msgspec
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from agent import __version__
 from agent.server.audit import Audit
 from agent.server.binding import permit
 from agent.server.call import Answer, Call, Services
 from agent.server.caller import Caller
-from agent.server.page.rendering import Rendering
+from agent.server.page.rendering import SECTIONS, Rendering
 from agent.server.page.sessions import BrowserSession
 from agent.server.problems import Problem, problem_of
 from agent.server.route import Route
@@ -108,7 +110,30 @@ class View:
 
     def show(self, template: str, status: int = 200, **values: Any) -> Response:
         """Return the HTML of a template."""
-        return HTMLResponse(self.rendering.render(template, self, values), status)
+        return HTMLResponse(self.rendering.render(template, {**self._everywhere(), **values}), status)
+
+    def _everywhere(self) -> dict[str, Any]:
+        """Return what each template may name."""
+        sections = [
+            {"path": path, "title": title, "key": key}
+            for path, title, resource, action, key in SECTIONS
+            if self.may(resource, action)
+        ]
+        claims = self.caller.claims
+        return {
+            "view": self,
+            "url": self.url,
+            "asset": lambda source: f"{self.prefix}/static/{self.rendering.assets.name_of(source)}",
+            "sections": sections,
+            "login": claims.login if claims else "",
+            "signed_in": claims is not None,
+            "csrf": Markup('<input type="hidden" name="csrf" value="{}">').format(self.session.csrf),
+            "version": __version__,
+            "section": "",
+            "notice": "",
+            "problem": "",
+            "fields": {},
+        }
 
     def go(self, path: str, **query: Any) -> Response:
         """Send the browser to another page, after a change: a reload repeats nothing."""

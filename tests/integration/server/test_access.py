@@ -212,7 +212,7 @@ def test_a_constraint_narrows_every_list_or_opens_none(site: Site) -> None:
         "events", f"events/{event}", f"events/{event}/explain", "enforcements", "rules", "triggers",
         "triggers/core.alert", "sensors", "workers", f"workers/{worker}", "operator/workers", "runtimes",
         "operator/runtimes",
-        "identities", "identities/1", "permissions/sets", "audit-events",
+        "identities", "identities/1", "permissions/sets", "audit-events", "executions/stats",
     ):  # fmt: skip
         assert foreign.get(f"/api/v1/{path}").status_code == 403, path
 

@@ -208,7 +208,7 @@ def test_what_an_operator_decided_survives(database: Database, core: Registratio
         "region": "south",
         "retries": 3,
     }
-    assert one(database, "SELECT enabled FROM sensor") == {"enabled": True}
+    assert one(database, "SELECT enabled FROM sensor WHERE ref = 'complete.watch'") == {"enabled": True}
     assert one(database, "SELECT enabled FROM trigger WHERE pack_ref = 'complete'") == {"enabled": False}
 
 
@@ -288,14 +288,15 @@ def test_a_runtime_that_a_sensor_uses_is_kept_with_the_sensor(
     (sample / "runtimes" / "lua.yaml").unlink()
     change(
         database,
-        "UPDATE sensor SET runtime = (SELECT id FROM runtime WHERE ref = 'complete.lua'), is_adhoc = true",
+        "UPDATE sensor SET runtime = (SELECT id FROM runtime WHERE ref = 'complete.lua'), is_adhoc = true"
+        " WHERE ref = 'complete.watch'",
     )
     (sample / "sensors" / "watch.yaml").unlink()
 
     done = load(database, sample)
 
     assert done.kept == (Vanished("runtime", "complete.lua", "sensor complete.watch uses it"),)
-    assert len(rows(database, "SELECT 1 FROM sensor")) == 1
+    assert len(rows(database, "SELECT 1 FROM sensor WHERE ref = 'complete.watch'")) == 1
 
 
 # One that somebody made by hand: the files have no say about it.

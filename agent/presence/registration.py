@@ -173,7 +173,7 @@ class Registration:
         if found.role != self._identity.role:
             raise ConfigurationError(
                 f"the name {self._identity.name} belongs to {_A_WORKER[found.role]}",
-                hint=f"give this {self._identity.role} worker another name (--name)",
+                hint="give this worker another name (--name)",
             )
         return found.id
 

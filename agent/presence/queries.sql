@@ -31,6 +31,9 @@ SELECT CASE WHEN NOT pg_try_advisory_lock_shared(%(earlier)s) THEN false
   FROM pg_stat_activity a
  WHERE a.pid = pg_backend_pid();
 
+-- name: this_session
+SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid();
+
 -- name: unlock_worker
 SELECT pg_advisory_unlock(hashtextextended(current_schema() || %(name)s, 0)), pg_advisory_unlock_shared(%(earlier)s);
 

@@ -74,9 +74,11 @@ class Registration:
         self._locks = WorkerLocks()
         self._lock = threading.RLock()
         self._connection: Connection | None = None
-        #: The connection whose session holds the lock, and that session; one opened after a loss holds nothing.
+        #: The connection whose session holds the lock; one opened after a loss holds nothing.
         self._holding: Connection | None = None
-        self._session: Session | None = None
+        #: The session that held it last, and each that has tried since: it may have it although nobody heard of that.
+        self._sessions: set[Session] = set()
+        self._noted: Connection | None = None
         self._worker_id: int | None = None
 
     @property
@@ -204,7 +206,7 @@ class Registration:
             if self._try_lock(self.worker_id):
                 return True
             holder = self._lock_holder(self.worker_id)
-            if holder is None or (holder.pid, holder.backend_start) != self._session:
+            if holder is None or Session(holder.pid, holder.backend_start) not in self._sessions:
                 return False
             # Our own earlier session: its connection broke without the server having noticed.
             log.info("ending this worker's earlier session on the database, whose connection was lost")
@@ -216,11 +218,20 @@ class Registration:
 
     def _try_lock(self, worker_id: int) -> bool:
         with self._lock:
+            self._note_session()
             session = self._asked(lambda connection: self._locks.take(connection, worker_id))
             if session is None:
                 return False
-            self._holding, self._session = self._connection, session
+            self._holding, self._sessions = self._connection, {session}
             return True
+
+    def _note_session(self) -> None:
+        """Remember which session is about to try: the answer to that may be lost with its connection."""
+        if self._noted is None or self._noted is not self._connection or self._noted.closed:
+            session = self._asked(self._locks.session)
+            self._noted = self._connection
+            if session is not None:
+                self._sessions.add(session)
 
     def _lock_holder(self, worker_id: int) -> LockHolder | None:
         return self._asked(lambda connection: self._locks.holder(connection, worker_id))

@@ -51,6 +51,10 @@ class WorkerLocks:
         attempt = self._sql.one(connection, _Attempt, "lock_worker", _life(worker_id))
         return Session(attempt.pid, attempt.backend_start) if attempt is not None and attempt.locked else None
 
+    def session(self, connection: Connection) -> Session | None:
+        """Return the session of a connection."""
+        return self._sql.one(connection, Session, "this_session", {})
+
     def release(self, connection: Connection, worker_id: int) -> None:
         """Give back what ``take`` took."""
         self._sql.run(connection, "unlock_worker", _life(worker_id))

@@ -182,6 +182,7 @@ class Site:
     def wait_running(self, ids: Iterable[int], number: int = 1) -> None:
         """Wait until so many of them have started."""
         wanted = set(ids)
+        number = min(number, len(wanted))  # at a small scale there are fewer
         until(lambda: len(wanted & self.started()) >= number, f"the start of {number}", PATIENCE)
 
     def wait_ended(self, ids: Iterable[int] | None = None, timeout: float | None = None) -> bool:

@@ -57,6 +57,8 @@ class FakeServer:
         #: How often a session that was told to end is still seen.
         self.lingers = 0
         self.statements: list[str] = []
+        #: The statement whose next answer is lost with its connection.
+        self.lost_answer = ""
         self._pids = count(100)
         self._ending: dict[int, int] = {}
         self._names = {text: name for name, text in load_queries("agent.presence").items()}
@@ -75,6 +77,12 @@ class FakeServer:
         """Return whoever has a lock."""
         return next((session for session in self.sessions.values() if key in session.locks), None)
 
+    def loses_answer(self, text: str) -> bool:
+        """Whether the answer to a statement is lost now."""
+        lost = bool(self.lost_answer) and self._names.get(text) == self.lost_answer
+        self.lost_answer = "" if lost else self.lost_answer
+        return lost
+
     def run(self, session: Session, text: str, values: Mapping[str, Any]) -> Answer:
         """Run one statement of the registration."""
         name = self._names.get(text)
@@ -91,6 +99,7 @@ class FakeServer:
             "find_worker": lambda _, values: self._find(values["name"]),
             "insert_worker": lambda _, values: self._insert(values),
             "refresh_worker": lambda _, values: self._update(values, status="inactive", host=values["host"]),
+            "this_session": lambda session, _: {"pid": session.pid, "backend_start": session.started},
             "lock_worker": lambda session, values: self._lock(session, values["name"]),
             "lock_holder": lambda _, values: self._holder(values["name"]),
             "end_session": lambda _, values: self._tell_to_end(values["pid"]),
@@ -173,7 +182,12 @@ class FakeConnection:
         if self.closed or self._lost or self._server.away or self.session.pid not in self._server.sessions:
             self.closed = True
             raise psycopg.OperationalError("the connection is closed")
-        return self._server.run(self.session, text.decode() if isinstance(text, bytes) else text, values or {})
+        text = text.decode() if isinstance(text, bytes) else text
+        answer = self._server.run(self.session, text, values or {})
+        if self._server.loses_answer(text):
+            self._lost = self.closed = True
+            raise psycopg.OperationalError("the connection is closed")
+        return answer
 
     def lose(self, *, noticed: bool) -> None:
         """Cut the connection; ``noticed``: the server ends its session, too."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import timedelta
 
 import pytest
@@ -174,6 +175,18 @@ def test_a_lock_is_taken_back_from_its_own_earlier_session(registered: Process, 
     with pytest.raises(DatabaseUnavailable):
         registered.beat()
     assert registered.beat()
+    assert holders(server) == [registered.connection.session]
+
+
+def test_a_lock_that_a_session_took_without_anybody_hearing_of_it_is_its_own(
+    registered: Process, server: FakeServer
+) -> None:
+    registered.connection.lose(noticed=True)
+    server.lost_answer = "lock_worker"
+    for _ in range(3):
+        with contextlib.suppress(DatabaseUnavailable):
+            assert registered.beat()
+    assert server.lost_answer == ""
     assert holders(server) == [registered.connection.session]
 
 

@@ -248,7 +248,7 @@ with psycopg.connect(os.environ["ATTUNE__DATABASE__URL"], autocommit=True) as da
         time.sleep(0.1)
     begun = "SELECT count(*), count(DISTINCT entity_id) FROM execution_history WHERE entity_id = ANY(%s)"
     begun += " AND new_values ->> 'status' = 'running'"
-    said = database.execute("SELECT count(*) FROM execution WHERE config ->> 'message' IS NOT NULL").fetchone()
+    said = database.execute("SELECT count(*) FROM execution WHERE config ->> 'message' ~ '^[0-9]+$'").fetchone()
     print(json.dumps([statuses, *database.execute(begun, [ids]).fetchone(), said[0]]))
 """
 

@@ -114,6 +114,8 @@ def _has_companions(database: Database) -> bool:
 
 
 def _serve(settings: Settings, database: Database, parts: tuple[str, ...], say: Callable[[str], None]) -> int:
+    stop = _StopRequests()
+    stop.listen()
     broker = open_broker(settings, name="attune-server")
     if broker_in_database(settings):
         broker.declare(())
@@ -173,7 +175,7 @@ def _serve(settings: Settings, database: Database, parts: tuple[str, ...], say: 
     if retention is not None:
         retention.start()
     try:
-        server = _http(services, audit, api="api" in parts)
+        server = _http(services, audit, stop, api="api" in parts)
         loop_stop.append(server)
         with _listening(settings) as listening:
             _announce(listening, parts, settings, say)
@@ -182,6 +184,7 @@ def _serve(settings: Settings, database: Database, parts: tuple[str, ...], say: 
             server.stop_accepting = lambda: _drain(services)
             asyncio.run(server.serve(sockets=[listening]))
     finally:
+        stop.listen()  # the loop has let go of them
         _drain(services)
         services.streams.stop()
         running = [part for part in (dispatcher, rules, retention, outbox) if part is not None]
@@ -227,7 +230,7 @@ def _refuse_two_makes(broker: Broker) -> None:
         )
 
 
-def _http(services: Services, audit: Audit, *, api: bool) -> _Server:
+def _http(services: Services, audit: Audit, stop: _StopRequests, *, api: bool) -> _Server:
     from agent.server.resources import health
     from agent.server.routes import ROUTES
 
@@ -243,27 +246,53 @@ def _http(services: Services, audit: Audit, *, api: bool) -> _Server:
         timeout_graceful_shutdown=max(1, int(services.settings.server.shutdown_timeout)),
         timeout_keep_alive=30,
     )
-    return _Server(config)
+    return _Server(config, stop)
+
+
+class _StopRequests:
+    """Signals from the first moment to the last: the first one drains, the second one ends the process at once."""
+
+    def __init__(self) -> None:
+        """Nobody has asked, and nothing is to be drained yet."""
+        self.asked = False
+        self.drain: Callable[[], None] = lambda: None
+
+    def listen(self) -> None:
+        """Be told of signals, not killed by them: as PID 1 they would be ignored. For the main thread."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda _number, _frame: self.take())
+
+    def take(self) -> None:
+        """Note one signal."""
+        if self.asked:
+            # A handler in a thread can't be interrupted. What it has not committed is undone, the rest is in rows.
+            log.warning("asked to stop a second time: leaving at once")
+            os._exit(_HURRIED)
+        self.asked = True
+        self.drain()
 
 
 class _Server(uvicorn.Server):
-    """Its signals: the first one drains, the second one ends at once; neither kills the process by itself."""
+    """Drains when it is asked to stop, also where that came before it served."""
 
     stop_accepting = staticmethod(lambda: None)
+
+    def __init__(self, config: uvicorn.Config, stop: _StopRequests) -> None:
+        super().__init__(config)
+        self._stop = stop
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Handle signals for the length of the block."""
         loop = asyncio.get_running_loop()
+        self._stop.drain = self._leave
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._asked_to_stop)
+            loop.add_signal_handler(number, self._stop.take)
+        if self._stop.asked:
+            self._leave()
         yield
 
-    def _asked_to_stop(self) -> None:
-        if self.should_exit:
-            # A handler in a thread can't be interrupted. What it has not committed is undone, the rest is in rows.
-            log.warning("asked to stop a second time: leaving at once")
-            os._exit(_HURRIED)
+    def _leave(self) -> None:
         self.should_exit = True
         self.stop_accepting()
 

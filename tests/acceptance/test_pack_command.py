@@ -48,12 +48,12 @@ def test_a_pack_that_ships_is_registered_by_its_name(attune: Attune, tmp_path: P
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        "registered core 1.0.0: 10 runtimes, 7 actions, 5 triggers, 4 permission sets",
+        "registered core 1.0.0: 10 runtimes, 7 actions, 1 sensor, 5 triggers, 4 permission sets",
         f"  files copied to {tmp_path}/packs/core",
         "  workers were not notified",
     ]
     assert attune("pack", "register", str(tmp_path / "packs" / "core")).stdout.splitlines()[:2] == [
-        "updated core 1.0.0: 10 runtimes, 7 actions, 5 triggers, 4 permission sets",
+        "updated core 1.0.0: 10 runtimes, 7 actions, 1 sensor, 5 triggers, 4 permission sets",
         f"  files already in {tmp_path}/packs/core",
     ]
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -35,6 +34,7 @@ from agent.server.audit import Audit
 from agent.server.call import Services, rows
 from agent.server.rule_changes import Changes
 from agent.server.sentinels import write_sentinels
+from agent.server.stop_requests import StopRequests
 from agent.server.streams.hub import Hub
 from agent.settings import Settings
 from agent.threads import ThreadGroup
@@ -42,9 +42,6 @@ from agent.threads import ThreadGroup
 log = logging.getLogger(__name__)
 
 PARTS = ("api", "dispatcher", "rules", "retention")
-_HURRIED = 75
-"""The exit code after a second signal; the agent's too."""
-
 _COMPANION = "server_event"
 """The newest of the server's own tables."""
 
@@ -114,7 +111,7 @@ def _has_companions(database: Database) -> bool:
 
 
 def _serve(settings: Settings, database: Database, parts: tuple[str, ...], say: Callable[[str], None]) -> int:
-    stop = _StopRequests()
+    stop = StopRequests()
     stop.listen()
     broker = open_broker(settings, name="attune-server")
     if broker_in_database(settings):
@@ -230,7 +227,7 @@ def _refuse_two_makes(broker: Broker) -> None:
         )
 
 
-def _http(services: Services, audit: Audit, stop: _StopRequests, *, api: bool) -> _Server:
+def _http(services: Services, audit: Audit, stop: StopRequests, *, api: bool) -> _Server:
     from agent.server.resources import health
     from agent.server.routes import ROUTES
 
@@ -249,35 +246,12 @@ def _http(services: Services, audit: Audit, stop: _StopRequests, *, api: bool) -
     return _Server(config, stop)
 
 
-class _StopRequests:
-    """Signals from the first moment to the last: the first one drains, the second one ends the process at once."""
-
-    def __init__(self) -> None:
-        """Nobody has asked, and nothing is to be drained yet."""
-        self.asked = False
-        self.drain: Callable[[], None] = lambda: None
-
-    def listen(self) -> None:
-        """Be told of signals, not killed by them: as PID 1 they would be ignored. For the main thread."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda _number, _frame: self.take())
-
-    def take(self) -> None:
-        """Note one signal."""
-        if self.asked:
-            # A handler in a thread can't be interrupted. What it has not committed is undone, the rest is in rows.
-            log.warning("asked to stop a second time: leaving at once")
-            os._exit(_HURRIED)
-        self.asked = True
-        self.drain()
-
-
 class _Server(uvicorn.Server):
     """Drains when it is asked to stop, also where that came before it served."""
 
     stop_accepting = staticmethod(lambda: None)
 
-    def __init__(self, config: uvicorn.Config, stop: _StopRequests) -> None:
+    def __init__(self, config: uvicorn.Config, stop: StopRequests) -> None:
         super().__init__(config)
         self._stop = stop
 

@@ -38,7 +38,7 @@ NAMES = {
     "os.putenv": (),
     "sys.exit": ("cli/main.py", "cli/operator.py"),
     # After a second signal: a handler in a thread can't be interrupted; the end of a forked process.
-    "os._exit": ("server/service.py", "process/guardian.py"),
+    "os._exit": ("server/stop_requests.py", "process/guardian.py"),
     "os.fork": ("process/guardian.py",),
     "os.system": (),
     "os.popen": (),
@@ -49,7 +49,7 @@ NAMES = {
     "os.waitpid": ("process/",),
     "os.waitid": ("process/",),
     "os.setuid": (),
-    "signal.signal": ("process/stop_signals.py", "process/guardian.py", "cli/"),
+    "signal.signal": ("process/stop_signals.py", "process/guardian.py", "server/stop_requests.py", "cli/"),
     "signal.set_wakeup_fd": ("process/stop_signals.py",),
     "psycopg.connect": ("db/",),
     "psycopg.Connection.connect": ("db/",),

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 import uvicorn
 
-from agent.server.service import _Server, _StopRequests
+from agent.server.service import _Server
+from agent.server.stop_requests import StopRequests
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +27,7 @@ async def _nothing(scope: object, receive: object, send: object) -> None:
     """Answer nobody."""
 
 
-def served(stop: _StopRequests, *, during: int | None = None) -> tuple[bool, list[str]]:
+def served(stop: StopRequests, *, during: int | None = None) -> tuple[bool, list[str]]:
     """Return whether the server has been asked to leave inside its block, and how often it stopped accepting."""
     server = _Server(uvicorn.Config(_nothing), stop)
     drained: list[str] = []
@@ -49,7 +50,7 @@ def served(stop: _StopRequests, *, during: int | None = None) -> tuple[bool, lis
 
 
 def test_one_that_comes_before_the_server_serves_is_not_forgotten() -> None:
-    stop = _StopRequests()
+    stop = StopRequests()
     stop.listen()
     os.kill(os.getpid(), signal.SIGTERM)
     assert served(stop) == (True, ["drained"])
@@ -57,19 +58,19 @@ def test_one_that_comes_before_the_server_serves_is_not_forgotten() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_one_that_comes_while_it_serves_drains_it(number: int) -> None:
-    stop = _StopRequests()
+    stop = StopRequests()
     stop.listen()
     assert served(stop, during=number) == (True, ["drained"])
 
 
 def test_without_one_it_serves() -> None:
-    assert served(_StopRequests()) == (False, [])
+    assert served(StopRequests()) == (False, [])
 
 
 def test_a_second_one_ends_the_process_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     ended: list[int] = []
     monkeypatch.setattr(os, "_exit", ended.append)
-    stop = _StopRequests()
+    stop = StopRequests()
     stop.take()
     assert ended == []
     stop.take()

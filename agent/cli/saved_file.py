@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
 import os
 import stat
 from dataclasses import dataclass
@@ -16,9 +15,9 @@ from pathlib import Path
 
 from agent.errors import AgentError, Conflict
 from agent.operations.artifact_content import ArtifactContent
+from agent.reading.digest import digest_of
 from agent.reading.regular_files import NoRegularFile, open_regular
 
-_CHUNK = 1 << 20
 _PART = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -75,7 +74,7 @@ def _receive(content: ArtifactContent, path: Path, folder: int, *, replace: bool
             have = 0
         for chunk in content.read_from(have):
             _write(descriptor, chunk)
-        found = _digest(descriptor)
+        found = digest_of(descriptor)
         if found != content.sha256:
             os.unlink(part, dir_fd=folder)
             raise AgentError(
@@ -116,14 +115,6 @@ def _write(descriptor: int, chunk: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _digest(descriptor: int) -> str:
-    digest, offset = hashlib.sha256(), 0
-    while chunk := os.pread(descriptor, _CHUNK, offset):
-        digest.update(chunk)
-        offset += len(chunk)
-    return digest.hexdigest()
-
-
 def _digest_at(name: str, folder: int) -> str | None:
     """Return the digest of what has that name, None where nothing has; of what is no file, one that nothing has."""
     try:
@@ -133,7 +124,7 @@ def _digest_at(name: str, folder: int) -> str | None:
     except OSError:
         return ""
     try:
-        return _digest(descriptor)
+        return digest_of(descriptor)
     finally:
         os.close(descriptor)
 

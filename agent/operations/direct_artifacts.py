@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from functools import cached_property
@@ -14,6 +13,7 @@ from agent.control.stored_artifacts import StoredArtifacts
 from agent.db.pool import Connection, Database
 from agent.errors import NotFound
 from agent.operations.means import Means
+from agent.reading.digest import digest_of
 
 _CHUNK = 1 << 20
 
@@ -29,10 +29,7 @@ class OpenedVersion:
     @cached_property
     def sha256(self) -> str:
         """The digest of all of it."""
-        digest = hashlib.sha256()
-        for chunk in self.read_from(0):
-            digest.update(chunk)
-        return digest.hexdigest()
+        return digest_of(self._descriptor, self.size)
 
     def read_from(self, offset: int) -> Iterator[bytes]:
         """Yield the bytes behind ``offset``, up to what there was when it was opened."""

@@ -6,7 +6,6 @@ whole, and its digest is that of the bytes that are sent.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,8 @@ from pathlib import Path
 from starlette.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
+from agent.reading.digest import digest_of
 from agent.reading.regular_files import open_regular
-
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -72,18 +70,10 @@ class _Digests:
     def of(self, descriptor: int, key: tuple[int, ...]) -> str:
         known = self._known.get(key)
         if known is None:
-            known = self._known[key] = _digest(descriptor)
+            known = self._known[key] = digest_of(descriptor)
             while len(self._known) > self._most:
                 self._known.pop(next(iter(self._known)), None)
         return known
-
-
-def _digest(descriptor: int) -> str:
-    digest, offset = hashlib.sha256(), 0
-    while chunk := os.pread(descriptor, _CHUNK, offset):
-        digest.update(chunk)
-        offset += len(chunk)
-    return digest.hexdigest()
 
 
 _DIGESTS = _Digests(most=64)

@@ -21,6 +21,7 @@ from typing import IO
 
 from agent.execution.outcome.log_files import DIRECTORY_MODE, FILE_MODE
 from agent.reading.beneath import Directory, is_inside
+from agent.reading.digest import digest_of
 
 _CHUNK = 1 << 20
 _PATIENCE = 2.0
@@ -139,7 +140,7 @@ class StoredFiles:
             except OSError:
                 descriptor = root.open(path, os.O_RDONLY)  # it was finished before, and the answer was lost
             try:
-                if os.fstat(descriptor).st_size != size or _digest(descriptor) != digest:
+                if os.fstat(descriptor).st_size != size or digest_of(descriptor) != digest:
                     raise WrongContent
                 with self._place(path) as (folder, name):
                     temporary = f".{uuid.uuid4().hex}.new"
@@ -241,11 +242,3 @@ def _same(descriptor: int, offset: int, content: IO[bytes]) -> bool:
             return False
         offset += len(chunk)
     return True
-
-
-def _digest(descriptor: int) -> str:
-    digest, offset = hashlib.sha256(), 0
-    while chunk := os.pread(descriptor, _CHUNK, offset):
-        digest.update(chunk)
-        offset += len(chunk)
-    return digest.hexdigest()

@@ -19,6 +19,7 @@ from urllib.parse import quote
 from agent.backoff import Backoff
 from agent.counters import COUNTERS
 from agent.errors import ServerError, ServerUnavailable
+from agent.reading.digest import digest_of
 from agent.transport.connection import ServerConnection
 
 log = logging.getLogger(__name__)
@@ -240,7 +241,7 @@ class LogUploads:
         headers = {
             "Upload-Source": upload.path,
             "Upload-Length": str(size),
-            "X-Checksum-Sha256": _digest(upload.source, size),
+            "X-Checksum-Sha256": digest_of(upload.source, size),
             **_alias(upload),
         }
         try:
@@ -274,11 +275,3 @@ def _url(path: str) -> str:
 def _alias(upload: LogUpload) -> dict[str, str]:
     """Who reads where it grew is led to where it is."""
     return {} if upload.path == upload.final else {"Upload-Alias": upload.path}
-
-
-def _digest(descriptor: int, size: int) -> str:
-    digest, offset = hashlib.sha256(), 0
-    while offset < size and (chunk := os.pread(descriptor, min(_LARGEST_PIECE, size - offset), offset)):
-        digest.update(chunk)
-        offset += len(chunk)
-    return digest.hexdigest()

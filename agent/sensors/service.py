@@ -11,6 +11,7 @@ from agent.configuration import Loaded
 from agent.configuration.roles import as_sensor_service
 from agent.errors import AgentError, DatabaseError, Interrupted
 from agent.mq import topology
+from agent.mq.subscribing import wait_subscribed
 from agent.presence.context import WorkerContext, open_context
 from agent.presence.health_socket import HealthSocket
 from agent.process.guardian import Guardian
@@ -25,7 +26,6 @@ from agent.threads import ThreadGroup
 
 log = logging.getLogger(__name__)
 
-_SUBSCRIBE_PATIENCE = 30.0
 #: Seconds that a child may take beside its grace, and that the threads get together to end.
 _KILL_RESERVE, _JOIN_PATIENCE = 8.0, 5.0
 _STATUS_PATIENCE = 3.0
@@ -99,7 +99,7 @@ class SensorService:
         self._threads.start("publisher", parts.publisher.run)
         self._threads.start("heartbeat", parts.heartbeat.run)
         self._threads.start("consumer-sensors", parts.consumer.run)
-        if not self._subscribed(parts):
+        if not wait_subscribed((parts.consumer,), self._signals.stop, service="service"):
             return
         base.registration.set_status("active")
         self._active = True
@@ -120,17 +120,6 @@ class SensorService:
                 " sensor.only and keep the other from them (labels, taints), or stop one of the two",
                 ", ".join(names),
             )
-
-    def _subscribed(self, parts: SensorParts) -> bool:
-        """Wait until the broker delivers; False when the end was asked for before."""
-        warn_at = time.monotonic() + _SUBSCRIBE_PATIENCE
-        while not parts.consumer.subscribed:
-            if self._signals.stop.wait(0.01):
-                return False
-            if time.monotonic() > warn_at:
-                warn_at = time.monotonic() + _SUBSCRIBE_PATIENCE
-                log.warning("this service stays inactive until the broker delivers to it")
-        return True
 
     def why_not_ready(self) -> str | None:
         """Return None when the service is registered and hears of changes, else what is missing."""

@@ -12,6 +12,7 @@ from agent.configuration import Loaded
 from agent.counters import COUNTERS
 from agent.errors import AgentError, DatabaseError, Interrupted
 from agent.mq import topology
+from agent.mq.subscribing import wait_subscribed
 from agent.presence.context import WorkerContext, open_context
 from agent.presence.health_socket import HealthSocket
 from agent.process.hosting import host_jobs
@@ -31,7 +32,6 @@ log = logging.getLogger(__name__)
 #: Seconds of the shutdown time that are kept to interrupt, kill and report what did not end by itself
 #: (promise: drain before exit).
 _KILL_RESERVE, _REPORT_RESERVE = 5.0, 3.0
-_SUBSCRIBE_PATIENCE = 30.0
 #: Seconds that a write of the status may hold up the drain.
 _STATUS_PATIENCE = 3.0
 #: Seconds that the threads get together to end once nothing is left to do.
@@ -122,7 +122,7 @@ class WorkerService:
         parts.slots.start(self._threads)
         for name, consumer in parts.consumers.items():
             self._threads.start(f"consumer-{name}", consumer.run)
-        if not self._subscribed(parts):
+        if not wait_subscribed(parts.consumers.values(), self._signals.stop, service="worker"):
             return
         base.registration.set_status("active", unannounced=parts.publisher.oldest)
         self._active = True
@@ -139,17 +139,6 @@ class WorkerService:
         killed = kill_leftovers(parts.store.mine, site=site, scores=scores)
         if killed:
             log.warning("killed %d processes that jobs of the previous process had left running", killed)
-
-    def _subscribed(self, parts: Parts) -> bool:
-        """Wait until the broker delivers to all consumers; False when the end was asked for before."""
-        warn_at = time.monotonic() + _SUBSCRIBE_PATIENCE
-        while not all(consumer.subscribed for consumer in parts.consumers.values()):
-            if self._signals.stop.wait(0.01):
-                return False
-            if time.monotonic() > warn_at:
-                warn_at = time.monotonic() + _SUBSCRIBE_PATIENCE
-                log.warning("this worker stays inactive until the broker delivers to it")
-        return True
 
     def why_not_ready(self) -> str | None:
         """Return None when the worker is registered and the broker delivers to it now, else what is missing."""

@@ -61,11 +61,14 @@ class CompiledActions:
         self._known: dict[tuple[str, str, str], _Known] = {}
 
     def command(
-        self, request: EnvironmentRequest, prepared: PreparedEnvironment, action_file: str
+        self, request: EnvironmentRequest, prepared: PreparedEnvironment | None, action_file: str
     ) -> tuple[str, ...] | None:
-        """Return the command line that runs the compiled file; None: it has to be run as it is."""
+        """Return the command line that runs the compiled file; None: it has to be run as it is.
+
+        Without an environment, ``prepared`` is None, nothing is compiled.
+        """
         spec = request.config.compile
-        if spec is None:
+        if spec is None or prepared is None:
             return None
         key = (action_file, str(prepared.env_dir), prepared.interpreter)
         try:

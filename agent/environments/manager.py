@@ -77,6 +77,12 @@ class EnvironmentManager:
         self.on_use: Callable[[EnvironmentRequest], None] = lambda request: None
         self._failures = SharedFailures()
 
+    def ensure_needed(self, request: EnvironmentRequest) -> PreparedEnvironment | None:
+        """Do as ``ensure`` where the runtime isolates packs or sets variables; else return None. Raises as that."""
+        if request.config.environment is None and not request.config.env_vars:
+            return None
+        return self.ensure(request)
+
     def ensure(self, request: EnvironmentRequest) -> PreparedEnvironment:
         """Return the environment of ``request``, built now if there is none that fits.
 

@@ -123,8 +123,8 @@ class Preparer:
         pack_dir = self._packs.of(action, claim.stamp, ended=lambda: stop.cause is not None, progress=progress)
         try:
             request = _request(action, usable, selected, pack_dir, stop, progress)
-            environment = self._environment(request)
-            command = _Command(self._scratch, partial(self._compiled_command, request, environment))
+            environment = self._environments.ensure_needed(request)
+            command = _Command(self._scratch, partial(self._compiled.command, request, environment))
             try:
                 command.build(action, usable, selected, environment, pack_dir, parameters, document)
                 issued = database_time(claim.execution, begun)
@@ -175,16 +175,6 @@ class Preparer:
                     raise
                 log.warning("runtimes can't be reloaded: %s", error)
         return self._registry.resolve(action.runtime)
-
-    def _environment(self, request: EnvironmentRequest) -> PreparedEnvironment | None:
-        if request.config.environment is None and not request.config.env_vars:
-            return None
-        return self._environments.ensure(request)
-
-    def _compiled_command(
-        self, request: EnvironmentRequest, environment: PreparedEnvironment | None, path: str
-    ) -> tuple[str, ...] | None:
-        return None if environment is None else self._compiled.command(request, environment, path)
 
     def _variables(
         self,

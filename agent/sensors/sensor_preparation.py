@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -105,8 +106,9 @@ class SensorPreparer:
                 request = EnvironmentRequest.of(
                     (sensor.pack, sensor.pack_ref), Path(pack_dir), usable, selected, stop=stop, progress=progress
                 )
-                environment = self._environment(request)
-                argv = self._command(sensor, pack_dir, selected, environment, partial(self._compiled_command, request))
+                environment = self._environments.ensure_needed(request)
+                compiled = partial(self._compiled.command, request, environment)
+                argv = self._command(sensor, pack_dir, selected, environment, compiled)
                 runtime = " ".join(filter(None, (usable.name, selected.actual or selected.version)))
             env = self._variables(sensor, environment, token, mark, absent, files)
         except BaseException:
@@ -132,23 +134,13 @@ class SensorPreparer:
             raise InvalidExecution(f"the entry point {sensor.entrypoint[:100]!r} of {sensor.ref} is no program of ours")
         return argv
 
-    def _environment(self, request: EnvironmentRequest) -> PreparedEnvironment | None:
-        if request.config.environment is None and not request.config.env_vars:
-            return None
-        return self._environments.ensure(request)
-
-    def _compiled_command(
-        self, request: EnvironmentRequest, environment: PreparedEnvironment | None, path: str
-    ) -> tuple[str, ...] | None:
-        return None if environment is None else self._compiled.command(request, environment, path)
-
     def _command(
         self,
         sensor: Sensor,
         pack_dir: str,
         selected: SelectedVersion,
         environment: PreparedEnvironment | None,
-        compiled: Callable[[PreparedEnvironment | None, str], tuple[str, ...] | None],
+        compiled: Callable[[str], tuple[str, ...] | None],
     ) -> tuple[str, ...]:
         trouble = script_trouble(pack_dir, "sensors", sensor.entrypoint)
         path = os.path.join(pack_dir, "sensors", sensor.entrypoint)
@@ -167,7 +159,7 @@ class SensorPreparer:
                 )
             return (path,)
         more = () if environment is None else environment.arguments
-        return compiled(environment, path) or (binary, *more, *interpreter.args, path)
+        return compiled(path) or (binary, *more, *interpreter.args, path)
 
     def _variables(
         self,
@@ -175,7 +167,7 @@ class SensorPreparer:
         environment: PreparedEnvironment | None,
         token: str,
         mark: str,
-        absent: object,
+        absent: datetime | None,
         files: list[str],
     ) -> dict[str, str]:
         instances = (sensor.instances or "[]").encode()
@@ -189,6 +181,6 @@ class SensorPreparer:
             {} if environment is None else environment.env_vars,
             token=token,
             mark=mark,
-            absent_since=absent,  # type: ignore[arg-type]
+            absent_since=absent,
             instances_file=files[0] if files else None,
         )

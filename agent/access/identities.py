@@ -43,7 +43,15 @@ class _Set(NamedTuple):
     grants: Any
 
 
-class _Account(NamedTuple):
+class Account(NamedTuple):
+    """An account with the refs of its permission sets, and the grants in them."""
+
+    identity: Identity
+    set_refs: list[str]
+    grants: tuple[Grant, ...]
+
+
+class _AccountRow(NamedTuple):
     id: int
     login: str
     display_name: str | None
@@ -61,18 +69,20 @@ def find_identity(connection: Connection, *, login: str | None = None, id: int |
         return cursor.execute(sql.encode(), {"login": login, "id": id}).fetchone()
 
 
-def find_account(connection: Connection, identity: int) -> tuple[Identity, tuple[list[str], tuple[Grant, ...]]] | None:
-    """Return an account, with the refs of its permission sets and the grants in them; None when there is none."""
-    found = Statements("agent.access").one(connection, _Account, "account", {"id": identity})
+def find_account(connection: Connection, identity: int) -> Account | None:
+    """Return an account with what it may do, None when there is none."""
+    found = Statements("agent.access").one(connection, _AccountRow, "account", {"id": identity})
     if found is None:
         return None
-    return Identity(*found[:6]), (found.refs, read_grants(found.grants))
-
-
-def permissions_of(connection: Connection, identity: int) -> tuple[list[str], tuple[Grant, ...]]:
-    """Return the refs of an account's permission sets, and the grants in them."""
-    sets = Statements("agent.access").all(connection, _Set, "sets_of_identity", {"id": identity})
-    return [found.ref for found in sets], read_grants(found.grants for found in sets)
+    known = Identity(
+        id=found.id,
+        login=found.login,
+        display_name=found.display_name,
+        password_hash=found.password_hash,
+        frozen=found.frozen,
+        attributes=found.attributes,
+    )
+    return Account(known, found.refs, read_grants(found.grants))
 
 
 def grants_of_sets(connection: Connection, refs: list[str]) -> tuple[tuple[Grant, ...], list[str]]:

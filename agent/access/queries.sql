@@ -10,20 +10,8 @@ SELECT id, login, display_name, password_hash, frozen, attributes FROM identity 
 -- name: identity_by_id
 SELECT id, login, display_name, password_hash, frozen, attributes FROM identity WHERE id = %(id)s;
 
--- name: sets_of_identity
--- Directly assigned, and through roles.
-SELECT p.ref, p.grants
-  FROM permission_set p
- WHERE p.id IN (SELECT permset FROM permission_assignment WHERE identity = %(id)s
-                UNION ALL
-                SELECT r.permset
-                  FROM permission_set_role_assignment r
-                  JOIN identity_role_assignment i ON i.role = r.role
-                 WHERE i.identity = %(id)s)
- ORDER BY p.ref;
-
 -- name: account
--- An account with its permission sets, as the two above find them: nearly every request asks for both.
+-- An account with its permission sets, directly assigned and through roles: nearly every request asks for both.
 SELECT i.id, i.login, i.display_name, i.password_hash, i.frozen, i.attributes,
        array(SELECT p.ref FROM permission_set p WHERE p.id = ANY (a.sets) ORDER BY p.ref) AS refs,
        array(SELECT p.grants FROM permission_set p WHERE p.id = ANY (a.sets) ORDER BY p.ref) AS grants

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from agent.access.grants import Grant, allowed, sensor_grants, standard_grants
-from agent.access.identities import Identity, find_account, grants_of_sets
+from agent.access.identities import Account, Identity, find_account, grants_of_sets
 from agent.access.tokens import Claims
 from agent.db.pool import Database
 from agent.server.problems import Problem
@@ -46,7 +46,7 @@ class Caller:
     @property
     def identity(self) -> Identity:
         """The account. Raises Problem when it is gone or frozen: its tokens outlive neither."""
-        return self._account[0]
+        return self._account.identity
 
     def forget(self) -> None:
         """Ask the database again: the account was changed by this very request."""
@@ -74,20 +74,20 @@ class Caller:
         return self._permissions[1]
 
     @cached_property
-    def _account(self) -> tuple[Identity, tuple[list[str], tuple[Grant, ...]]]:
+    def _account(self) -> Account:
         """The account and what it may do, in one statement: nearly every request asks for both."""
         with self.database.reading() as connection:
             found = find_account(connection, self.identity_id)
         if found is None:
             raise Problem.unauthorized("Invalid authentication token")
-        if found[0].frozen:
+        if found.identity.frozen:
             raise Problem(403, "FORBIDDEN", "this account is frozen")
         return found
 
     @cached_property
     def _permissions(self) -> tuple[list[str], tuple[Grant, ...]]:
         if self.kind == "access":
-            return self._account[1]
+            return self._account.set_refs, self._account.grants
         if self.kind == "sensor" and self.claims is not None:
             return [], sensor_grants(self.claims.login)
         if self.kind != "execution" or self.claims is None:

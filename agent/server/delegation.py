@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agent.access.grants import Grant, missing, read_grants
-from agent.access.identities import grants_of_sets, permissions_of
+from agent.access.identities import find_account, grants_of_sets
 from agent.db.pool import Connection
 from agent.packs.model import Pack
 from agent.server.call import Call, rows
@@ -50,8 +50,11 @@ def pass_on_pack(call: Call, connection: Connection, pack: Pack) -> None:
 
 def take_over(call: Call, connection: Connection, identity: int) -> None:
     """Let the caller get what another logs in with, who must not hold more than the caller. Raises Problem (403)."""
-    if identity != call.caller.identity_id:
-        _refuse(call, permissions_of(connection, identity)[1], "this account may do what you may not")
+    if identity == call.caller.identity_id:
+        return
+    account = find_account(connection, identity)
+    if account is not None:
+        _refuse(call, account.grants, "this account may do what you may not")
 
 
 def _refuse(call: Call, grants: tuple[Grant, ...], sentence: str) -> None:

@@ -11,7 +11,7 @@ from psycopg.rows import dict_row
 from agent.db.pool import Connection
 from agent.db.queries import load_queries
 from agent.errors import NotFound
-from agent.placement.candidate import Candidate
+from agent.placement.candidate import Candidate, candidate_of
 from agent.placement.demand import demand_of
 from agent.placement.explanation import explain
 
@@ -72,7 +72,4 @@ def _demands(connection: Connection, execution_ids: Sequence[int]) -> list[dict[
 def _fleet(connection: Connection) -> list[Candidate]:
     with connection.cursor(row_factory=dict_row) as cursor:
         found = cursor.execute(load_queries("agent.control")["candidates"].encode()).fetchall()
-    return [
-        Candidate(**{**one, "capabilities": one["capabilities"] if isinstance(one["capabilities"], dict) else {}})
-        for one in found
-    ]
+    return [candidate_of(row) for row in found]

@@ -19,7 +19,7 @@ from agent.errors import AgentError, BrokerError, UsageError
 from agent.mq.broker import Outgoing
 from agent.mq.messages import Dispatch
 from agent.mq.outgoing_messages import dispatch
-from agent.placement.candidate import Candidate
+from agent.placement.candidate import Candidate, candidate_of
 from agent.placement.choice import choose
 from agent.placement.demand import Demand, demand_of
 
@@ -157,7 +157,7 @@ def _insert(
 def _place(connection: Connection, action: SubmittableAction, *, turn: int) -> Candidate:
     """Choose a worker; raising undoes the transaction, so that no execution stays that nobody can run."""
     rows = connection.cursor(row_factory=dict_row).execute(load_queries(__package__ or "")["candidates"])
-    candidates = [Candidate(**{**row, "capabilities": _object(row["capabilities"])}) for row in rows]
+    candidates = [candidate_of(row) for row in rows]
     placement = choose(action.demand, candidates, turn=turn)
     if placement.worker is not None:
         return placement.worker
@@ -184,7 +184,3 @@ def _fail(database: Database, execution_id: int, error: BrokerError) -> None:
         connection.execute(
             load_queries(__package__ or "")["fail_undispatched"], {"id": execution_id, "result": Jsonb(result)}
         )
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from psycopg.rows import dict_row
 
 from agent.db.pool import Connection
 from agent.db.queries import load_queries
-from agent.placement.candidate import Candidate
+from agent.placement.candidate import Candidate, candidate_of
 from agent.placement.fit import absence
 
 
@@ -44,15 +43,9 @@ def read_fleet(connection: Connection) -> Fleet:
     """Read the fleet as the transaction sees it. Raises psycopg.Error."""
     with connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(load_queries("agent.dispatch")["fleet"].encode()).fetchall()
-    scheduled = {row["id"]: row.pop("scheduled") for row in rows}
-    changed = {row["id"]: row.pop("updated") for row in rows}
-    return Fleet(tuple(candidate(row) for row in rows), scheduled, changed)
-
-
-def candidate(row: Mapping[str, Any]) -> Candidate:
-    """Make a candidate of a row, whose capabilities another program may have written in any shape."""
-    capabilities = row["capabilities"] if isinstance(row["capabilities"], dict) else {}
-    return Candidate(**{**row, "capabilities": capabilities})
+    scheduled = {row["id"]: row["scheduled"] for row in rows}
+    changed = {row["id"]: row["updated"] for row in rows}
+    return Fleet(tuple(candidate_of(row) for row in rows), scheduled, changed)
 
 
 def reserve(worker: Candidate) -> int:

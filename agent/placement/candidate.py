@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 DEFAULT_SLOTS = 10
@@ -48,3 +48,12 @@ class Candidate:
         """What selectors and affinity look at."""
         labels = self.capabilities.get("labels")
         return labels if isinstance(labels, Mapping) else {}
+
+
+def candidate_of(row: Mapping[str, Any]) -> Candidate:
+    """Make a candidate of a row; ``capabilities`` may be anything, as another program may have written them."""
+    known = row["capabilities"] if isinstance(row["capabilities"], Mapping) else {}
+    return Candidate(**{name: row[name] for name in _COLUMNS} | {"capabilities": known})
+
+
+_COLUMNS = tuple(field.name for field in fields(Candidate))

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from agent.db.named_statements import Statements
 from agent.db.pool import Database
 from agent.errors import InvalidExecution
+from agent.liveness import DEAD_AFTER
 from agent.mq.broker import Outgoing
-from agent.placement.candidate import Candidate
+from agent.placement.candidate import Candidate, candidate_of
 from agent.presence.alerts import Alert, write_alert
 from agent.sensors.model import ProcessRow, Sensor
 
@@ -32,18 +33,6 @@ class SensorProcess:
     age: float
     worker_status: str
     heartbeat_age: float | None
-
-
-class _Service(NamedTuple):
-    id: int
-    name: str
-    status: str
-    cordoned: bool
-    cordon_reason: str | None
-    heartbeat_age: float | None
-    capabilities: dict[str, object] | None
-    in_hand: int
-    alive: bool
 
 
 class _Identity(NamedTuple):
@@ -78,19 +67,18 @@ class SensorStore:
     def services(self) -> list[Candidate]:
         """Return the sensor services that are alive and lock what they run, as placement sees them."""
         with self._database.connection() as connection:
-            found = self._sql.all(connection, _Service, "sensor_services")
-        return [_candidate(one) for one in found if one.alive and (one.capabilities or {}).get("sensor_locks") is True]
+            found = self._sql.mappings(connection, "sensor_services")
+        alive = [candidate_of(one) for one in found if one["alive"]]
+        return [replace(one, capabilities=_slots_named_alike(one.capabilities)) for one in alive if _locks(one)]
 
     def strangers(self) -> list[str]:
         """Return the names of sensor services that seem to be alive and lock nothing: they are of another make."""
         with self._database.connection() as connection:
-            found = self._sql.all(connection, _Service, "sensor_services")
+            found = [candidate_of(one) for one in self._sql.mappings(connection, "sensor_services")]
         return [
             one.name
             for one in found
-            if (one.capabilities or {}).get("sensor_locks") is not True
-            and one.status == "active"
-            and (one.heartbeat_age or 0.0) <= 90.0
+            if not _locks(one) and one.status == "active" and (one.heartbeat_age or 0.0) <= DEAD_AFTER
         ]
 
     def processes(self, sensors: Sequence[int]) -> list[SensorProcess]:
@@ -140,9 +128,11 @@ class SensorStore:
             return write_alert(connection, alert)
 
 
-def _candidate(one: _Service) -> Candidate:
-    capabilities = dict(one.capabilities or {})
-    capabilities["max_concurrent_executions"] = capabilities.get("max_concurrent_sensors")
-    return Candidate(
-        one.id, one.name, one.status, one.cordoned, one.cordon_reason, one.heartbeat_age, capabilities, one.in_hand
-    )
+def _locks(service: Candidate) -> bool:
+    """Whether it runs a sensor only while it holds the sensor's lock."""
+    return service.capabilities.get("sensor_locks") is True
+
+
+def _slots_named_alike(capabilities: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a sensor service can do with its slots under the name that a worker's have."""
+    return {**capabilities, "max_concurrent_executions": capabilities.get("max_concurrent_sensors")}

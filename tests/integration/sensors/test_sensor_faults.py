@@ -122,3 +122,23 @@ def test_a_second_signal_gives_a_stubborn_sensor_no_time(watched: Watched) -> No
     assert service.wait() == 75
     row = watched.row("stubborn.it")
     assert (row["status"], row["last_signal"]) == ("stopped", 9)
+
+
+@pytest.mark.parametrize("fresh_deployment", ["database"], indirect=True)
+@pytest.mark.parametrize("capabilities", ['["sensor_locks"]', '"sensor_locks"', "5", "true"])
+def test_rows_of_other_services_that_hold_anything_at_all_stop_nobody(watched: Watched, capabilities: str) -> None:
+    deployment = watched.deployment
+    deployment.add_sensor("beside.it", watched.tells("beside", "runs"))
+    deployment.add_rule("beside.rule", "beside.it_1")
+    with deployment.connect() as other:
+        other.execute(
+            "WITH made AS (INSERT INTO worker (name, worker_type, worker_role, status, capabilities, last_heartbeat)"
+            " VALUES ('odd', 'container', 'sensor', 'active', %s::jsonb, now()) RETURNING id)"
+            " SELECT pg_advisory_lock(hashtextextended(current_schema() || '.worker.' || id, 0)) FROM made",
+            [capabilities],
+        )
+        service = deployment.start_agent("sensors-1", sensors=True)
+
+        until(lambda: watched.lines("beside"), "the sensor running")
+        assert service.running
+        assert "odd is of another make" in service.log()
